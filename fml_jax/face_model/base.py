@@ -1,0 +1,80 @@
+"""The base level of the face model: two affine maps, eq. 3 and 4."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float
+
+from fml_jax.face_model.landmarks import Landmarks
+from fml_jax.face_model.topology import Topology, make_topology
+
+
+@struct.dataclass
+class BaseModel:
+    """A face model of N vertices, frozen; arrays only, so that it passes through jit.
+
+    Model space: mm, x to the subject's left, y up, z out of the face, origin at the head's centre.
+    Reflectance: sRGB-encoded RGB in [0, 1]. Modes are multiplied by their standard deviations, so
+    codes are counted in standard deviations.
+    """
+
+    mean: jax.Array  # a_g, [N, 3]
+    identity: jax.Array  # b_k^g, k ≤ m_s, times σ: [80, N, 3]
+    expression: jax.Array  # b_k^g, m_s < k ≤ m_s + m_e, times σ: [64, N, 3]
+    reflectance_mean: jax.Array  # a_r, [N, 3]
+    reflectance: jax.Array  # b_k^r times σ: [80, N, 3]
+    topology: Topology
+    uv: jax.Array  # [M, 2], v up
+    uv_triangles: jax.Array  # [T, 3], rows of uv for each triangle's corners
+    landmarks: Landmarks
+    regions: dict  # name → [N] bool; "face" is the photometric region, "skin" eq. 14's mask
+    name: str = struct.field(pytree_node=False)
+
+    @property
+    def vertex_count(self) -> int:
+        return self.mean.shape[0]
+
+    @property
+    def code_sizes(self) -> tuple[int, int, int]:
+        """(m_s, m_e, m_r)."""
+        return self.identity.shape[0], self.expression.shape[0], self.reflectance.shape[0]
+
+
+def geometry(
+    model: BaseModel, identity: Float[Array, "identity"], expression: Float[Array, "expression"]
+) -> Float[Array, "N 3"]:
+    """v_b(α) = a_g + Σ_k α_k b_k^g (eq. 3), mm."""
+    shape = jnp.einsum("k,knc->nc", identity, model.identity)
+    return model.mean + shape + jnp.einsum("k,knc->nc", expression, model.expression)
+
+
+def reflectance(model: BaseModel, beta: Float[Array, "reflectance"]) -> Float[Array, "N 3"]:
+    """r_b(β) = a_r + Σ_k β_k b_k^r (eq. 4), RGB; not clipped, so gradients live outside [0, 1] too."""
+    return model.reflectance_mean + jnp.einsum("k,knc->nc", beta, model.reflectance)
+
+
+def restrict(model: BaseModel, keep: np.ndarray) -> BaseModel:
+    """The model on the vertices where `keep` [N] is true, and the triangles between them.
+
+    Vertices that landmarks rest on stay in any case (without triangles around them they have no
+    normal and are never visible).
+    """
+    keep = np.asarray(keep, bool).copy()
+    keep[model.landmarks.used_vertices()] = True
+    old = np.flatnonzero(keep)
+    new_of_old = np.full(model.vertex_count, -1, np.int32)
+    new_of_old[old] = np.arange(len(old))
+    triangles = np.asarray(model.topology.triangles)
+    kept = keep[triangles].all(axis=1)
+    return model.replace(
+        mean=model.mean[old],
+        identity=model.identity[:, old],
+        expression=model.expression[:, old],
+        reflectance_mean=model.reflectance_mean[old],
+        reflectance=model.reflectance[:, old],
+        topology=make_topology(new_of_old[triangles[kept]], len(old)),
+        uv_triangles=model.uv_triangles[np.flatnonzero(kept)],
+        landmarks=model.landmarks.renumbered(new_of_old),
+        regions={name: mask[old] for name, mask in model.regions.items()},
+    )

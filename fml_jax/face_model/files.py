@@ -1,0 +1,185 @@
+"""The one file format of face models: an npz of plain arrays, validated when it is read."""
+
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fml_jax.errors import InputError
+from fml_jax.face_model.base import BaseModel, restrict
+from fml_jax.face_model.landmarks import Landmarks
+from fml_jax.face_model.subdivision import catmull_clark, subdivide_uv, triangulate
+from fml_jax.face_model.topology import make_topology
+
+OPEN_MODEL = Path(__file__).parent / "open_model.npz"
+FORMAT_VERSION = 1
+DETAILS = ("standard", "fine", "face")
+
+# name → shape, with letters that must agree: C control vertices, N vertices, Q quads, …
+_SHAPES = {
+    "mean": "C3",
+    "identity": "iC3",
+    "expression": "eC3",
+    "reflectance_mean": "N3",
+    "reflectance": "rN3",
+    "quads": "Q4",
+    "fine_quads": "Q",
+    "uv": "M2",
+    "uv_quads": "Q4",
+    "region_names": "R",
+    "regions": "RN",
+    "landmarks478_vertices": "L3",
+    "landmarks478_weights": "L3",
+    "landmarks68_from_478": "B",
+    "contour_yaws": "Y",
+    "contour_vertices": "YS3",
+    "contour_weights": "YS3",
+    "contour_candidates": "K",
+}
+
+
+def load_face_model(path: str | Path | None = None, detail: str = "standard") -> BaseModel:
+    """Reads a face model.
+
+    Args:
+      path: a model file; None is the open model that the package carries.
+      detail: "standard" (the whole head, one subdivision of the control mesh), "face" (its
+        photometric region and landmarks only, for training), or "fine" (a second subdivision of
+        the face region, the paper's N).
+
+    Raises:
+      InputError: no such file or detail, or the file is not a face model.
+    """
+    if detail not in DETAILS:
+        raise InputError(f"face model detail {detail!r} is unknown; choose one of {', '.join(DETAILS)}")
+    with jax.ensure_compile_time_eval():
+        return _build(Path(path or OPEN_MODEL).resolve(), detail)
+
+
+def load_arkit_shapes(path: str | Path | None = None) -> dict[str, np.ndarray]:
+    """The named expression shapes (ARKit's names) as displacements of the standard mesh, [N, 3] mm each."""
+    arrays = read_arrays(Path(path or OPEN_MODEL))
+    operator, _ = catmull_clark(arrays["quads"], len(arrays["mean"]))
+    names = [str(name) for name in arrays["arkit_names"]]
+    return dict(zip(names, _refined(operator, arrays["arkit"].astype(np.float32))))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a model file, checked against each other.
+
+    Raises:
+      InputError: missing, unreadable, of another version, or inconsistent.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such face model file") from None
+    except Exception as error:
+        raise InputError(f"{path}: not a face model file ({error})") from None
+    version = int(arrays.get("format_version", 0))
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: face model format {version}, this program reads {FORMAT_VERSION}")
+    _check_shapes(path, arrays)
+    return arrays
+
+
+def _check_shapes(path, arrays):
+    sizes = {}
+    for name, letters in _SHAPES.items():
+        if name not in arrays:
+            raise InputError(f"{path}: the face model lacks {name!r}")
+        shape = arrays[name].shape
+        wanted = tuple(int(letter) if letter.isdigit() else sizes.setdefault(letter, size) for letter, size in zip(letters, shape))
+        if len(shape) != len(letters) or shape != wanted:
+            raise InputError(f"{path}: {name!r} has shape {shape}, which does not fit the model's other arrays")
+        if not np.issubdtype(arrays[name].dtype, np.str_) and not np.isfinite(arrays[name]).all():
+            raise InputError(f"{path}: {name!r} holds values that are not finite")
+
+
+@cache
+def _build(path: Path, detail: str) -> BaseModel:
+    arrays = read_arrays(path)
+    model, quads = _standard(arrays)
+    if detail == "face":
+        return restrict(model, np.asarray(model.regions["face"]))
+    if detail == "fine":
+        return _fine(model, quads, arrays)
+    return model
+
+
+def _standard(arrays) -> tuple[BaseModel, np.ndarray]:
+    operator, quads = catmull_clark(arrays["quads"], len(arrays["mean"]))
+    uv, uv_quads = subdivide_uv(arrays["uv"].astype(np.float32), arrays["uv_quads"])
+    modes = {name: jnp.asarray(_refined(operator, arrays[name].astype(np.float32))) for name in ("identity", "expression")}
+    regions = {str(name): jnp.asarray(mask, bool) for name, mask in zip(arrays["region_names"], arrays["regions"])}
+    model = BaseModel(
+        mean=jnp.asarray(_refined(operator, arrays["mean"][None])[0]),
+        **modes,
+        reflectance_mean=jnp.asarray(arrays["reflectance_mean"], jnp.float32),
+        reflectance=jnp.asarray(arrays["reflectance"], jnp.float32),
+        topology=make_topology(triangulate(quads), operator.shape[0]),
+        uv=jnp.asarray(uv),
+        uv_triangles=jnp.asarray(triangulate(uv_quads), jnp.int32),
+        landmarks=_landmarks(arrays),
+        regions=regions,
+        name=str(arrays["name"]),
+    )
+    return model, quads
+
+
+def _fine(model: BaseModel, quads: np.ndarray, arrays) -> BaseModel:
+    """One more subdivision, kept on the face region: `fine_quads` of the control mesh."""
+    operator, finer_quads = catmull_clark(quads, model.vertex_count)
+    uv, uv_quads = subdivide_uv(np.asarray(model.uv), _quads_of(np.asarray(model.uv_triangles)))
+    refined = {
+        name: jnp.asarray(_refined(operator, np.asarray(getattr(model, name))))
+        for name in ("identity", "expression", "reflectance")
+    }
+    finer = model.replace(
+        mean=jnp.asarray(_refined(operator, np.asarray(model.mean)[None])[0]),
+        reflectance_mean=jnp.asarray(_refined(operator, np.asarray(model.reflectance_mean)[None])[0]),
+        **refined,
+        topology=make_topology(triangulate(finer_quads), operator.shape[0]),
+        uv=jnp.asarray(uv),
+        uv_triangles=jnp.asarray(triangulate(uv_quads), jnp.int32),
+        regions={name: jnp.asarray(operator @ np.asarray(mask, np.float32) > 0.5) for name, mask in model.regions.items()},
+    )
+    # Quad k of one level becomes quads 4k … 4k+3 of the next.
+    kept_quads = finer_quads[np.repeat(arrays["fine_quads"].astype(bool), 16)]
+    keep = np.zeros(finer.vertex_count, bool)
+    keep[kept_quads] = True
+    return restrict(finer, keep)
+
+
+def _landmarks(arrays) -> Landmarks:
+    integers = {
+        "fixed_vertices": "landmarks478_vertices",
+        "ibug_from_mediapipe": "landmarks68_from_478",
+        "contour_vertices": "contour_vertices",
+        "candidates": "contour_candidates",
+    }
+    reals = {
+        "fixed_weights": "landmarks478_weights",
+        "contour_yaws": "contour_yaws",
+        "contour_weights": "contour_weights",
+    }
+    return Landmarks(
+        **{field: jnp.asarray(arrays[name].astype(np.int32)) for field, name in integers.items()},
+        **{field: jnp.asarray(arrays[name].astype(np.float32)) for field, name in reals.items()},
+    )
+
+
+def _refined(operator, displacements: np.ndarray) -> np.ndarray:
+    """Each of [K, N0, 3] carried to the finer mesh: [K, N1, 3]."""
+    count, coarse, channels = displacements.shape
+    columns = np.moveaxis(displacements, 0, 1).reshape(coarse, count * channels)
+    refined = (operator @ columns).reshape(-1, count, channels)
+    return np.ascontiguousarray(np.moveaxis(refined, 1, 0), np.float32)
+
+
+def _quads_of(triangles: np.ndarray) -> np.ndarray:
+    """The quads that `triangulate` split into these triangles."""
+    return np.concatenate([triangles[0::2], triangles[1::2, 2:]], axis=1)

@@ -1,0 +1,40 @@
+"""Spherical-harmonics illumination, eq. 5: c = r ⊙ Σ_b γ_b H_b(n)."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+SH_SIZE = 9  # B² for B = 3 bands
+
+# H_b(n) is the shading that a unit coefficient gives a matt surface with normal n: the real
+# spherical harmonic times the cosine lobe (π, 2π/3, π/4 by band; Ramamoorthi and Hanrahan),
+# divided by π and scaled so that H_1 = 1. Thus γ_1 is the mean irradiance and γ = (1, 0, …) gives
+# shading 1. Real harmonics: ½√(1/π); ½√(3/π); ½√(15/π) for the three products, ¼√(15/π) for
+# x² − y², ¼√(5/π) for 3z² − 1.
+_BAND_1 = (2.0 / 3.0) * 3.0**0.5
+_BAND_2_PRODUCT = 0.25 * 15.0**0.5
+_BAND_2_DIFFERENCE = 0.125 * 15.0**0.5
+_BAND_2_ZONAL = 0.125 * 5.0**0.5
+
+
+def sh_basis(normals: Float[Array, "N 3"]) -> Float[Array, "N 9"]:
+    """H_b(n) for unit normals (camera axes), in the order 1, x, y, z, xy, xz, yz, x²−y², 3z²−1."""
+    x, y, z = normals[:, 0], normals[:, 1], normals[:, 2]
+    return jnp.stack(
+        [
+            jnp.ones_like(x),
+            _BAND_1 * x,
+            _BAND_1 * y,
+            _BAND_1 * z,
+            _BAND_2_PRODUCT * x * y,
+            _BAND_2_PRODUCT * x * z,
+            _BAND_2_PRODUCT * y * z,
+            _BAND_2_DIFFERENCE * (x**2 - y**2),
+            _BAND_2_ZONAL * (3 * z**2 - 1),
+        ],
+        axis=1,
+    )
+
+
+def shading(normals: Float[Array, "N 3"], gamma: Float[Array, "9 3"]) -> Float[Array, "N 3"]:
+    """Σ_b γ_b H_b(n): the factor on the reflectance, per vertex and colour channel (not clipped)."""
+    return sh_basis(normals) @ gamma

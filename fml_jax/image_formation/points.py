@@ -1,0 +1,75 @@
+"""The point-based image formation of section 5: every vertex becomes a coloured point of the crop."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from fml_jax.codes import FaceCode
+from fml_jax.face_model.base import BaseModel, geometry, reflectance
+from fml_jax.face_model.topology import Topology, vertex_normals
+from fml_jax.image_formation.camera import CROP_SIZE, in_front, project, to_camera
+from fml_jax.image_formation.illumination import shading
+
+
+class Points(NamedTuple):
+    """A face as the camera of its crop sees it, one row a vertex."""
+
+    positions: jax.Array  # v̂, [N, 3] mm, camera space
+    pixels: jax.Array  # u, [N, 2] pixels of the crop
+    normals: jax.Array  # n̂, [N, 3] unit, camera space
+    visible: jax.Array  # membership of V̄, [N] bool
+    reflectance: jax.Array  # r, [N, 3]
+    colours: jax.Array  # c, [N, 3], not clipped
+
+
+def form_points(model: BaseModel, code: FaceCode) -> Points:
+    """The base level's points: u_i = Π(R v_i + t), c_i = r_i ⊙ Σ_b γ_b H_b(n̂_i)."""
+    vertices = geometry(model, code.identity, code.expression)
+    return form_points_of(model.topology, vertices, reflectance(model, code.reflectance), code)
+
+
+def form_points_of(
+    topology: Topology, vertices: Float[Array, "N 3"], reflectances: Float[Array, "N 3"], code: FaceCode
+) -> Points:
+    """Points of any geometry and reflectance under a code's pose and illumination."""
+    positions = to_camera(vertices, code.rotation, code.translation)
+    normals = vertex_normals(topology, positions)
+    pixels = project(positions)
+    return Points(
+        positions=positions,
+        pixels=pixels,
+        normals=normals,
+        visible=faces_camera(positions, normals) & in_front(positions) & inside_image(pixels, CROP_SIZE, CROP_SIZE),
+        reflectance=reflectances,
+        colours=reflectances * shading(normals, code.illumination),
+    )
+
+
+def faces_camera(positions: Float[Array, "N 3"], normals: Float[Array, "N 3"]) -> Bool[Array, "N"]:
+    """Back-face culling: whether the camera-space normal points towards the camera."""
+    return jnp.sum(positions * normals, axis=1) < 0
+
+
+def inside_image(pixels: Float[Array, "N 2"], height: int, width: int) -> Bool[Array, "N"]:
+    """Whether a point falls between the centres of the outermost pixels."""
+    x, y = pixels[:, 0], pixels[:, 1]
+    return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+
+
+def sample_bilinear(image: Float[Array, "H W C"], pixels: Float[Array, "N 2"]) -> Float[Array, "N C"]:
+    """I(u): the image at real positions, (0, 0) being the centre of the top-left pixel.
+
+    Positions outside take the nearest edge's colour and have no gradient there.
+    """
+    height, width = image.shape[:2]
+    x = jnp.clip(pixels[:, 0], 0, width - 1)
+    y = jnp.clip(pixels[:, 1], 0, height - 1)
+    left = jnp.clip(jnp.floor(x).astype(jnp.int32), 0, max(width - 2, 0))
+    top = jnp.clip(jnp.floor(y).astype(jnp.int32), 0, max(height - 2, 0))
+    right, bottom = jnp.minimum(left + 1, width - 1), jnp.minimum(top + 1, height - 1)
+    u, v = (x - left)[:, None], (y - top)[:, None]
+    upper = (1 - u) * image[top, left] + u * image[top, right]
+    lower = (1 - u) * image[bottom, left] + u * image[bottom, right]
+    return (1 - v) * upper + v * lower

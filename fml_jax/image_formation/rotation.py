@@ -1,0 +1,50 @@
+"""Rotations as axis-angle vectors, smooth everywhere, zero included."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+# Below this squared angle sin θ/θ and (1 − cos θ)/θ² come from their series: the next terms are
+# under float32's last digit there, while the quotients themselves lose digits.
+_SERIES_BELOW = 1e-2
+
+
+def rotation_matrix(axis_angle: Float[Array, "3"]) -> Float[Array, "3 3"]:
+    """R = exp([ω]×) ∈ SO(3) for ω in radians (Rodrigues' formula).
+
+    R = I + a K + b K² with a = sin θ/θ, b = (1 − cos θ)/θ² and K = [ω]×. Both factors are
+    functions of θ², so neither they nor their gradients meet the root's singularity at zero.
+    """
+    squared = jnp.sum(axis_angle**2)
+    a, b = _rodrigues_factors(squared)
+    x, y, z = axis_angle
+    zero = jnp.zeros_like(x)
+    cross = jnp.stack([jnp.stack([zero, -z, y]), jnp.stack([z, zero, -x]), jnp.stack([-y, x, zero])])
+    return jnp.eye(3, dtype=axis_angle.dtype) + a * cross + b * (cross @ cross)
+
+
+def _rodrigues_factors(squared):
+    small = squared < _SERIES_BELOW
+    # Each branch sees only arguments at which it is smooth: `where` alone would still let the
+    # unused branch's NaN into the gradient.
+    series = jnp.where(small, squared, 0.0)
+    a_series = 1 - series / 6 * (1 - series / 20 * (1 - series / 42))
+    b_series = 0.5 - series / 24 * (1 - series / 30 * (1 - series / 56))
+    exact = jnp.where(small, 1.0, squared)
+    angle = jnp.sqrt(exact)
+    a = jnp.where(small, a_series, jnp.sin(angle) / angle)
+    b = jnp.where(small, b_series, (1 - jnp.cos(angle)) / exact)
+    return a, b
+
+
+def turn_angles(rotation: Float[Array, "3 3"]) -> Float[Array, "3"]:
+    """(yaw, pitch, roll) in degrees of a face with camera rotation R; all zero when it faces the camera.
+
+    Yaw is positive when the subject turns to their left (the picture's right), pitch when they
+    look up, roll when the picture of the head is turned clockwise.
+    """
+    out_of_face = rotation[:, 2]
+    left = rotation[:, 0]
+    yaw = jnp.arctan2(out_of_face[0], -out_of_face[2])
+    pitch = jnp.arcsin(jnp.clip(-out_of_face[1], -1.0, 1.0))
+    roll = jnp.arctan2(left[1], jnp.cos(yaw) * left[0] + jnp.sin(yaw) * left[2])
+    return jnp.degrees(jnp.stack([yaw, pitch, roll]))
