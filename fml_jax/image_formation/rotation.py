@@ -40,11 +40,12 @@ def turn_angles(rotation: Float[Array, "3 3"]) -> Float[Array, "3"]:
     """(yaw, pitch, roll) in degrees of a face with camera rotation R; all zero when it faces the camera.
 
     Yaw is positive when the subject turns to their left (the picture's right), pitch when they
-    look up, roll when the picture of the head is turned clockwise.
+    look up, roll when the picture of the head is turned clockwise; the head rolls first, turns last.
     """
     out_of_face = rotation[:, 2]
     left = rotation[:, 0]
     yaw = jnp.arctan2(out_of_face[0], -out_of_face[2])
     pitch = jnp.arcsin(jnp.clip(-out_of_face[1], -1.0, 1.0))
-    roll = jnp.arctan2(left[1], jnp.cos(yaw) * left[0] + jnp.sin(yaw) * left[2])
+    unturned = jnp.cos(yaw) * left[0] + jnp.sin(yaw) * left[2]
+    roll = jnp.arctan2(left[1], jnp.cos(pitch) * unturned)
     return jnp.degrees(jnp.stack([yaw, pitch, roll]))

@@ -47,5 +47,5 @@ def test_turn_angles_undo_a_turn(angles):
     flip = np.diag([1.0, -1.0, -1.0])
     # In camera axes (x right, y down, z forward): roll about +z is clockwise in the picture; a head
     # that turns to its left, or looks up, turns about −y and −x there.
-    turn = Rotation.from_euler("ZYX", [roll, -yaw, -pitch], degrees=True).as_matrix()
+    turn = Rotation.from_euler("YXZ", [-yaw, -pitch, roll], degrees=True).as_matrix()
     np.testing.assert_allclose(turn_angles(jnp.asarray(turn @ flip, jnp.float32)), angles, atol=1e-3)
