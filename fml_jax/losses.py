@@ -164,7 +164,7 @@ def _mode_error(modes, difference):
 
 def _shading_error(gamma_difference):
     """Mean squared difference of shading over the normals that a camera can see (z < 0)."""
-    return jnp.mean(jnp.sum((sh_basis(_VISIBLE_NORMALS) @ gamma_difference) ** 2, axis=1))
+    return jnp.mean(jnp.sum((sh_basis(jnp.asarray(_VISIBLE_NORMALS)) @ gamma_difference) ** 2, axis=1))
 
 
 def _hemisphere(count: int) -> np.ndarray:

@@ -1,0 +1,66 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fml_jax.face_model.topology import gather_sum, make_topology, neighbour_counts, one_ring_sum, vertex_normals
+from fml_jax.image_formation import reference
+
+
+def test_normals_agree_with_the_reference(tiny_model):
+    vertices = tiny_model.mean + np.random.default_rng(0).normal(size=tiny_model.mean.shape).astype(np.float32)
+    slow = [reference.vertex_normal(i, np.asarray(vertices), np.asarray(tiny_model.topology.triangles)) for i in range(81)]
+    np.testing.assert_allclose(vertex_normals(tiny_model.topology, vertices), slow, atol=1e-5)
+
+
+def test_normal_gradients_agree_with_finite_differences_of_the_reference(tiny_model):
+    rng = np.random.default_rng(1)
+    weights, direction = rng.normal(size=(2, 81, 3))
+    triangles = np.asarray(tiny_model.topology.triangles)
+    mean = np.asarray(tiny_model.mean, np.float64)
+    slow = lambda v: sum(weights[i] @ reference.vertex_normal(i, v, triangles) for i in range(81))
+    numeric = (slow(mean + 1e-4 * direction) - slow(mean - 1e-4 * direction)) / 2e-4
+    gradient = jax.grad(lambda v: jnp.sum(vertex_normals(tiny_model.topology, v) * weights))(tiny_model.mean)
+    assert float(np.sum(np.asarray(gradient) * direction)) == pytest.approx(numeric, rel=1e-3)
+
+
+def test_a_collapsed_mesh_has_zero_normals_and_finite_gradients(tiny_model):
+    flat = jnp.zeros_like(tiny_model.mean)
+    np.testing.assert_array_equal(vertex_normals(tiny_model.topology, flat), 0)
+    gradient = jax.grad(lambda v: jnp.sum(vertex_normals(tiny_model.topology, v)))(flat)
+    assert np.isfinite(gradient).all()
+
+
+def test_one_ring_sums_agree_with_plain_loops(tiny_model):
+    values = np.random.default_rng(2).normal(size=(81, 4)).astype(np.float32)
+    expected = np.zeros_like(values)
+    neighbours = [set() for _ in range(81)]
+    for a, b, c in np.asarray(tiny_model.topology.triangles):
+        for i, j in ((a, b), (b, c), (c, a)):
+            neighbours[i].add(j), neighbours[j].add(i)
+    for i, ring in enumerate(neighbours):
+        expected[i] = sum(values[j] for j in ring)
+    np.testing.assert_allclose(one_ring_sum(tiny_model.topology, jnp.asarray(values)), expected, atol=1e-5)
+    np.testing.assert_array_equal(neighbour_counts(tiny_model.topology), [len(ring) for ring in neighbours])
+
+
+def test_the_backward_pass_is_the_transpose(tiny_model):
+    """⟨A x, y⟩ = ⟨x, Aᵀ y⟩, the transpose being what the custom rule computes."""
+    topology = tiny_model.topology
+    rng = np.random.default_rng(3)
+    x = jnp.asarray(rng.normal(size=(81, 3)), jnp.float32)
+    y = jnp.asarray(rng.normal(size=(topology.triangles.size, 3)), jnp.float32)
+    corners = lambda v: gather_sum(v, topology.triangles.reshape(-1, 1), topology.vertex_corners)
+    value, pullback = jax.vjp(corners, x)
+    assert float(jnp.vdot(value, y)) == pytest.approx(float(jnp.vdot(x, pullback(y)[0])), rel=1e-4)
+
+
+def test_no_scatter_in_the_gradient(tiny_model):
+    """The point of the tables: neither pass scatters."""
+    text = jax.jit(jax.grad(lambda v: jnp.sum(vertex_normals(tiny_model.topology, v) ** 3))).lower(tiny_model.mean).as_text()
+    assert "gather" in text and "scatter" not in text
+
+
+def test_triangles_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="outside"):
+        make_topology(np.array([[0, 1, 3]]), 3)
