@@ -50,14 +50,35 @@ def vertex_normals(topology: Topology, vertices: Float[Array, "N 3"]) -> Float[A
 
     A vertex with no area around it has a zero normal (and so is never visible).
     """
-    triangle_count = topology.triangles.shape[0]
-    corners = gather_sum(vertices, topology.triangles.reshape(-1, 1), topology.vertex_corners)
-    a, b, c = jnp.moveaxis(corners.reshape(triangle_count, 3, 3), 1, 0)
-    areas = jnp.cross(b - a, c - a)
-    sums = gather_sum(areas, topology.vertex_triangles, topology.triangles)
+    sums = area_sums(vertices, topology)
     squared = jnp.sum(sums**2, axis=1, keepdims=True)
     # The guard is on the root's argument: its gradient at zero would be infinite.
-    return jnp.where(squared > 0, sums / jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+    return jnp.where(squared > 0, sums * jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+
+
+@jax.custom_vjp
+def area_sums(vertices: Float[Array, "N 3"], topology: Topology) -> Float[Array, "N 3"]:
+    """Σ (b − a) × (c − a) over the triangles (a, b, c) around each vertex."""
+    a, b, c = _corners(vertices, topology)
+    return _gather_rows(jnp.cross(b - a, c - a), topology.vertex_triangles)
+
+
+def _area_sums_forward(vertices, topology):
+    return area_sums(vertices, topology), (vertices, topology)
+
+
+def _area_sums_backward(saved, cotangent):
+    # A triangle's area vector is a×b + b×c + c×a, so corner a receives (b − c) × g and so on around,
+    # g being what the three corners' sums ask of it. Written out, since the derivative of the
+    # gathers that JAX would make costs twice as much.
+    vertices, topology = saved
+    a, b, c = _corners(vertices, topology)
+    asked = _gather_rows(cotangent, topology.triangles)
+    received = jnp.stack([jnp.cross(b - c, asked), jnp.cross(c - a, asked), jnp.cross(a - b, asked)], axis=1)
+    return _gather_rows(received.reshape(-1, 3), topology.vertex_corners), None
+
+
+area_sums.defvjp(_area_sums_forward, _area_sums_backward)
 
 
 def neighbour_counts(topology: Topology) -> Array:
@@ -65,31 +86,30 @@ def neighbour_counts(topology: Topology) -> Array:
     return jnp.sum(topology.neighbours < topology.neighbours.shape[0], axis=1)
 
 
-def one_ring_sum(topology: Topology, values: Float[Array, "N C"]) -> Float[Array, "N C"]:
-    """Σ_{j∈N_i} values_j. Its own transpose, since neighbours are mutual."""
-    return gather_sum(values, topology.neighbours, topology.neighbours)
-
-
 @jax.custom_vjp
-def gather_sum(values: Float[Array, "M C"], table: Array, transposed: Array) -> Float[Array, "R C"]:
-    """Row r of the result is the sum of the rows of `values` that table[r] names.
+def one_ring_sum(values: Float[Array, "N C"], topology: Topology) -> Float[Array, "N C"]:
+    """Σ_{j∈N_i} values_j. Its own transpose, since neighbours are mutual."""
+    return _gather_rows(values, topology.neighbours)
 
-    `transposed` [M, ·] names for each row of `values` the results that it went into; with it the
-    backward pass is a gather as well. Entries past the end count as zero.
-    """
+
+def _one_ring_forward(values, topology):
+    return one_ring_sum(values, topology), topology
+
+
+def _one_ring_backward(topology, cotangent):
+    return one_ring_sum(cotangent, topology), None
+
+
+one_ring_sum.defvjp(_one_ring_forward, _one_ring_backward)
+
+
+def _corners(vertices, topology):
+    return (vertices[topology.triangles[:, k]] for k in range(3))
+
+
+def _gather_rows(values, table):
+    """Sums of the rows of `values` that each row of the table names; entries past the end are zero."""
     return jnp.sum(jnp.take(values, table, axis=0, mode="fill", fill_value=0), axis=1)
-
-
-def _gather_sum_forward(values, table, transposed):
-    return gather_sum(values, table, transposed), (table, transposed)
-
-
-def _gather_sum_backward(tables, cotangent):
-    table, transposed = tables
-    return gather_sum(cotangent, transposed, table), None, None
-
-
-gather_sum.defvjp(_gather_sum_forward, _gather_sum_backward)
 
 
 def _padded_rows(keys: np.ndarray, values: np.ndarray, key_count: int, padding: int) -> np.ndarray:
