@@ -16,7 +16,7 @@ from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.landmarks import CONTOUR, INNER_MOUTH_CORNERS, contour_by_rays, landmarks68
 from fml_jax.image_formation.camera import project, view_rays
-from fml_jax.image_formation.illumination import sh_basis
+from fml_jax.image_formation.illumination import shading
 from fml_jax.image_formation.points import Points, form_points, sample_bilinear
 from fml_jax.image_formation.rotation import rotation_matrix
 
@@ -164,7 +164,7 @@ def _mode_error(modes, difference):
 
 def _shading_error(gamma_difference):
     """Mean squared difference of shading over the normals that a camera can see (z < 0)."""
-    return jnp.mean(jnp.sum((sh_basis(jnp.asarray(_VISIBLE_NORMALS)) @ gamma_difference) ** 2, axis=1))
+    return jnp.mean(jnp.sum(shading(jnp.asarray(_VISIBLE_NORMALS), gamma_difference) ** 2, axis=1))
 
 
 def _hemisphere(count: int) -> np.ndarray:

@@ -16,8 +16,8 @@ _BAND_2_DIFFERENCE = 0.125 * 15.0**0.5
 _BAND_2_ZONAL = 0.125 * 5.0**0.5
 
 
-def sh_basis(normals: Float[Array, "N 3"]) -> Float[Array, "N 9"]:
-    """H_b(n) for unit normals (camera axes), in the order 1, x, y, z, xy, xz, yz, x²−y², 3z²−1."""
+def sh_basis(normals: Float[Array, "N 3"]) -> Float[Array, "9 N"]:
+    """H_b(n) for unit normals (camera axes), one row a harmonic, in the order 1, x, y, z, xy, xz, yz, x²−y², 3z²−1."""
     x, y, z = normals[:, 0], normals[:, 1], normals[:, 2]
     return jnp.stack(
         [
@@ -30,11 +30,10 @@ def sh_basis(normals: Float[Array, "N 3"]) -> Float[Array, "N 9"]:
             _BAND_2_PRODUCT * y * z,
             _BAND_2_DIFFERENCE * (x**2 - y**2),
             _BAND_2_ZONAL * (3 * z**2 - 1),
-        ],
-        axis=1,
+        ]
     )
 
 
 def shading(normals: Float[Array, "N 3"], gamma: Float[Array, "9 3"]) -> Float[Array, "N 3"]:
     """Σ_b γ_b H_b(n): the factor on the reflectance, per vertex and colour channel (not clipped)."""
-    return sh_basis(normals) @ gamma
+    return jnp.einsum("bn,bc->nc", sh_basis(normals), gamma)

@@ -1,0 +1,40 @@
+"""What the tables count: errors of landmarks, colours, pose, shape and reflectance."""
+
+import numpy as np
+
+
+def landmark_error(landmarks: np.ndarray, reference: np.ndarray) -> float:
+    """Normalised mean error: mean distance over √(w·h) of the reference landmarks' tight box.
+
+    Args:
+      landmarks, reference: [L, 2] pixels of the same picture.
+    """
+    return mean_distance(landmarks, reference) / box_size(reference)
+
+
+def mean_distance(points: np.ndarray, reference: np.ndarray) -> float:
+    """Mean Euclidean distance between corresponding rows."""
+    return float(np.linalg.norm(np.asarray(points) - reference, axis=-1).mean())
+
+
+def box_size(landmarks: np.ndarray) -> float:
+    """√(w·h) of the tight box around landmarks [L, 2], pixels."""
+    return float(np.sqrt(np.prod(np.ptp(np.asarray(landmarks), axis=0))))
+
+
+def photometric_error(colours: np.ndarray, seen: np.ndarray, members: np.ndarray) -> float:
+    """Mean Euclidean RGB distance, channels in [0, 1], over the vertices where `members` [N] is true."""
+    members = np.asarray(members, bool)
+    return float(np.linalg.norm(np.asarray(colours)[members] - np.asarray(seen)[members], axis=1).mean())
+
+
+def rotation_error(rotation: np.ndarray, reference: np.ndarray) -> float:
+    """Angle between two rotation matrices, degrees."""
+    cosine = (np.trace(np.asarray(rotation, float).T @ reference) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
+def displacement_error(modes: np.ndarray, code: np.ndarray, true: np.ndarray) -> float:
+    """Mean distance that a code's error moves vertices (or colours) by: modes [K, N, 3], codes [K]."""
+    moved = np.tensordot(np.asarray(code) - true, modes, axes=1)
+    return float(np.linalg.norm(moved, axis=1).mean())

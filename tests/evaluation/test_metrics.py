@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from fml_jax.evaluation.alignment import align
+from fml_jax.evaluation.metrics import box_size, displacement_error, landmark_error, photometric_error, rotation_error
+
+
+@pytest.mark.parametrize("with_scale", [True, False])
+def test_alignment_recovers_a_known_motion(with_scale):
+    rng = np.random.default_rng(0)
+    source = rng.normal(size=(50, 3))
+    rotation = Rotation.random(random_state=1).as_matrix()
+    scale = 1.7 if with_scale else 1.0
+    found = align(source, scale * source @ rotation.T + [1, 2, 3], with_scale)
+    np.testing.assert_allclose(found.rotation, rotation, atol=1e-9)
+    assert found.scale == pytest.approx(scale)
+    np.testing.assert_allclose(found(source), scale * source @ rotation.T + [1, 2, 3], atol=1e-9)
+
+
+def test_alignment_never_mirrors():
+    source = np.random.default_rng(2).normal(size=(30, 3))
+    assert np.linalg.det(align(source, source * [-1, 1, 1]).rotation) == pytest.approx(1)
+
+
+def test_landmark_error_is_relative_to_the_references_box():
+    reference = np.array([[0.0, 0.0], [30.0, 0.0], [30.0, 40.0]])
+    assert box_size(reference) == pytest.approx(np.sqrt(30 * 40))
+    assert landmark_error(reference + [3, 4], reference) == pytest.approx(5 / np.sqrt(1200))
+    assert landmark_error(2 * (reference + [3, 4]), 2 * reference) == pytest.approx(5 / np.sqrt(1200))
+
+
+def test_photometric_error_counts_members_only():
+    colours = np.zeros((3, 3))
+    seen = np.array([[0.3, 0.0, 0.4], [1.0, 1.0, 1.0], [0.0, 0.1, 0.0]])
+    assert photometric_error(colours, seen, [True, False, True]) == pytest.approx(0.3)
+
+
+def test_rotation_error_is_the_angle():
+    turned = Rotation.from_rotvec([0, 0, np.radians(12)]).as_matrix()
+    assert rotation_error(turned, np.eye(3)) == pytest.approx(12)
+    assert rotation_error(np.eye(3), np.eye(3)) == 0
+
+
+def test_displacement_error_is_what_the_modes_move():
+    modes = np.zeros((2, 4, 3))
+    modes[0, :, 0], modes[1, :, 1] = 3, 4
+    assert displacement_error(modes, np.array([1.0, 1.0]), np.zeros(2)) == pytest.approx(5)
