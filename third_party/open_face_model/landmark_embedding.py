@@ -1,0 +1,191 @@
+"""Where MediaPipe's landmarks and the face's contour rest on the mesh, found by looking at renders of the model itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
+
+from fml_jax.data.landmarks import IBUG_FROM_MEDIAPIPE, detect_landmarks
+from third_party.open_face_model.head_mesh import EYE, SKIN
+from third_party.open_face_model.pictures import Picture, View, render, vertex_normals
+
+LANDMARKS, IRISES, CONTOUR = 478, slice(468, 478), 17
+CONTOUR_YAWS = np.arange(-75, 76, 15)
+FRONTAL_YAW = 25  # renders up to here place the fixed landmarks
+GRAZING = 0.3  # a landmark counts where the surface's normal keeps this cosine with the view
+REACH = 0.05  # of the picture's width: how far off the mesh a contour point may be
+STRIP = 7.0  # mm: candidates lie within this distance of the contours
+
+
+class Head(NamedTuple):
+    """A head to look at: its shape and reflectance on the standard mesh, and from where."""
+
+    vertices: np.ndarray  # [N, 3]
+    colours: np.ndarray  # [N, 3]
+    view: View
+    light: np.ndarray  # [3]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The standard mesh of the mean head."""
+
+    vertices: np.ndarray  # [N, 3]
+    triangles: np.ndarray  # [T, 3]
+    parts: np.ndarray  # [T] SKIN, LINING or EYE
+
+    def embed(self, points: np.ndarray, part: int) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest points of a part of the surface: vertices [K, 3] and weights [K, 3]."""
+        triangles = self.triangles[self.parts == part]
+        corners = self.vertices[triangles]
+        near = cKDTree(corners.mean(1)).query(points, 16)[1]
+        weights = _closest_on_triangles(points[:, None], corners[near])
+        distance = np.linalg.norm((weights[..., None] * corners[near]).sum(2) - points[:, None], axis=-1)
+        best = distance.argmin(1)
+        rows = np.arange(len(points))
+        return triangles[near[rows, best]], weights[rows, best]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Landmarks on the standard mesh."""
+
+    vertices: np.ndarray  # [478, 3]
+    weights: np.ndarray  # [478, 3]
+    contour_yaws: np.ndarray  # [Y] degrees
+    contour_vertices: np.ndarray  # [Y, 17, 3]
+    contour_weights: np.ndarray  # [Y, 17, 3]
+    contour_candidates: np.ndarray  # [K]
+    seen: int  # renders in which MediaPipe saw the face
+    shown: int
+
+
+def first_landmarks(surface: Surface, colours: np.ndarray) -> np.ndarray:
+    """[478, 3]: MediaPipe's points on the mean head, from one picture: enough to know where brows and lips are."""
+    head = Head(surface.vertices, colours, View(size=512), np.array([-0.25, 0.4, 0.9]))
+    positions = _look(surface, head)
+    missing = ~np.isfinite(positions).all(1)
+    positions[missing] = np.nanmean(positions, axis=0)
+    return _symmetrised(positions, _mirror_numbers(positions))
+
+
+def embed_landmarks(surface: Surface, heads: Iterator[Head]) -> Embedding:
+    """Detects landmarks on renders and takes robust medians of where they rest on the mean head."""
+    frontal, contours, seen, shown = [], {yaw: [] for yaw in CONTOUR_YAWS}, 0, 0
+    for head in heads:
+        shown += 1
+        positions = _look(surface, head)
+        if positions is None:
+            continue
+        seen += 1
+        if abs(head.view.yaw) <= FRONTAL_YAW:
+            frontal.append(positions)
+        nearest = CONTOUR_YAWS[np.abs(CONTOUR_YAWS - head.view.yaw).argmin()]
+        contours[nearest].append(_look_at_contour(surface, head))
+    fixed = np.nanmedian(frontal, axis=0)
+    fixed = _symmetrised(fixed, _mirror_numbers(fixed))
+    vertices, weights = surface.embed(fixed, SKIN)
+    vertices[IRISES], weights[IRISES] = surface.embed(fixed[IRISES], EYE)
+    lines = _contours_by_yaw(contours)
+    line_vertices, line_weights = surface.embed(lines.reshape(-1, 3), SKIN)
+    shape = (len(lines), CONTOUR, 3)
+    return Embedding(
+        vertices, weights, CONTOUR_YAWS.astype(np.float32), line_vertices.reshape(shape), line_weights.reshape(shape), _strip(surface, lines), seen, shown
+    )
+
+
+def _draw(surface, head) -> Picture:
+    return render(head.vertices, surface.triangles, head.colours, head.view, head.light)
+
+
+def _look(surface, head):
+    """[478, 3] on the mean head, NaN where off the mesh or grazing; None where no face is seen."""
+    picture = _draw(surface, head)
+    landmarks = detect_landmarks(picture.image)
+    if landmarks is None:
+        return None
+    positions, normals = _transport(surface, head, picture, landmarks)
+    positions[normals < GRAZING] = np.nan
+    return positions
+
+
+def _look_at_contour(surface, head):
+    """[17, 3] on the mean head: the contour, drawn to the silhouette where it was detected off it."""
+    picture = _draw(surface, head)
+    landmarks = detect_landmarks(picture.image)[IBUG_FROM_MEDIAPIPE[:CONTOUR]]
+    inside = picture.triangle_index >= 0
+    distance, nearest = distance_transform_edt(~inside, return_indices=True)
+    x, y = np.clip(np.rint(landmarks).astype(int), 0, head.view.size - 1).T
+    drawn = np.stack([nearest[1, y, x], nearest[0, y, x]], axis=1)
+    positions, _ = _transport(surface, head, picture, drawn)
+    positions[distance[y, x] > REACH * head.view.size] = np.nan
+    return positions
+
+
+def _transport(surface, head, picture, pixels):
+    """What is seen at pixels, carried to the mean head [K, 3], and its normal's cosine with the view [K]."""
+    x, y = np.clip(np.rint(pixels).astype(int), 0, head.view.size - 1).T
+    triangle = picture.triangle_index[y, x]
+    corners = surface.triangles[triangle]
+    weights = picture.barycentric[y, x][..., None]
+    positions = (surface.vertices[corners] * weights).sum(1)
+    normals = vertex_normals(head.vertices, surface.triangles) @ head.view.rotation().T
+    cosine = (normals[corners] * weights).sum(1)[:, 2]
+    positions[triangle < 0] = np.nan
+    return positions, cosine
+
+
+def _contours_by_yaw(contours):
+    """[Y, 17, 3]: medians, averaged with the mirror images of the opposite yaw; a yaw without renders takes its neighbour's."""
+    lines = np.full((len(CONTOUR_YAWS), CONTOUR, 3), np.nan)
+    for row, yaw in enumerate(CONTOUR_YAWS):
+        both = contours[yaw] + [(line * [-1, 1, 1])[::-1] for line in contours[-yaw]]
+        if both:
+            lines[row] = np.nanmedian(both, axis=0)
+    for row in range(len(lines) // 2 + 1, len(lines)):  # outwards from the front
+        lines[row] = np.where(np.isfinite(lines[row]), lines[row], lines[row - 1])
+        lines[-1 - row] = np.where(np.isfinite(lines[-1 - row]), lines[-1 - row], lines[-row])
+    return lines
+
+
+def _strip(surface, lines):
+    """Skin vertices near the contours of all yaws."""
+    skin = np.unique(surface.triangles[surface.parts == SKIN])
+    dense = np.concatenate([(1 - t) * lines[:, :-1] + t * lines[:, 1:] for t in np.linspace(0, 1, 5)])
+    distance = cKDTree(dense.reshape(-1, 3)).query(surface.vertices[skin])[0]
+    return skin[distance < STRIP]
+
+
+def _mirror_numbers(points):
+    """[478]: each landmark's partner on the other side."""
+    cost = np.linalg.norm(points[:, None] - points * [-1, 1, 1], axis=-1)
+    cost = cost + cost.T
+    return linear_sum_assignment(cost)[1]
+
+
+def _symmetrised(points, mirror):
+    return (points + points[mirror] * [-1, 1, 1]) / 2
+
+
+def _closest_on_triangles(points, corners):
+    """Barycentric weights [..., 3] of the closest points of triangles [..., 3, 3]: projected, then clipped to the edges."""
+    a, b, c = np.moveaxis(corners, -2, 0)
+    edges, offset = np.stack([b - a, c - a], axis=-2), points - a
+    gram = edges @ np.swapaxes(edges, -1, -2) + 1e-12 * np.eye(2)
+    inner = np.linalg.solve(gram, (edges @ offset[..., None]))[..., 0]
+    inside = np.concatenate([1 - inner.sum(-1, keepdims=True), inner], axis=-1)
+    candidates = [inside]
+    for first, second in ((0, 1), (1, 2), (2, 0)):
+        start, side = corners[..., first, :], corners[..., second, :] - corners[..., first, :]
+        t = np.clip(((points - start) * side).sum(-1) / np.maximum((side**2).sum(-1), 1e-12), 0, 1)
+        weights = np.zeros_like(inside)
+        weights[..., first], weights[..., second] = 1 - t, t
+        candidates.append(weights)
+    stacked = np.stack(candidates)
+    distance = np.linalg.norm((stacked[..., None] * corners).sum(-2) - points, axis=-1)
+    distance[0] = np.where((inside >= 0).all(-1), distance[0], np.inf)
+    return np.take_along_axis(stacked, distance.argmin(0)[None, ..., None], axis=0)[0]
