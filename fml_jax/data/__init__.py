@@ -1,0 +1,1 @@
+"""Photos to examples: files, faces in them, landmarks, crops and training corpora."""

@@ -1,0 +1,128 @@
+"""Where the faces are: OpenCV's Haar cascades, which every OpenCV 4 wheel carries."""
+
+import functools
+import math
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from fml_jax.errors import InputError
+
+WORKING_SIDE = 640  # photos are shrunk to this long side before the search
+SMALLEST_PART = 1 / 20  # of the photo's long side: smaller faces are not looked for
+SCALE_STEP = 1.1
+SAME_FACE = 0.3  # boxes that overlap by more than this part of the smaller one show the same face
+
+
+class Detection(NamedTuple):
+    """One face that the detector sees."""
+
+    box: tuple[float, float, float, float]  # x0, y0, x1, y1, photo pixels
+    confidence: float  # in [0, 1]; higher is surer, but no probability
+
+
+class _Cascade(NamedTuple):
+    """A cascade and how its last stage's sum is to be read."""
+
+    file: str
+    neighbours: int  # windows that must agree; measured on LFW: fewest wrong boxes at most faces found
+    middling: float  # the last stage's sum at confidence 1/2
+    spread: float
+
+
+_FRONTAL = _Cascade("haarcascade_frontalface_alt2.xml", neighbours=5, middling=55.5, spread=0.5)
+_SECOND_LOOK = _Cascade("haarcascade_frontalface_default.xml", neighbours=8, middling=4.0, spread=2.0)
+_PROFILE = _Cascade("haarcascade_profileface.xml", neighbours=4, middling=2.0, spread=2.0)
+
+_one_at_a_time = threading.Lock()  # a cascade's buffers serve one search
+
+
+def detect_faces(rgb: UInt8[np.ndarray, "H W 3"], min_size: float = 60) -> list[Detection]:
+    """The faces in a photo, largest first.
+
+    Frontal faces; only where there is none, a second cascade and then both profiles are tried.
+
+    Args:
+      rgb: a photo.
+      min_size: side of the smallest box to look for, in photo pixels; in photos above 1,200 pixels
+        SMALLEST_PART of the long side, if that is more.
+
+    Raises:
+      InputError: the installed OpenCV comes without cascades.
+    """
+    scale = min(1.0, WORKING_SIDE / max(rgb.shape[:2]))
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    if scale < 1:
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    smallest = max(min_size * scale, SMALLEST_PART * max(grey.shape))
+    with _one_at_a_time:
+        found = _search(grey, _FRONTAL, smallest) or _search(grey, _SECOND_LOOK, smallest) or _profiles(grey, smallest)
+    back = np.array(rgb.shape[1::-1]) / grey.shape[1::-1]  # sides are rounded when a photo is shrunk
+    faces = [Detection(_in_photo(face.box, *back), face.confidence) for face in _merged(found)]
+    return sorted(faces, key=_area, reverse=True)
+
+
+def _in_photo(box: tuple[float, ...], x_scale: float, y_scale: float) -> tuple[float, float, float, float]:
+    """From corners counted from the picture's edge to pixels whose centres are whole numbers."""
+    x0, y0, x1, y1 = box
+    return (x0 * x_scale - 0.5, y0 * y_scale - 0.5, x1 * x_scale - 0.5, y1 * y_scale - 0.5)
+
+
+def _search(grey: UInt8[np.ndarray, "h w"], cascade: _Cascade, smallest: float) -> list[Detection]:
+    smallest = round(smallest)
+    boxes, _, sums = _classifier(cascade.file).detectMultiScale3(
+        grey, SCALE_STEP, cascade.neighbours, minSize=(smallest, smallest), outputRejectLevels=True
+    )
+    return [
+        Detection((float(x), float(y), float(x + w), float(y + h)), _logistic((total - cascade.middling) / cascade.spread))
+        for (x, y, w, h), total in zip(boxes, np.ravel(sums))
+    ]
+
+
+def _profiles(grey: UInt8[np.ndarray, "h w"], smallest: float) -> list[Detection]:
+    """The profile cascade knows one side; the other is searched in the mirrored picture."""
+    width = grey.shape[1]
+    mirrored = [
+        Detection((width - x1, y0, width - x0, y1), confidence)
+        for (x0, y0, x1, y1), confidence in _search(cv2.flip(grey, 1), _PROFILE, smallest)
+    ]
+    return _search(grey, _PROFILE, smallest) + mirrored
+
+
+def _merged(found: list[Detection]) -> list[Detection]:
+    """Of boxes that show the same face, the surest."""
+    kept: list[Detection] = []
+    for face in sorted(found, key=lambda face: face.confidence, reverse=True):
+        if all(_overlap(face, other) <= SAME_FACE for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _overlap(a: Detection, b: Detection) -> float:
+    """Common area as a part of the smaller box."""
+    width = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
+    height = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
+    return max(width, 0) * max(height, 0) / min(_area(a), _area(b))
+
+
+def _area(face: Detection) -> float:
+    x0, y0, x1, y1 = face.box
+    return (x1 - x0) * (y1 - y0)
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+@functools.cache
+def _classifier(file: str) -> "cv2.CascadeClassifier":
+    path = Path(getattr(getattr(cv2, "data", None), "haarcascades", "")) / file
+    if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
+        raise InputError(
+            f"OpenCV {cv2.__version__} comes without {file}; run: pip install 'opencv-contrib-python>=4.10,<5'"
+        )
+    return cv2.CascadeClassifier(str(path))

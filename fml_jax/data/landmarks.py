@@ -1,0 +1,119 @@
+"""Landmarks in photos: MediaPipe's 478 points, and iBUG's 68 among them."""
+
+import contextlib
+import functools
+import os
+import threading
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from fml_jax.data.landmark_model import find_landmark_model
+
+# The MediaPipe point at the place of each iBUG point. Left and right are the subject's; iBUG starts
+# at the subject's right, which is the left of the photo.
+IBUG_FROM_MEDIAPIPE = np.array(
+    [127, 234, 93, 58, 172, 136, 149, 148, 152]  # contour, right ear to chin
+    + [377, 378, 365, 397, 288, 323, 454, 356]  # chin to left ear
+    + [70, 63, 105, 66, 107]  # right brow, outside to inside
+    + [336, 296, 334, 293, 300]  # left brow, inside to outside
+    + [168, 197, 5, 4]  # bridge of the nose, downwards
+    + [75, 97, 2, 326, 305]  # below the nose, right to left
+    + [33, 160, 158, 133, 153, 144]  # right eye, clockwise in the photo
+    + [362, 385, 387, 263, 373, 380]  # left eye
+    + [61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181]  # outer lips, clockwise
+    + [78, 82, 13, 312, 308, 317, 14, 87],  # inner lips
+    dtype=np.int32,
+)
+
+# iBUG point k of a mirrored photo is point IBUG_MIRROR[k] of the photo.
+IBUG_MIRROR = np.array(
+    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
+    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
+    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65],
+    dtype=np.int32,
+)
+
+# MediaPipe looks for a face in the middle of this many box sides.
+BOX_PADDING = 2.0
+
+_one_at_a_time = threading.Lock()
+
+
+def detect_landmarks(
+    rgb: UInt8[np.ndarray, "H W 3"], box: tuple[float, float, float, float] | None = None
+) -> Float[np.ndarray, "478 2"] | None:
+    """MediaPipe's face mesh points of one face, or None where it sees none.
+
+    Args:
+      rgb: a photo.
+      box: x0, y0, x1, y1 around the face to look at, in photo pixels; without it, the photo's most
+        prominent face (which must not be small in the photo).
+
+    Returns:
+      Photo pixels, (0, 0) at the centre of the top-left pixel; points may lie outside the photo.
+    """
+    x0, y0, x1, y1 = _padded(box, rgb.shape) if box is not None else (0, 0, rgb.shape[1], rgb.shape[0])
+    if x1 <= x0 or y1 <= y0:
+        return None
+    relative = _detect(np.ascontiguousarray(rgb[y0:y1, x0:x1]))
+    if relative is None:
+        return None
+    return relative * np.float32([x1 - x0, y1 - y0]) + np.float32([x0 - 0.5, y0 - 0.5])
+
+
+def ibug68(landmarks478: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch 68 2"]:
+    """iBUG's 68 points among MediaPipe's."""
+    return landmarks478[..., IBUG_FROM_MEDIAPIPE, :]
+
+
+def _padded(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The part of the photo within BOX_PADDING box sides of the box's centre."""
+    x0, y0, x1, y1 = box
+    half = BOX_PADDING * max(x1 - x0, y1 - y0) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return (
+        max(0, round(x - half)),
+        max(0, round(y - half)),
+        min(shape[1], round(x + half) + 1),
+        min(shape[0], round(y + half) + 1),
+    )
+
+
+def _detect(rgb: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 2"] | None:
+    """Points as fractions of the picture's width and height."""
+    import mediapipe
+
+    with _one_at_a_time:
+        found = _landmarker().detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, rgb)).face_landmarks
+    if not found:
+        return None
+    return np.array([(point.x, point.y) for point in found[0]], np.float32)
+
+
+@functools.cache
+def _landmarker():
+    """MediaPipe's detector, made once a process; importing MediaPipe takes seconds, so only when needed."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    from mediapipe.tasks import python as tasks
+    from mediapipe.tasks.python import vision
+
+    options = vision.FaceLandmarkerOptions(
+        base_options=tasks.BaseOptions(model_asset_path=str(find_landmark_model())), num_faces=1
+    )
+    with _silent_stderr():
+        return vision.FaceLandmarker.create_from_options(options)
+
+
+@contextlib.contextmanager
+def _silent_stderr():
+    """Keeps the native code's start-up messages off the terminal; they ignore every log setting."""
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
