@@ -31,6 +31,11 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model():
+    """See `make_tiny_model`."""
+    return make_tiny_model()
+
+
+def make_tiny_model():
     """A bulging patch of 9×9 vertices with two or three modes of each kind, all random but smooth."""
     import jax.numpy as jnp
 

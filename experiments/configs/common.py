@@ -1,0 +1,51 @@
+"""What every training config begins with; each other file here changes what it is about."""
+
+from ml_collections import ConfigDict
+
+from fml_jax.losses import BaseWeights, SupervisedWeights
+
+
+def defaults() -> ConfigDict:
+    """A run without stages: `stage_order` names those that `stages` must then hold (see `stage`)."""
+    return ConfigDict(
+        {
+            "seed": 0,
+            "encoder": "light",  # light, alexnet or vggface
+            "model": "",  # a face model file; empty is the open model
+            "detail": "face",  # standard, face or fine
+            "data": {"synthetic": "", "synthetic_validation": "", "photos": ""},
+            "stage_order": (),
+            "stages": {},
+            "model_devices": 1,  # devices that share one copy of the model; the rest split the batch
+            "validation_rows": 200,
+            "log_every": 20,
+            "evaluate_every": 500,
+            "checkpoint_every": 500,
+            "keep_checkpoints": 3,
+        }
+    )
+
+
+def stage(steps: int, synthetic: int, photos: int, rate: float) -> ConfigDict:
+    """A stage: its length, the rows of a batch from each source, and what they are trained with."""
+    return ConfigDict(
+        {
+            "steps": steps,
+            "synthetic": synthetic,  # rows with known codes
+            "photos": photos,  # rows with detected landmarks
+            "supervised": SupervisedWeights()._asdict(),
+            "base": BaseWeights()._asdict(),
+            "score": 5.0,  # weight of the crop score's cross-entropy
+            "average": 0.999,  # decay of the averaged weights that are evaluated and shipped
+            "optimizer": {
+                "name": "adam",
+                "groups": {"network": {"prefix": "", "rate": rate}},
+                "schedule": "cosine",
+                "warmup": min(200, steps // 10),
+                "clip": 100.0,
+                "rho": 0.95,
+                "eps": 1e-6,
+                "decay": 1e-4,
+            },
+        }
+    )

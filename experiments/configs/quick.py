@@ -1,0 +1,18 @@
+"""A first run that ends in minutes on two cores: the light encoder on a few synthetic faces.
+
+    python -m experiments.prepare synthetic --count=2000 --output=data/quick
+    python -m experiments.train --config=experiments/configs/quick.py --workdir=runs/quick
+
+The loss falls to about a third; the weights are good for trying things out, not for faces.
+"""
+
+from experiments.configs.common import defaults, stage
+
+
+def get_config():
+    config = defaults()
+    config.data.update(synthetic="data/quick")
+    config.stage_order = ("synthetic",)
+    config.stages = {"synthetic": stage(steps=300, synthetic=32, photos=0, rate=1e-3)}
+    config.checkpoint_every = 100
+    return config

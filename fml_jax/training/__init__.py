@@ -1,0 +1,1 @@
+"""Training: stages, optimizer groups, the step, checkpoints and the loop."""

@@ -1,0 +1,57 @@
+"""Where batches come from: synthetic faces and photos, each row a function of seed and step."""
+
+from pathlib import Path
+
+import numpy as np
+
+from fml_jax.data.corpus import CorpusBatches
+from fml_jax.data.synthetic import SyntheticBatches
+from fml_jax.errors import InputError
+
+_MADE_BY = {
+    "synthetic": "python -m experiments.prepare synthetic --output=FOLDER",
+    "photos": "python -m experiments.prepare photos --input=PHOTOS --output=FOLDER",
+}
+
+
+class StageBatches:
+    """The batches of one stage: `synthetic` rows with known codes, then `photos` rows with landmarks."""
+
+    def __init__(self, config: dict, stage: dict):
+        self._sources = []
+        if stage["synthetic"]:
+            folder = existing_folder(config, "synthetic")
+            self._sources.append(SyntheticBatches(folder, stage["synthetic"], seed=config["seed"]))
+        if stage["photos"]:
+            folder = existing_folder(config, "photos")
+            self._sources.append(CorpusBatches(folder, "train", stage["photos"], seed=config["seed"]))
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The batch of a step, synthetic rows first; the same whenever it is asked for."""
+        parts = [source.batch(step) for source in self._sources]
+        names = set.intersection(*(set(part) for part in parts))
+        return {name: np.concatenate([part[name] for part in parts]) for name in sorted(names)}
+
+
+def validation_batch(config: dict, kind: str, rows: int) -> dict[str, np.ndarray] | None:
+    """One fixed batch of faces that no stage trains on; None where the config names no such data."""
+    if kind == "photos" and config["data"]["photos"]:
+        source = CorpusBatches(existing_folder(config, "photos"), "validation", rows, seed=0, jitter=0.0, negatives=0.0)
+    elif kind == "synthetic" and config["data"]["synthetic_validation"]:
+        source = SyntheticBatches(existing_folder(config, "synthetic_validation"), rows, seed=0)
+    else:
+        return None
+    return source.batch(0)
+
+
+def existing_folder(config: dict, field: str) -> Path:
+    """The data folder that a config names.
+
+    Raises:
+      InputError: it is not there; the message tells which command makes it.
+    """
+    folder = config["data"][field]
+    if not folder or not Path(folder).is_dir():
+        made_by = _MADE_BY[field.split("_")[0]]
+        raise InputError(f"--config.data.{field}={folder}: no such folder; make one with: {made_by}")
+    return Path(folder)

@@ -1,0 +1,206 @@
+"""A training run: stages one after the other, resumable at any step."""
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from fml_jax.encoders import make_encoder
+from fml_jax.face_model.files import load_face_model
+from fml_jax.training.batches import StageBatches, validation_batch
+from fml_jax.training.checkpoints import Checkpoints, changes
+from fml_jax.training.evaluate import Evaluator
+from fml_jax.training.metrics import MetricsWriter
+from fml_jax.training.optimizers import make_optimizer
+from fml_jax.training.prefetch import prefetched
+from fml_jax.training.sharding import make_mesh, over_batch, replicated
+from fml_jax.training.step import TrainState, init_state, make_train_step
+from fml_jax.weights import save_weights
+
+WEIGHTS_FILE = "weights.npz"
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss stopped being a number; the message names step, terms and rows of the batch."""
+
+
+def train(config: dict, workdir: Path) -> Path:
+    """Runs all stages of a config, from the newest checkpoint in `workdir` if there is one.
+
+    Args:
+      config: plain dict, as `experiments/configs/common.py` describes it.
+      workdir: gets `config.json`, `metrics.jsonl`, `checkpoints/` and, at the end, `weights.npz`.
+
+    Returns:
+      the path of the weights.
+
+    Raises:
+      InputError: data that is missing, a disk that is full.
+      NonFiniteLoss: the last good checkpoint is kept.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    model = load_face_model(config["model"] or None, config["detail"])
+    encoder = make_encoder(config["encoder"], sum(model.code_sizes) + 33)
+    run = Run(config, workdir, encoder, model)
+    state = run.all_stages()
+    path = workdir / WEIGHTS_FILE
+    save_weights(path, jax.device_get(state.average), _note(config, model, int(state.step)))
+    return path
+
+
+class Run:
+    """The parts that the steps of one run share."""
+
+    def __init__(self, config: dict, workdir: Path, encoder, model):
+        self.config, self.workdir, self.encoder, self.model = config, workdir, encoder, model
+        self.batches = {name: StageBatches(config, config["stages"][name]) for name in config["stage_order"]}
+        self.mesh = make_mesh(config["model_devices"])
+        self.checkpoints = Checkpoints(workdir, config["keep_checkpoints"])
+        self.metrics = MetricsWriter(workdir)
+        held_out = (validation_batch(config, kind, config["validation_rows"]) for kind in ("photos", "synthetic"))
+        self.evaluator = Evaluator(encoder, model, *held_out)
+        self.stop_asked = False
+
+    def all_stages(self) -> TrainState:
+        """Trains to the end; SIGTERM saves and exits with status 0."""
+        self._report_config()
+        restore_handler = _on_sigterm(self._ask_to_stop)
+        try:
+            state, begin = None, 0
+            for name in self.config["stage_order"]:
+                end = begin + self.config["stages"][name]["steps"]
+                # A checkpoint that lies behind a stage's end was written by a later stage's
+                # optimizer; one at the very end is restored here and handed on.
+                if (self.checkpoints.latest_step() or 0) <= end:
+                    state = self._one_stage(name, state, begin, end)
+                begin = end
+            return state
+        finally:
+            restore_handler()
+            self.metrics.close()
+            self.checkpoints.close()
+
+    def _one_stage(self, name: str, previous: TrainState | None, begin: int, end: int) -> TrainState:
+        stage = self.config["stages"][name]
+        optimizer = make_optimizer(stage["optimizer"], stage["steps"])
+        state = self._starting_state(optimizer, previous, begin)
+        everywhere, by_rows = replicated(self.mesh), over_batch(self.mesh)
+        step = jax.jit(
+            make_train_step(self.encoder, self.model, optimizer, stage),
+            donate_argnums=0,
+            in_shardings=(everywhere, everywhere, by_rows),
+            out_shardings=(everywhere, everywhere),
+        )
+        model = jax.device_put(self.model, everywhere)
+        state = jax.device_put(state, everywhere)
+        start = int(state.step)
+        batches = prefetched(self.batches[name].batch, start, end)
+        clock = _Clock(stage["synthetic"] + stage["photos"])
+        with tqdm(total=end - begin, initial=start - begin, desc=name, unit="step", dynamic_ncols=True) as bar:
+            for done in range(start + 1, end + 1):
+                batch = clock.waiting_for(lambda: next(batches))
+                state, values = step(state, model, jax.device_put(batch, by_rows))
+                values = jax.device_get(values)
+                self._check_finite(done, values)
+                clock.step()
+                self._after_step(done, end, state, values, clock, bar)
+        return state
+
+    def _starting_state(self, optimizer, previous, begin):
+        """From the checkpoint when it lies within this stage, else from the stage before."""
+        fresh = init_state(self.encoder, optimizer, self.config["seed"])
+        if (self.checkpoints.latest_step() or 0) > begin:
+            return self.checkpoints.restore(fresh)
+        if previous is None:
+            return fresh
+        return TrainState(previous.step, previous.params, previous.average, optimizer.init(previous.params))
+
+    def _after_step(self, done, end, state, values, clock, bar):
+        bar.update()
+        last = done == end
+        if done % self.config["log_every"] == 0 or last:
+            rate, wait = clock.read()
+            scalars = {name: value for name, value in values.items() if np.ndim(value) == 0}
+            self.metrics.write(done, {**scalars, "images_per_second": rate, "wait": wait, "seconds": time.time()})
+            bar.set_postfix(loss=f"{values['loss']:.3f}", images=f"{rate:.0f}/s")
+        if done % self.config["evaluate_every"] == 0 or last:
+            self._evaluate(done, state)
+        if done % self.config["checkpoint_every"] == 0 or last or self.stop_asked:
+            self.checkpoints.save(state, self.config)
+        if self.stop_asked and not last:
+            logging.info("stopped by SIGTERM at step %d; the same command resumes here", done)
+            raise SystemExit(0)
+
+    def _evaluate(self, done, state):
+        values = self.evaluator(state.average)
+        if values:
+            self.metrics.write(done, {"validation": 1, **values})
+            logging.info("step %d: %s", done, ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+
+    def _check_finite(self, done, values):
+        if np.isfinite(values["loss"]) and np.isfinite(values["gradient_norm"]):
+            return
+        terms = [name for name, value in values.items() if not np.isfinite(value).all() and name != "row_energy"]
+        rows = np.flatnonzero(~np.isfinite(values["row_energy"])).tolist()
+        kept = self.checkpoints.latest_step()
+        remains = "no checkpoint was written yet" if kept is None else f"the checkpoint of step {kept} is kept"
+        raise NonFiniteLoss(f"step {done}: {', '.join(terms)} not finite, rows {rows} of the batch; {remains}")
+
+    def _report_config(self):
+        if self.checkpoints.latest_step() is not None:
+            for line in changes(self.checkpoints.saved_config(), json.loads(json.dumps(self.config))):
+                logging.warning("config changed since the checkpoint: %s", line)
+        (self.workdir / "config.json").write_text(json.dumps(self.config, indent=2), encoding="utf-8")
+
+    def _ask_to_stop(self, *_):
+        self.stop_asked = True
+
+
+class _Clock:
+    """Images per second, and the share of the time that the step waited for its batch."""
+
+    def __init__(self, rows: int):
+        self._rows = rows
+        self._restart()
+
+    def _restart(self):
+        self._begin, self._steps, self._waited = time.perf_counter(), 0, 0.0
+
+    def waiting_for(self, make: Callable):
+        begin = time.perf_counter()
+        made = make()
+        self._waited += time.perf_counter() - begin
+        return made
+
+    def step(self):
+        self._steps += 1
+
+    def read(self) -> tuple[float, float]:
+        elapsed = max(time.perf_counter() - self._begin, 1e-9)
+        reading = self._rows * self._steps / elapsed, self._waited / elapsed
+        self._restart()
+        return reading
+
+
+def _on_sigterm(handler) -> Callable[[], None]:
+    """Installs a handler where that is possible (the main thread); returns what takes it out again."""
+    try:
+        previous = signal.signal(signal.SIGTERM, handler)
+    except ValueError:
+        return lambda: None
+    return lambda: signal.signal(signal.SIGTERM, previous)
+
+
+def _note(config, model, steps) -> dict:
+    return {
+        "encoder": config["encoder"],
+        "model": model.name,
+        "steps": steps,
+        "data": {name: str(Path(config["data"][name]).name) for name in config["data"] if config["data"][name]},
+    }

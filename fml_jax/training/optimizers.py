@@ -1,0 +1,66 @@
+"""Optimizers with a learning rate per named group of parameters."""
+
+from collections.abc import Mapping
+
+import jax
+import optax
+
+
+def make_optimizer(settings: Mapping, steps: int) -> optax.GradientTransformation:
+    """An Optax optimizer for one stage.
+
+    Args:
+      settings: `name` ("adadelta", "adam" or "adamw"), `groups` (name → {`prefix`, `rate`}: the
+        parameters whose '/'-joined path begins with the prefix), `schedule` ("constant" or
+        "cosine"), `warmup` (steps), `clip` (global norm; 0 is none), and the optimizer's own
+        `rho` and `eps` (adadelta) or `decay` (adamw).
+      steps: the stage's length, which the cosine ends with.
+
+    Raises:
+      ValueError: unknown name or schedule; when the optimizer is initialised, a parameter that
+        belongs to no group or to several.
+    """
+    groups = settings["groups"]
+    per_group = {name: _rule(settings, _rates(settings, group["rate"], steps)) for name, group in groups.items()}
+    prefixes = {name: group["prefix"] for name, group in groups.items()}
+    partitioned = optax.partition(per_group, lambda params: group_labels(params, prefixes))
+    clip = settings.get("clip", 0.0)
+    return optax.chain(optax.clip_by_global_norm(clip), partitioned) if clip else partitioned
+
+
+def group_labels(params, prefixes: Mapping[str, str]):
+    """The one group that each parameter belongs to, as a tree like `params`."""
+
+    def label(path, _):
+        name = "/".join(str(key.key) for key in path)
+        owners = [group for group, prefix in prefixes.items() if _begins(name, prefix)]
+        if len(owners) != 1:
+            fault = "no group" if not owners else f"the groups {', '.join(owners)}"
+            raise ValueError(f"parameter {name!r} belongs to {fault}; each needs exactly one (groups: {dict(prefixes)})")
+        return owners[0]
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def _begins(name: str, prefix: str) -> bool:
+    return not prefix or name == prefix or name.startswith(prefix.rstrip("/") + "/")
+
+
+def _rates(settings, rate: float, steps: int):
+    schedule, warmup = settings.get("schedule", "constant"), settings.get("warmup", 0)
+    if schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(steps, warmup + 1), end_value=0.01 * rate)
+    if schedule == "constant":
+        return optax.linear_schedule(0.0, rate, warmup) if warmup else rate
+    raise ValueError(f"schedule {schedule!r} is unknown; choose constant or cosine")
+
+
+def _rule(settings, rate):
+    name = settings["name"]
+    if name == "adadelta":
+        return optax.adadelta(rate, rho=settings.get("rho", 0.95), eps=settings.get("eps", 1e-6))
+    if name == "adam":
+        return optax.adam(rate)
+    if name == "adamw":
+        return optax.adamw(rate, weight_decay=settings.get("decay", 1e-4))
+    raise ValueError(f"optimizer {name!r} is unknown; choose adadelta, adam or adamw")

@@ -1,0 +1,101 @@
+"""One training step: a pure function of the state and a batch."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen, struct
+
+from fml_jax.codes import code_from_network, unflatten_code
+from fml_jax.face_model.base import BaseModel
+from fml_jax.losses import BaseWeights, SupervisedWeights, base_energy, score_energy, supervised_energy
+
+
+@struct.dataclass
+class TrainState:
+    """All that training carries from step to step, and all that a checkpoint keeps."""
+
+    step: jax.Array  # int32, steps done over all stages
+    params: dict
+    average: dict  # exponential moving average of params: what is evaluated and shipped
+    opt_state: optax.OptState
+
+
+def init_state(encoder: linen.Module, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+    """A fresh network."""
+    params = encoder.init(jax.random.key(seed), jnp.zeros((1, 240, 240, 3)))["params"]
+    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+
+def make_train_step(
+    encoder: linen.Module, model: BaseModel, optimizer: optax.GradientTransformation, stage: Mapping
+) -> Callable[[TrainState, BaseModel, dict], tuple[TrainState, dict]]:
+    """Builds `train_step(state, model, batch) -> (state, metrics)`, to be compiled by the caller.
+
+    A batch's first `stage.synthetic` rows have known codes, the `stage.photos` others landmarks.
+    """
+    loss = make_loss(encoder, stage)
+    decay = stage.get("average", 0.999)
+
+    def train_step(state, model, batch):
+        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, model, batch)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        # The average forgets its random start quickly and settles to the set decay.
+        keep = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
+        average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.average, params)
+        metrics["gradient_norm"] = optax.global_norm(gradient)
+        return TrainState(state.step + 1, params, average, opt_state), metrics
+
+    return train_step
+
+
+def make_loss(encoder: linen.Module, stage: Mapping) -> Callable:
+    """`loss(params, model, batch) -> (scalar, metrics)` of a stage.
+
+    Metrics are means over the rows that a term applies to, and `row_energy` [B], from which a
+    non-finite example can be named.
+    """
+    synthetic = stage["synthetic"]
+    supervised_weights = SupervisedWeights(**stage["supervised"])
+    base_weights = BaseWeights(**stage["base"])
+
+    def loss(params, model, batch):
+        crops = batch["crop"].astype(jnp.float32) / 255
+        raw, logits = encoder.apply({"params": params}, crops)
+        scores = jax.vmap(score_energy)(logits, batch["is_face"])
+        rows, metrics = [stage["score"] * scores], {"score": scores.mean()}
+        if synthetic:
+            energies, terms = _supervised_rows(model, raw[:synthetic], batch["code"][:synthetic], supervised_weights)
+            rows.append(jnp.pad(energies, (0, len(raw) - synthetic)))
+            metrics |= {f"synthetic/{name}": term.mean() for name, term in terms.items()}
+        if stage["photos"]:
+            photos = jax.tree.map(lambda column: column[synthetic:], batch)
+            energies, terms = _base_rows(model, raw[synthetic:], crops[synthetic:], photos, base_weights)
+            rows.append(jnp.pad(energies, (synthetic, 0)))
+            faces = photos["is_face"]
+            metrics |= {f"photos/{name}": jnp.sum(faces * term) / faces.sum() for name, term in terms.items()}
+        row_energy = sum(rows)
+        total = row_energy.mean()
+        return total, {"loss": total, "row_energy": row_energy, **metrics}
+
+    return loss
+
+
+def _supervised_rows(model, raw, codes, weights):
+    def one(raw, code):
+        sizes = model.code_sizes
+        return supervised_energy(model, code_from_network(raw, *sizes), unflatten_code(code, *sizes), weights)
+
+    return jax.vmap(one)(raw, codes)
+
+
+def _base_rows(model, raw, crops, photos, weights):
+    def one(raw, crop, photo):
+        code = code_from_network(raw, *model.code_sizes)
+        mask = photo["mask"].astype(jnp.float32)
+        return base_energy(model, code, crop, photo["landmarks"], photo["confidence"], weights, mask)
+
+    energies, terms = jax.vmap(one)(raw, crops, photos)
+    return photos["is_face"] * energies, terms

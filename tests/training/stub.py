@@ -1,0 +1,83 @@
+"""A training run small enough for tests: a linear encoder, the tiny model, batches made from a seed.
+
+Also a program (`python -m tests.training.stub WORKDIR STEPS …`), so that a run can be killed.
+"""
+
+import sys
+from pathlib import Path
+from unittest import mock
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.configs.common import defaults, stage
+
+
+class LinearEncoder(nn.Module):
+    """Sees 6×6 averages of the crop."""
+
+    code_size: int
+
+    @nn.compact
+    def __call__(self, crops):
+        small = crops.reshape(len(crops), 6, 40, 6, 40, 3).mean((2, 4)).reshape(len(crops), -1)
+        features = nn.relu(nn.Dense(16, name="features")(small))
+        initial = nn.initializers.normal(0.01)
+        raw = nn.Dense(self.code_size, kernel_init=initial, name="code")(features)
+        return raw, nn.Dense(1, kernel_init=initial, name="score")(features)[:, 0]
+
+
+class StubBatches:
+    """Rows that depend on seed and step only, like the real ones."""
+
+    def __init__(self, config, stage):
+        self._seed, self._synthetic, self._photos = config["seed"], stage["synthetic"], stage["photos"]
+
+    def batch(self, step):
+        rng = np.random.default_rng([self._seed, step])
+        rows = self._synthetic + self._photos
+        code = rng.normal(0, 0.5, (rows, 41)).astype(np.float32)
+        code[:, 8:14] = [np.pi, 0, 0, 0, 0, 900]
+        code[:, 14:17] = 1
+        return {
+            "crop": rng.integers(0, 255, (rows, 240, 240, 3), dtype=np.uint8),
+            "mask": np.ones((rows, 240, 240), np.uint8),
+            "landmarks": rng.uniform(60, 180, (rows, 68, 2)).astype(np.float32),
+            "confidence": np.ones((rows, 68), np.float32),
+            "is_face": (np.arange(rows) % 4 > 0).astype(np.float32) if self._photos else np.ones(rows, np.float32),
+            "code": code,
+            "has_code": (np.arange(rows) < self._synthetic).astype(np.float32),
+        }
+
+
+def small_config(steps=(12,), rows=(4, 4), checkpoint_every=5):
+    """A config of one stage for each entry of `steps`."""
+    config = defaults()
+    config.stage_order = tuple(f"stage{k}" for k in range(len(steps)))
+    stages = {}
+    for name, count in zip(config.stage_order, steps):
+        stages[name] = stage(count, *rows, rate=1e-3)
+        stages[name].optimizer.schedule = "constant"
+    config.stages = stages
+    config.update(log_every=1, checkpoint_every=checkpoint_every, evaluate_every=1000)
+    return config.to_dict()
+
+
+def run(config, workdir: Path):
+    """`loop.train` on stubs."""
+    from fml_jax.training import loop
+    from tests.conftest import make_tiny_model
+
+    stubs = {
+        "StageBatches": StubBatches,
+        "validation_batch": lambda *_: None,
+        "make_encoder": lambda name, size: LinearEncoder(size),
+        "load_face_model": lambda path, detail: make_tiny_model(),
+    }
+    with mock.patch.multiple(loop, **stubs):
+        return loop.train(config, Path(workdir))
+
+
+if __name__ == "__main__":
+    run(small_config(steps=tuple(int(count) for count in sys.argv[2:])), Path(sys.argv[1]))

@@ -1,0 +1,127 @@
+"""Runs that are killed, stopped, changed and poisoned."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from fml_jax.training import loop
+from fml_jax.training.metrics import read_metrics
+from fml_jax.weights import load_weights
+from tests.training import stub
+
+ROOT = Path(__file__).parents[2]
+
+
+def losses(workdir):
+    return [row["loss"] for row in read_metrics(workdir) if "loss" in row]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole")
+    stub.run(stub.small_config(steps=(40, 30)), workdir)
+    return workdir
+
+
+def test_a_run_learns_and_writes_its_weights(uninterrupted):
+    found = losses(uninterrupted)
+    assert len(found) == 70 and np.mean(found[-10:]) < 0.8 * np.mean(found[:10])
+    params, metadata = load_weights(uninterrupted / loop.WEIGHTS_FILE)
+    assert set(params) == {"features", "code", "score"} and metadata["steps"] == 70 and metadata["model"] == "tiny"
+
+
+def test_metrics_tell_terms_and_speed(uninterrupted):
+    row = read_metrics(uninterrupted)[-1]
+    assert {"photos/sparse", "photos/photo", "synthetic/identity", "score", "images_per_second", "wait"} <= row.keys()
+    assert 0 <= row["wait"] <= 1
+
+
+def test_killed_at_random_steps_it_resumes_to_the_same_losses(uninterrupted, tmp_path):
+    """SIGKILL three times, wherever the run is by then, in either stage."""
+    rng = random.Random(int.from_bytes(os.urandom(4), "big"))
+    kills = 0
+    for attempt in range(20):
+        process = start(tmp_path)
+        # The first steps wait for compilation: kill by progress seen in the metrics file.
+        goal = written_steps(tmp_path) + rng.randint(3, 25)
+        while kills < 3 and process.poll() is None and written_steps(tmp_path) < goal:
+            time.sleep(0.01)
+        if kills < 3 and process.poll() is None:
+            process.kill()
+            kills += 1
+        if process.wait(timeout=120) == 0:
+            break
+    assert kills >= 1
+    np.testing.assert_allclose(losses(tmp_path), losses(uninterrupted), rtol=1e-5)
+
+
+def start(workdir):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.training.stub", str(workdir), "40", "30"],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+
+
+def written_steps(workdir):
+    path = workdir / "metrics.jsonl"
+    return len(read_metrics(workdir)) if path.exists() else 0
+
+
+def test_sigterm_saves_and_exits_with_status_0(tmp_path):
+    process = start(tmp_path)
+    while written_steps(tmp_path) < 3:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    from fml_jax.training.checkpoints import Checkpoints
+
+    assert Checkpoints(tmp_path).latest_step() == len(losses(tmp_path)) < 70
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
+    class Poisoned(stub.StubBatches):
+        def batch(self, step):
+            batch = super().batch(step)
+            if step == 8:
+                batch["landmarks"][6] = np.nan
+            return batch
+
+    with mock.patch.object(stub, "StubBatches", Poisoned), pytest.raises(loop.NonFiniteLoss) as error:
+        stub.run(stub.small_config(steps=(12,)), tmp_path)
+    message = str(error.value)
+    assert "step 9" in message and "photos/sparse" in message and "rows [6]" in message and "step 5 is kept" in message
+    from fml_jax.training.checkpoints import Checkpoints
+
+    assert Checkpoints(tmp_path).latest_step() == 5
+
+
+def test_a_changed_config_is_told(tmp_path, caplog):
+    stub.run(stub.small_config(steps=(6,)), tmp_path)
+    changed = stub.small_config(steps=(9,))
+    changed["stages"]["stage0"]["score"] = 7.0
+    with caplog.at_level("WARNING", logger="absl"):
+        stub.run(changed, tmp_path)
+    assert "stages.stage0.score: 5.0 → 7.0" in caplog.text and "stages.stage0.steps: 6 → 9" in caplog.text
+    assert len(losses(tmp_path)) == 9
+    assert json.loads((tmp_path / "config.json").read_text())["stages"]["stage0"]["score"] == 7.0
+
+
+def test_a_finished_run_stays_finished(uninterrupted):
+    before = losses(uninterrupted)
+    stub.run(stub.small_config(steps=(40, 30)), uninterrupted)
+    assert losses(uninterrupted) == before
+
+
+def test_a_cut_off_line_of_metrics_is_left_out(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 1, "loss": 3.0}\n{"step": 2, "lo')
+    assert read_metrics(tmp_path) == [{"step": 1, "loss": 3.0}]

@@ -1,0 +1,67 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fml_jax.training.optimizers import group_labels, make_optimizer
+
+PARAMS = {"body": {"kernel": jnp.ones(3)}, "head": {"kernel": jnp.ones(3)}, "header": {"kernel": jnp.ones(2)}}
+
+
+def settings(name="adam", groups=None, **others):
+    return {"name": name, "groups": groups or {"all": {"prefix": "", "rate": 0.1}}, **others}
+
+
+def run(optimizer, params, steps=200):
+    energy = lambda p: sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(p))
+    state = optimizer.init(params)
+    for _ in range(steps):
+        updates, state = optimizer.update(jax.grad(energy)(params), state, params)
+        params = optax.apply_updates(params, updates)
+    return params, energy(params)
+
+
+@pytest.mark.parametrize("name, rate", [("adadelta", 10.0), ("adam", 0.05), ("adamw", 0.05)])
+def test_each_optimizer_descends(name, rate):
+    optimizer = make_optimizer(settings(name, {"all": {"prefix": "", "rate": rate}}), 200)
+    assert run(optimizer, PARAMS)[1] < 0.5 * 8
+
+
+def test_groups_have_their_own_rates():
+    groups = {"body": {"prefix": "body", "rate": 0.01}, "head": {"prefix": "head", "rate": 0.0}, "rest": {"prefix": "header", "rate": 0.02}}
+    params, _ = run(make_optimizer(settings(groups=groups), 10), PARAMS, steps=1)
+    moved = {name: float(1 - params[name]["kernel"][0]) for name in PARAMS}
+    assert moved["body"] == pytest.approx(0.01, rel=1e-3) and moved["header"] == pytest.approx(0.02, rel=1e-3)
+    assert moved["head"] == 0
+
+
+def test_a_parameter_without_a_group_is_refused():
+    with pytest.raises(ValueError, match="'head/kernel' belongs to no group"):
+        group_labels(PARAMS, {"body": "body", "rest": "header"})
+
+
+def test_a_parameter_in_two_groups_is_refused():
+    with pytest.raises(ValueError, match="'body/kernel' belongs to the groups all, body"):
+        group_labels(PARAMS, {"all": "", "body": "body"})
+
+
+def test_a_prefix_is_a_whole_name():
+    labels = group_labels(PARAMS, {"body": "body", "head": "head", "rest": "header"})
+    assert labels["header"]["kernel"] == "rest" and labels["head"]["kernel"] == "head"
+
+
+def test_cosine_warms_up_and_ends_near_zero():
+    optimizer = make_optimizer(settings(schedule="cosine", warmup=10), 100)
+    state, steps = optimizer.init(PARAMS), []
+    for _ in range(100):
+        updates, state = optimizer.update(jax.tree.map(jnp.ones_like, PARAMS), state, PARAMS)
+        steps.append(-float(updates["body"]["kernel"][0]))
+    assert steps[0] == 0 and np.argmax(steps) in (9, 10, 11) and steps[-1] < 0.02 * max(steps)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="sgd"):
+        make_optimizer(settings("sgd"), 1)
+    with pytest.raises(ValueError, match="step"):
+        make_optimizer(settings(schedule="step"), 1)
