@@ -84,9 +84,10 @@ class LightEncoder(nn.Module):
     """
 
     code_size: int
-    widths: Sequence[int] = (48, 96, 192)
+    widths: Sequence[int] = (32, 96, 192)
     depths: Sequence[int] = (1, 2, 1)
-    places: int = 32  # channels of the last map that the head reads
+    places: int = 48  # channels of the last map that the head reads
+    hidden: int = 512  # width of the head's one hidden layer
 
     @nn.compact
     def __call__(self, crops: Float[Array, "B 240 240 3"]) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
@@ -96,8 +97,9 @@ class LightEncoder(nn.Module):
             x = nn.Conv(width, (kernel, kernel), (stride, stride), kernel_init=_HE)(x)
             for _ in range(depth):
                 x = _Residual(width)(x)
-        x = _convolved(nn.relu(x), self.places, 1)
-        return _outputs(_flattened(x), self.code_size)
+        x = _flattened(_convolved(nn.relu(x), self.places, 1))
+        x = nn.relu(nn.Dense(self.hidden, kernel_init=_HE)(x))
+        return _outputs(x, self.code_size)
 
 
 class _Residual(nn.Module):

@@ -24,7 +24,7 @@ def crops(number, seed=0):
 @pytest.fixture(scope="module")
 def light():
     encoder = make_encoder("light")
-    params = encoder.init(jax.random.key(0), crops(1))["params"]
+    params = jax.jit(encoder.init)(jax.random.key(0), crops(1))["params"]
     return params, jax.jit(lambda params, x: encoder.apply({"params": params}, x))
 
 
@@ -52,7 +52,7 @@ def test_code_size_is_a_parameter():
 
 @pytest.mark.parametrize("name", ["light", "alexnet"])
 def test_an_untrained_encoder_says_the_neutral_face(name):
-    (raw, logit), _ = make_encoder(name).init_with_output(jax.random.key(1), crops(2))
+    (raw, logit), _ = jax.jit(make_encoder(name).init_with_output)(jax.random.key(1), crops(2))
     assert 0 < float(jnp.abs(raw).max()) < 0.3
     assert float(jnp.abs(logit).max()) < 0.3
 
