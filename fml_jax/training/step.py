@@ -45,7 +45,7 @@ def make_train_step(
         # The average forgets its random start quickly and settles to the set decay.
         keep = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
         average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.average, params)
-        metrics["gradient_norm"] = optax.global_norm(gradient)
+        metrics["gradient_norm"] = optax.tree.norm(gradient)
         return TrainState(state.step + 1, params, average, opt_state), metrics
 
     return train_step
