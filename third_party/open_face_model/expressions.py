@@ -10,6 +10,7 @@ from third_party.open_face_model.inputs import GeometryPackage
 from third_party.open_face_model.principal_components import principal_modes
 
 LEFT_OUT = ("tongueOut",)  # the model has no tongue
+CLOSED_LIDS = 0.74  # of the lid closing units: drawn for wider eyes, they overshoot on the mean head
 SAMPLES = 4000
 BILATERAL = 0.85  # how often the other side of the face joins in
 
@@ -32,6 +33,8 @@ def build_expressions(package: GeometryPackage, base: BaseMesh, mesh: HeadMesh, 
     makehuman_names = package.target_names(f"expression/units/{ORIGINS[0]}")
     makehuman = np.stack([_average_unit(package, base, mesh, name) for name in makehuman_names])
     units = np.concatenate([arkit, makehuman]) * MM_PER_UNIT
+    closing = np.array(["eyeBlink" in name or "closure" in name for name in arkit_names + makehuman_names])
+    units[closing] *= CLOSED_LIDS
     units[:, mesh.vertices_of(EYE)] = 0  # a gaze moves the lids here; the eyeballs stay
     weights = sample_weights(arkit_names + [f"makehuman-{name}" for name in makehuman_names])
     # All samples lie in the units' span: the same components, found in an orthonormal basis of it.

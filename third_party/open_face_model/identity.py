@@ -11,14 +11,14 @@ from third_party.open_face_model.principal_components import principal_modes
 # Standard deviation of each category's target weights; targets are drawn by their artists for
 # weights between −1 and 1.
 SPREAD = {
-    "head": 0.13,
-    "forehead": 0.18,
-    "eyebrows": 0.25,
-    "eyes": 0.25,
-    "nose": 0.30,
-    "mouth": 0.27,
-    "cheek": 0.30,
-    "chin": 0.27,
+    "head": 0.11,
+    "forehead": 0.17,
+    "eyebrows": 0.28,
+    "eyes": 0.28,
+    "nose": 0.27,
+    "mouth": 0.28,
+    "cheek": 0.32,
+    "chin": 0.29,
     "ears": 0.25,
     "neck": 0.15,
     "asym": 0.12,
@@ -27,7 +27,7 @@ ORIGINS = ("caucasian", "african", "asian")
 AGES = ("child", "young", "old")
 OPPOSITES = {"decr": "incr", "down": "up", "in": "out", "backward": "forward", "concave": "convex", "compress": "uncompress"}
 LEFT_RIGHT_CORRELATION = 0.93
-BACK_WEIGHT = 0.3  # of the vertices outside the frontal face, in the principal components
+BACK_WEIGHT = 0.2  # of the vertices outside the frontal face, in the principal components
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from third_party.open_face_model.head_mesh import EYE, LINING
 BROW_OUTLINES = {"right": ([70, 63, 105, 66, 107], [46, 53, 52, 65, 55]), "left": ([300, 293, 334, 296, 336], [276, 283, 282, 295, 285])}
 NOSE_BRIDGE, NOSE_TIP, UNDER_NOSE, CHIN = 168, 4, 2, 152
 MOUTH_CORNERS, CHEEKS, UNDER_EYES = (61, 291), (50, 280), (230, 450)
-OVAL_TOP = 10
+HAIRLINE_SMOOTHING = 25  # steps of averaging with the neighbours
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,16 @@ class Regions:
     def scalp(self):
         """Where hair grows, and everything behind the ears."""
         behind = self._vertices[:, 2] < -5
-        return self._outer & ~self.neck & ~(self.ears > 0.5) & ((self.hair > 0.3) | behind)
+        return self._outer & ~self.neck & ~(self.ears > 0.5) & ((self._smooth_hair > 0.4) | behind)
+
+    @cached_property
+    def _smooth_hair(self):
+        """The hair's cover without the skins' single strands: an even hairline."""
+        degree = np.maximum(np.asarray(self._adjacency.sum(1)).ravel(), 1)
+        smooth = self.hair
+        for _ in range(HAIRLINE_SMOOTHING):
+            smooth = 0.5 * smooth + 0.5 * (self._adjacency @ smooth) / degree
+        return smooth
 
     @cached_property
     def face(self):
@@ -110,7 +119,7 @@ class Regions:
         x, y, _ = self._vertices.T
         mouth, chin = self._landmarks[list(MOUTH_CORNERS)][:, 1].mean(), self._landmarks[CHIN][1]
         area = (1 - _rise(np.abs(x), 20, 32)) * (1 - _rise(y, mouth - 16, mouth - 6)) * _rise(y, chin - 14, chin + 4)
-        return area * (1 - self.lips) * self._outer * self._in_front
+        return area * (1 - self.lips) * self._outer * self._in_front * (1 - self.neck)
 
     @cached_property
     def cheek_beard(self):

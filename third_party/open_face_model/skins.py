@@ -15,7 +15,7 @@ TONES = np.array([[70, 50, 42], [98, 70, 56], [132, 96, 76], [166, 125, 101], [1
 HAIR = np.array([[0.008, 0.006, 0.005], [0.02, 0.013, 0.009], [0.06, 0.035, 0.02], [0.16, 0.10, 0.055], [0.15, 0.055, 0.025], [0.36, 0.34, 0.32]])
 HAIR_SHARE = np.array([0.46, 0.26, 0.12, 0.06, 0.03, 0.07])
 IRIS = np.array([[0.022, 0.012, 0.008], [0.06, 0.028, 0.012], [0.11, 0.065, 0.028], [0.09, 0.10, 0.05], [0.11, 0.16, 0.20], [0.15, 0.17, 0.18]])
-IRIS_SHARE = np.array([0.50, 0.24, 0.10, 0.06, 0.07, 0.03])
+IRIS_SHARE = np.array([0.52, 0.26, 0.10, 0.06, 0.04, 0.02])
 SCLERA = np.array([0.46, 0.41, 0.38])
 PUPIL = np.array([0.006, 0.005, 0.005])
 MOUTH_INSIDE = np.log([0.05, 0.016, 0.014])
@@ -83,14 +83,14 @@ class Painter:
         likeness = np.exp(-0.5 * ((brightness - average.mean()) / 0.35) ** 2) + 1e-3
         chosen = rng.choice(len(brightness), 3, replace=False, p=likeness / likeness.sum())
         detail = np.tensordot(rng.dirichlet([0.6] * 3), self.details[chosen], 1) * rng.uniform(0.8, 1.25)
-        average = average + BLUSH * rng.normal(0, 0.4) + rng.normal(0, 0.015, 3) + [0, 0, rng.normal(0, 0.035)]
+        average = average + BLUSH * rng.normal(0.2, 0.35) + rng.normal(0, 0.015, 3) + [0, 0, rng.normal(0, 0.035)]
         melanin, blood = self._field(rng), self._field(rng)
         darkening = self._tone(lightness - 0.06) - self._tone(lightness + 0.06)
         skin = average + detail + 0.30 * np.outer(melanin, darkening) + 0.35 * np.outer(blood, BLUSH)
         regions = self.regions
         flush = regions.cheeks * rng.normal(0.5, 0.7) + regions.nose_tip * rng.normal(0.4, 0.6)
         shade = regions.under_eyes * np.abs(rng.normal(0, 0.12))
-        lips = regions.lips * rng.normal(0.15, 0.45)
+        lips = regions.lips * rng.normal(0.3, 0.25)
         return skin + np.outer(flush, BLUSH) - shade[:, None] * [0.8, 1.0, 0.9] + np.outer(lips, LIP_RED)
 
     def _tone(self, lightness):
@@ -116,7 +116,7 @@ class Painter:
     def _brows(self, rng):
         thickness, length = rng.uniform(1.9, 3.6), rng.uniform(0.85, 1.0)
         density = np.clip(1 + 0.25 * self._field(rng), 0.6, 1.3)
-        cover = self.regions.brows(thickness, length, rng.normal(0, 1.2), rng.normal(0, 0.8))
+        cover = self.regions.brows(thickness, length, rng.normal(0, 0.7), rng.normal(0, 0.5))
         return np.clip(cover * density * rng.uniform(0.35, 0.95), 0, 0.95)
 
     def _beard(self, rng):
