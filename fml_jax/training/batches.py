@@ -9,8 +9,8 @@ from fml_jax.data.synthetic import SyntheticBatches
 from fml_jax.errors import InputError
 
 _MADE_BY = {
-    "synthetic": "python -m experiments.prepare synthetic --output=FOLDER",
-    "photos": "python -m experiments.prepare photos --input=PHOTOS --output=FOLDER",
+    "synthetic": "python -m experiments.prepare --layout=synthetic --output=FOLDER",
+    "photos": "python -m experiments.prepare --layout=folder --input=PHOTOS --output=FOLDER",
 }
 
 
