@@ -202,7 +202,7 @@ def _append(rows: dict[str, _GrowingArray], example: Example, validation: bool) 
     rows["valid"].append(np.packbits(example.valid, axis=1))
     rows["landmarks"].append(example.landmarks)
     rows["crops"].append(example.crop)
-    rows["split"].append(np.uint8(validation))
+    rows["split"].append(np.array(validation))
 
 
 def _example_or_reason(job: tuple[str, float | None]) -> Example | str:
@@ -234,7 +234,7 @@ def _window_affine(crop: Float[np.ndarray, "2 3"], shape: tuple[int, ...]) -> Fl
 
 def _inside(to_window: Float[np.ndarray, "2 3"], shape: tuple[int, ...]) -> Bool[np.ndarray, "256 256"]:
     """Window pixels that lie in the photo."""
-    pixels = np.stack(np.meshgrid(np.arange(WINDOW_SIZE), np.arange(WINDOW_SIZE)), axis=-1)
+    pixels = np.stack(np.meshgrid(np.arange(float(WINDOW_SIZE)), np.arange(float(WINDOW_SIZE))), axis=-1)
     photo = apply_affine(invert_affine(to_window), pixels)
     return ((photo >= -0.5) & (photo <= np.array(shape[1::-1]) - 0.5)).all(axis=-1)
 

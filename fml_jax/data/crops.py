@@ -39,7 +39,7 @@ def crop_from_photo(
     x0, y0, x1, y1 = box
     side = math.sqrt((x1 - x0) * (y1 - y0))
     down = HAAR_CENTRE_DOWN * side
-    centre = ((x0 + x1) / 2 - down * math.sin(roll), (y0 + y1) / 2 + down * math.cos(roll))
+    centre = np.array([(x0 + x1) / 2 - down * math.sin(roll), (y0 + y1) / 2 + down * math.cos(roll)])
     return _square_crop(centre, SIDE_FACTOR * HAAR_SIDE * side, roll, size)
 
 
@@ -113,9 +113,9 @@ def crop_photo(
     return cv2.warpAffine(rgb, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _square_crop(centre: tuple[float, float], side: float, roll: float, size: int) -> Float[np.ndarray, "2 3"]:
+def _square_crop(centre: Float[np.ndarray, "2"], side: float, roll: float, size: int) -> Float[np.ndarray, "2 3"]:
     linear = size / side * _turn(-roll)
-    return np.column_stack([linear, (size - 1) / 2 - linear @ np.asarray(centre)])
+    return np.column_stack([linear, (size - 1) / 2 - linear @ centre])
 
 
 def _turn(angle: float) -> Float[np.ndarray, "2 2"]:

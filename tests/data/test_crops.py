@@ -28,7 +28,7 @@ def landmarks_in(x0, y0, x1, y1):
 
 
 def test_landmark_crop_has_the_box_in_its_middle():
-    points = landmarks_in(100, 50, 190, 90)
+    points = landmarks_in(100.0, 50.0, 190.0, 90.0)
     affine = crop_from_landmarks(points)
     np.testing.assert_allclose(apply_affine(affine, np.array([145.0, 70.0])), [MIDDLE, MIDDLE])
     side = 1.5 * 60  # √(90 · 40)
@@ -69,7 +69,7 @@ def test_shrunk_crops_are_averages_in_the_right_place(scale):
     rgb = np.repeat(np.clip(stripes, 0, 255)[..., None], 3, axis=2).astype(np.uint8)[:, :850]
     affine = np.array([[scale, 0, 0.7], [0, scale, -3.2]])
     crop = crop_photo(rgb, affine, size=100).astype(float)
-    pixels = np.stack(np.meshgrid(np.arange(8, 92), np.arange(8, 92)), axis=-1)
+    pixels = np.stack(np.meshgrid(np.arange(8.0, 92), np.arange(8.0, 92)), axis=-1)
     expected = 40 + apply_affine(invert_affine(affine), pixels)[..., 0] / 10
     inside = expected < 120
     assert np.abs(crop[8:92, 8:92, 0] - expected)[inside].mean() < 8  # plain sampling is off by 40 and more

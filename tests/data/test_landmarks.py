@@ -52,12 +52,12 @@ def test_pixels_have_their_centres_at_whole_numbers(monkeypatch):
 
     def corners(rgb):
         sizes.append(rgb.shape[:2])
-        return np.float32([[0, 0], [1, 1]])
+        return np.float32([[0, 0]] * 477 + [[1, 1]])
 
     monkeypatch.setattr(landmarks, "_detect", corners)
     photo = np.zeros((100, 200, 3), np.uint8)
-    np.testing.assert_allclose(detect_landmarks(photo), [[-0.5, -0.5], [199.5, 99.5]])
-    np.testing.assert_allclose(detect_landmarks(photo, (90.0, 40.0, 110.0, 60.0)), [[79.5, 29.5], [120.5, 70.5]])
+    np.testing.assert_allclose(detect_landmarks(photo)[[0, -1]], [[-0.5, -0.5], [199.5, 99.5]])
+    np.testing.assert_allclose(detect_landmarks(photo, (90.0, 40.0, 110.0, 60.0))[[0, -1]], [[79.5, 29.5], [120.5, 70.5]])
     assert sizes == [(100, 200), (41, 41)]
 
 
