@@ -33,14 +33,24 @@ def main(_):
     print(f"weights: {weights}")
 
 
-def run() -> None:
-    flags.mark_flags_as_required(["config", "workdir"])
+def parse_flags(arguments: list[str]) -> list[str]:
+    """absl's parser; a config that cannot be used ends the program with one line."""
+    _check_config_exists(arguments)
     try:
-        app.run(main)
-    except FileNotFoundError as error:
-        known = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "common"))
-        sys.exit(f"train: {error.filename or error}: no such config; those in {CONFIGS.name}/ are {known}")
+        return app.parse_flags_with_usage(arguments)
+    except (AttributeError, KeyError, TypeError) as error:  # what ml_collections raises for a wrong override
+        given = " ".join(argument for argument in arguments if argument.startswith("--config."))
+        sys.exit(f"train: {given}: the config has no such field, or not of this type ({error})")
+
+
+def _check_config_exists(arguments):
+    for argument in arguments:
+        name = argument.removeprefix("--config=")
+        if name != argument and not Path(name).is_file():
+            known = ", ".join(sorted(path.name for path in CONFIGS.glob("[!_]*.py") if path.stem != "common"))
+            sys.exit(f"train: --config={name}: no such file; experiments/configs/ has {known}")
 
 
 if __name__ == "__main__":
-    run()
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main, flags_parser=parse_flags)

@@ -1,6 +1,7 @@
 """Network weights as one npz of plain float16 arrays with a JSON note on where they come from."""
 
 import json
+import os
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -18,10 +19,21 @@ def save_weights(path: str | Path, params: dict, metadata: dict) -> None:
 
     Args:
       metadata: JSON values; `encoder` and `model` (the face model's name) must be among them.
+
+    Raises:
+      ValueError: a parameter is not finite or too large for float16; nothing is written.
     """
-    arrays = {name: np.asarray(array, np.float16) for name, array in flatten_dict(params, sep="/").items()}
+    with np.errstate(over="ignore"):  # told below, by name
+        arrays = {name: np.asarray(array).astype(np.float16) for name, array in flatten_dict(params, sep="/").items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"parameter {name!r} has values that float16 cannot hold")
     note = json.dumps({"format_version": FORMAT_VERSION, **metadata}, sort_keys=True)
-    np.savez(Path(path), **arrays, **{_NOTE: np.array(note)})
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        np.savez(file, **arrays, **{_NOTE: np.array(note)})
+    os.replace(partial, path)  # whole or not at all
 
 
 def load_weights(path: str | Path) -> tuple[dict, dict]:

@@ -12,6 +12,7 @@ from absl import logging
 from tqdm import tqdm
 
 from fml_jax.encoders import make_encoder
+from fml_jax.errors import InputError
 from fml_jax.face_model.files import load_face_model
 from fml_jax.training.batches import StageBatches, validation_batch
 from fml_jax.training.checkpoints import Checkpoints, changes
@@ -41,7 +42,7 @@ def train(config: dict, workdir: Path) -> Path:
       the path of the weights.
 
     Raises:
-      InputError: data that is missing, a disk that is full.
+      InputError: data that is missing, a disk that is full, a batch that the devices cannot split.
       NonFiniteLoss: the last good checkpoint is kept.
     """
     workdir.mkdir(parents=True, exist_ok=True)
@@ -69,6 +70,7 @@ class Run:
 
     def all_stages(self) -> TrainState:
         """Trains to the end; SIGTERM saves and exits with status 0."""
+        self._check_fits()
         self._report_config()
         restore_handler = _on_sigterm(self._ask_to_stop)
         try:
@@ -151,6 +153,18 @@ class Run:
         kept = self.checkpoints.latest_step()
         remains = "no checkpoint was written yet" if kept is None else f"the checkpoint of step {kept} is kept"
         raise NonFiniteLoss(f"step {done}: {', '.join(terms)} not finite, rows {rows} of the batch; {remains}")
+
+    def _check_fits(self):
+        """The batch splits over the devices, and the config reaches as far as the checkpoint does."""
+        stages = [self.config["stages"][name] for name in self.config["stage_order"]]
+        devices, end = self.mesh.shape["data"], sum(stage["steps"] for stage in stages)
+        for name, stage in zip(self.config["stage_order"], stages):
+            if (rows := stage["synthetic"] + stage["photos"]) % devices:
+                raise InputError(f"stage {name!r}: a batch of {rows} rows cannot be split evenly over {devices} devices")
+        if (done := self.checkpoints.latest_step() or 0) > end:
+            raise InputError(
+                f"{self.workdir}: its checkpoint is at step {done}, this config ends at {end}; choose another --workdir"
+            )
 
     def _report_config(self):
         if self.checkpoints.latest_step() is not None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import jax
 import optax
 
+from fml_jax.errors import InputError
+
 
 def make_optimizer(settings: Mapping, steps: int) -> optax.GradientTransformation:
     """An Optax optimizer for one stage.
@@ -17,7 +19,7 @@ def make_optimizer(settings: Mapping, steps: int) -> optax.GradientTransformatio
       steps: the stage's length, which the cosine ends with.
 
     Raises:
-      ValueError: unknown name or schedule; when the optimizer is initialised, a parameter that
+      InputError (a ValueError): unknown name or schedule; when the optimizer is initialised, a parameter that
         belongs to no group or to several.
     """
     groups = settings["groups"]
@@ -36,7 +38,7 @@ def group_labels(params, prefixes: Mapping[str, str]):
         owners = [group for group, prefix in prefixes.items() if _begins(name, prefix)]
         if len(owners) != 1:
             fault = "no group" if not owners else f"the groups {', '.join(owners)}"
-            raise ValueError(f"parameter {name!r} belongs to {fault}; each needs exactly one (groups: {dict(prefixes)})")
+            raise InputError(f"parameter {name!r} belongs to {fault}; each needs exactly one (groups: {dict(prefixes)})")
         return owners[0]
 
     return jax.tree_util.tree_map_with_path(label, params)
@@ -52,7 +54,7 @@ def _rates(settings, rate: float, steps: int):
         return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(steps, warmup + 1), end_value=0.01 * rate)
     if schedule == "constant":
         return optax.linear_schedule(0.0, rate, warmup) if warmup else rate
-    raise ValueError(f"schedule {schedule!r} is unknown; choose constant or cosine")
+    raise InputError(f"schedule {schedule!r} is unknown; choose constant or cosine")
 
 
 def _rule(settings, rate):
@@ -63,4 +65,4 @@ def _rule(settings, rate):
         return optax.adam(rate)
     if name == "adamw":
         return optax.adamw(rate, weight_decay=settings.get("decay", 1e-4))
-    raise ValueError(f"optimizer {name!r} is unknown; choose adadelta, adam or adamw")
+    raise InputError(f"optimizer {name!r} is unknown; choose adadelta, adam or adamw")

@@ -24,8 +24,8 @@ class TrainState:
 
 def init_state(encoder: linen.Module, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
     """A fresh network."""
-    params = encoder.init(jax.random.key(seed), jnp.zeros((1, 240, 240, 3)))["params"]
-    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+    params = jax.jit(encoder.init)(jax.random.key(seed), jnp.zeros((1, 240, 240, 3)))["params"]
+    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), jax.jit(optimizer.init)(params))
 
 
 def make_train_step(
@@ -75,7 +75,8 @@ def make_loss(encoder: linen.Module, stage: Mapping) -> Callable:
             energies, terms = _base_rows(model, raw[synthetic:], crops[synthetic:], photos, base_weights)
             rows.append(jnp.pad(energies, (synthetic, 0)))
             faces = photos["is_face"]
-            metrics |= {f"photos/{name}": jnp.sum(faces * term) / faces.sum() for name, term in terms.items()}
+            count = jnp.maximum(faces.sum(), 1.0)  # a small batch may hold no face at all
+            metrics |= {f"photos/{name}": jnp.sum(faces * term) / count for name, term in terms.items()}
         row_energy = sum(rows)
         total = row_energy.mean()
         return total, {"loss": total, "row_energy": row_energy, **metrics}

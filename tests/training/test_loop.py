@@ -13,6 +13,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from fml_jax.errors import InputError
 from fml_jax.training import loop
 from fml_jax.training.metrics import read_metrics
 from fml_jax.weights import load_weights
@@ -114,6 +115,24 @@ def test_a_changed_config_is_told(tmp_path, caplog):
     assert "stages.stage0.score: 5.0 → 7.0" in caplog.text and "stages.stage0.steps: 6 → 9" in caplog.text
     assert len(losses(tmp_path)) == 9
     assert json.loads((tmp_path / "config.json").read_text())["stages"]["stage0"]["score"] == 7.0
+
+
+def test_a_config_that_ends_before_the_checkpoint_is_refused(tmp_path):
+    stub.run(stub.small_config(steps=(4,)), tmp_path)
+    with pytest.raises(InputError, match="checkpoint is at step 4, this config ends at 3"):
+        stub.run(stub.small_config(steps=(3,)), tmp_path)
+
+
+def test_a_batch_without_faces_changes_nothing_but_the_score(tmp_path):
+    class Empty(stub.StubBatches):
+        def batch(self, step):
+            batch = super().batch(step)
+            return {**batch, "is_face": 0 * batch["is_face"]}
+
+    with mock.patch.object(stub, "StubBatches", Empty):
+        stub.run(stub.small_config(steps=(2,), rows=(0, 4)), tmp_path)
+    for row in read_metrics(tmp_path):
+        assert np.isfinite(row["loss"]) and row["photos/sparse"] == 0 and row["loss"] == pytest.approx(5 * row["score"])
 
 
 def test_a_finished_run_stays_finished(uninterrupted):

@@ -1,0 +1,26 @@
+"""What the launcher says when it cannot train."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+QUICK = "--config=experiments/configs/quick.py"
+
+
+@pytest.mark.parametrize(
+    "argument, said",
+    [
+        ("--config=nope.py", "quick.py"),
+        ("--config.lerning=1", "--config.lerning=1: the config has no such field"),
+        ("--config.data.synthetic=/nowhere", "/nowhere: no such folder; make one with: python -m experiments.prepare"),
+    ],
+)
+def test_one_line_says_what_is_wrong(tmp_path, argument, said):
+    arguments = [argument] if argument.startswith("--config=") else [QUICK, argument]
+    command = [sys.executable, "-m", "experiments.train", *arguments, f"--workdir={tmp_path}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert said in result.stderr.splitlines()[-1] and "Traceback" not in result.stderr
