@@ -130,7 +130,7 @@ def open_corpus(folder: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     folder = Path(folder)
     if not (folder / "corpus.json").is_file():
-        raise InputError(f"{folder}: no finished training corpus (no corpus.json); build one with experiments/prepare.py")
+        raise InputError(f"{folder}: no finished training corpus; make one with: python -m experiments.prepare photos")
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ROWS}
 
 
@@ -334,4 +334,4 @@ class CorpusBatches:
         order = self._order
         if order[0] != epoch:
             order = self._order = (epoch, np.random.default_rng([self._seed, 0, epoch]).permutation(self._rows))
-        return order[1][place]
+        return int(order[1][place])

@@ -86,7 +86,8 @@ def jitter_affine(
       roll_std: radians.
     """
     shift = np.asarray(shift_std) * size * rng.standard_normal(2)
-    return moved_affine(affine, shift, math.exp(scale_std * rng.standard_normal()), roll_std * rng.standard_normal(), size)
+    scale, roll = math.exp(scale_std * rng.standard_normal()), roll_std * rng.standard_normal()
+    return moved_affine(affine, shift, scale, roll, size)
 
 
 def moved_affine(

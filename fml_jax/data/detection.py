@@ -77,10 +77,9 @@ def _search(grey: UInt8[np.ndarray, "h w"], cascade: _Cascade, smallest: float) 
     boxes, _, sums = _classifier(cascade.file).detectMultiScale3(
         grey, SCALE_STEP, cascade.neighbours, minSize=(smallest, smallest), outputRejectLevels=True
     )
-    return [
-        Detection((float(x), float(y), float(x + w), float(y + h)), _logistic((total - cascade.middling) / cascade.spread))
-        for (x, y, w, h), total in zip(boxes, np.ravel(sums))
-    ]
+    confidences = [_logistic((total - cascade.middling) / cascade.spread) for total in np.ravel(sums)]
+    corners = [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h in boxes]
+    return [Detection(*face) for face in zip(corners, confidences)]
 
 
 def _profiles(grey: UInt8[np.ndarray, "h w"], smallest: float) -> list[Detection]:

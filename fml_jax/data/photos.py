@@ -84,7 +84,8 @@ def list_photos(place: str | os.PathLike) -> list[Path]:
 
 
 def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in PHOTO_SUFFIXES and not any(part.startswith(".") for part in path.parts if part != "..")
+    hidden = any(part.startswith(".") for part in path.parts if part != "..")
+    return path.suffix.lower() in PHOTO_SUFFIXES and not hidden
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -123,9 +124,9 @@ def _as_uint8(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype == np.uint16:
         return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if not np.issubdtype(array.dtype, np.floating):
-        raise InputError(f"{name}: numbers of type {array.dtype} are no colours; give uint8, uint16 or floats in [0, 1]")
+        raise InputError(f"{name}: {array.dtype} numbers are no colours; give uint8, uint16 or floats in [0, 1]")
     if not (array.min() >= 0 and array.max() <= 1):  # also catches NaN
-        raise InputError(f"{name}: floats outside [0, 1] are no colours; divide by the largest value that they can take")
+        raise InputError(f"{name}: floats outside [0, 1] are no colours; divide by the largest possible value")
     return np.rint(array * 255).astype(np.uint8)
 
 

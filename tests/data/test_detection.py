@@ -66,9 +66,10 @@ def test_pictures_smaller_than_a_face():
 
 
 def test_boxes_of_one_face_are_merged():
-    sure, nested, apart = ((0.0, 0.0, 100.0, 100.0), 0.9), ((20.0, 20.0, 80.0, 80.0), 0.5), ((200.0, 0.0, 260.0, 60.0), 0.4)
-    merged = detection._merged([Detection(*face) for face in (nested, apart, sure)])
-    assert merged == [Detection(*sure), Detection(*apart)]
+    sure = Detection((0.0, 0.0, 100.0, 100.0), 0.9)
+    nested = Detection((20.0, 20.0, 80.0, 80.0), 0.5)
+    apart = Detection((200.0, 0.0, 260.0, 60.0), 0.4)
+    assert detection._merged([nested, apart, sure]) == [sure, apart]
 
 
 def test_opencv_without_cascades_is_named(monkeypatch):
