@@ -44,11 +44,17 @@ def crop_from_photo(
 
 
 def crop_from_landmarks(
-    landmarks68: Float[np.ndarray, "68 2"], side_factor: float = SIDE_FACTOR, size: int = CROP_SIZE
+    landmarks68: Float[np.ndarray, "68 2"], roll: float = 0.0, side_factor: float = SIDE_FACTOR, size: int = CROP_SIZE
 ) -> Float[np.ndarray, "2 3"]:
-    """The crop about the landmarks' tight box: the same centre, side = side_factor · √(w·h)."""
-    low, high = landmarks68.min(axis=0), landmarks68.max(axis=0)
-    return _square_crop((low + high) / 2, side_factor * math.sqrt(np.prod(high - low)), 0.0, size)
+    """The crop about the landmarks' tight box: the same centre, side = side_factor · √(w·h).
+
+    Args:
+      roll: how far the head leans clockwise, in radians; box and crop lean with it.
+    """
+    upright = landmarks68 @ _turn(-roll).T
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    centre = _turn(roll) @ ((low + high) / 2)
+    return _square_crop((centre[0], centre[1]), side_factor * math.sqrt(np.prod(high - low)), roll, size)
 
 
 def invert_affine(affine: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:

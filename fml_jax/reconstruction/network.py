@@ -1,0 +1,238 @@
+"""Photos → reconstructions: detection, crops, the network in batches, decoding."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from fml_jax.codes import FaceCode, code_from_network
+from fml_jax.data.crops import crop_from_landmarks, crop_from_photo, crop_photo
+from fml_jax.data.detection import detect_faces
+from fml_jax.data.photos import as_rgb, read_photo
+from fml_jax.encoders import make_encoder
+from fml_jax.errors import InputError
+from fml_jax.face_model.base import BaseModel, geometry, reflectance
+from fml_jax.face_model.files import load_face_model
+from fml_jax.face_model.landmarks import landmarks68
+from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
+from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
+from fml_jax.weights import load_weights
+
+OPEN_WEIGHTS = Path(__file__).parent / "open_light.npz"
+
+BATCH = 32  # crops that go through the network together
+PHOTOS_AT_ONCE = 64  # photos held in memory while their faces are worked on
+
+# A crop's score under which a detected box is taken for no face.
+MIN_SCORE = 0.5
+
+
+class Face(NamedTuple):
+    """A box in a photo, on its way through the network."""
+
+    photo: np.ndarray
+    source: str
+    index: int
+    box: tuple[float, float, float, float]
+
+
+class Decoded(NamedTuple):
+    """What the face model says of codes, B first."""
+
+    vertices: jax.Array  # [B, N, 3]
+    reflectance: jax.Array  # [B, N, 3]
+    landmarks: jax.Array  # [B, 68, 2] crop pixels
+    projected: jax.Array  # [B, N, 2] crop pixels
+
+
+class Reconstructor:
+    """The network and its face model, ready for photos.
+
+        reconstructor = fml_jax.Reconstructor.default()
+        for face in reconstructor("photo.jpg"):
+            face.save("out")
+
+    After a call with several photos, `failures` lists those that gave no face, as (name, reason).
+    """
+
+    def __init__(self, weights: str | Path = OPEN_WEIGHTS, passes: int = 2, min_score: float = MIN_SCORE):
+        """Loads weights (a file of `fml_jax.weights`) and the open model.
+
+        Args:
+          passes: 2 lets the network look again at an upright crop, framed by its first answer.
+          min_score: detected boxes under this score are taken for no face; boxes given are kept.
+
+        Raises:
+          InputError: unreadable weights, or weights of another face model.
+        """
+        params, self.metadata = load_weights(weights)
+        self.model: BaseModel = load_face_model()
+        if self.metadata["model"] != self.model.name:
+            raise InputError(f"{weights}: made for the face model {self.metadata['model']}, not {self.model.name}")
+        self.passes, self.min_score = passes, min_score
+        self.failures: list[tuple[str, str]] = []
+        encoder = make_encoder(self.metadata["encoder"], sum(self.model.code_sizes) + 33)
+        sizes = self.model.code_sizes
+
+        def network(params, crops):
+            raw, logits = encoder.apply({"params": params}, crops.astype(jnp.float32) / 255)
+            return code_from_network(raw, *sizes), jax.nn.sigmoid(logits)
+
+        self._params = params
+        self._network = jax.jit(network)
+        self._decode = jax.jit(jax.vmap(decode, in_axes=(None, 0)))
+
+    @classmethod
+    def default(cls) -> "Reconstructor":
+        """The network that comes with the package."""
+        return cls()
+
+    def __call__(self, photos, boxes=None, refine: bool = False, progress: bool = False) -> list[Reconstruction]:
+        """Reconstructs every face of one photo or of many.
+
+        Args:
+          photos: a path, an array (grey, RGB or RGBA; uint8, uint16 or floats in [0, 1]), or a list
+            of these.
+          boxes: instead of detection: for one photo a list of boxes (x0, y0, x1, y1), framed as
+            face detectors do; for a list of photos, a list of such lists.
+          refine: improve each face by minimising the energy on its crop (seconds a face).
+          progress: show a bar.
+
+        Returns:
+          One reconstruction a face, photos in order, a photo's faces largest first.
+
+        Raises:
+          InputError: a single photo that cannot be read or shows no face. In a list, such photos
+            are skipped and told in `failures`.
+        """
+        single = not isinstance(photos, (list, tuple))
+        photos, boxes = ([photos], None if boxes is None else [boxes]) if single else (list(photos), boxes)
+        found = list(self.stream(photos, boxes, refine, progress))
+        if single and self.failures:
+            raise InputError(self.failures[0][1])
+        return found
+
+    def stream(self, photos: Sequence, boxes=None, refine: bool = False, progress: bool = False) -> Iterator[Reconstruction]:
+        """As a call with a list, one reconstruction after the other, with few photos in memory at a time."""
+        self.failures = []
+        with tqdm(total=len(photos), unit="photo", disable=not progress) as bar:
+            for start in range(0, len(photos), PHOTOS_AT_ONCE):
+                chunk = range(start, min(start + PHOTOS_AT_ONCE, len(photos)))
+                faces = [face for k in chunk for face in self._faces(photos[k], k, boxes and boxes[k])]
+                for result in self._reconstruct(faces, boxes is not None):
+                    yield _refined(result) if refine else result
+                bar.update(len(chunk))
+
+    def codes(self, crops: np.ndarray) -> tuple[FaceCode, np.ndarray]:
+        """The network alone: crops [B, 240, 240, 3] uint8 → codes and scores [B], in fixed batch sizes."""
+        size = 1 if len(crops) == 1 else BATCH
+        answers = []
+        for start in range(0, len(crops), size):
+            part = crops[start : start + size]
+            padded = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
+            answer = jax.device_get(self._network(self._params, padded))
+            answers.append(jax.tree.map(lambda rows, kept=len(part): rows[:kept], answer))
+        return jax.tree.map(lambda *rows: np.concatenate(rows), *answers)
+
+    def _faces(self, photo, number, boxes) -> list[Face]:
+        """The boxes of one photo; one that cannot be used is noted in `failures`."""
+        name = str(photo) if isinstance(photo, (str, Path)) else f"photo {number}"
+        try:
+            rgb = read_photo(photo) if isinstance(photo, (str, Path)) else as_rgb(np.asarray(photo), name)
+            found = [_checked(box, name) for box in boxes] if boxes is not None else [d.box for d in detect_faces(rgb)]
+            if not found:
+                raise InputError(f"{name}: no face found; give its place with boxes=[(x0, y0, x1, y1)]")
+        except InputError as error:
+            self.failures.append((name, str(error)))
+            return []
+        return [Face(rgb, name, k, box) for k, box in enumerate(found)]
+
+    def _reconstruct(self, faces: list[Face], boxes_given: bool) -> Iterator[Reconstruction]:
+        if not faces:
+            return
+        affines = [crop_from_photo(face.box) for face in faces]
+        codes, scores = self.codes(_crops(faces, affines))
+        for _ in range(self.passes - 1):
+            affines = self._framed_by(codes, affines)
+            codes, again = self.codes(_crops(faces, affines))
+            scores = np.minimum(scores, again)
+        counts: dict[str, int] = {}
+        for k, face in enumerate(faces):
+            if not boxes_given and scores[k] < self.min_score:
+                continue
+            index = counts.get(face.source, 0)
+            counts[face.source] = index + 1
+            yield self.from_code(face, index, jax.tree.map(lambda rows, k=k: rows[k], codes), affines[k], float(scores[k]))
+        for source in dict.fromkeys(face.source for face in faces):
+            if source not in counts:
+                reason = f"{source}: what the detector found does not look like a face; give its place with boxes=…"
+                self.failures.append((source, reason))
+
+    def _framed_by(self, codes: FaceCode, affines: list[np.ndarray]) -> list[np.ndarray]:
+        """Crops about the landmarks of first answers, upright."""
+        framed = []
+        for k, affine in enumerate(affines):
+            code = jax.tree.map(lambda rows, k=k: rows[k], codes)
+            marks, roll = _landmarks_and_roll(self.model, code)
+            lean = math.radians(float(roll)) - math.atan2(affine[1, 0], affine[0, 0])
+            framed.append(crop_from_landmarks(in_photo(affine, marks), lean))
+        return framed
+
+    def from_code(self, face: Face, index: int, code: FaceCode, affine: np.ndarray, score: float) -> Reconstruction:
+        """The reconstruction that a code means on a crop."""
+        decoded = jax.device_get(self._decode(self.model, jax.tree.map(lambda part: part[None], code)))
+        return Reconstruction(
+            vertices=decoded.vertices[0],
+            triangles=np.asarray(self.model.topology.triangles),
+            reflectance=decoded.reflectance[0],
+            code=code,
+            landmarks68=in_photo(affine, decoded.landmarks[0]),
+            projected=in_photo(affine, decoded.projected[0]),
+            box=np.asarray(face.box, np.float64),
+            crop_from_photo=affine,
+            score=score,
+            model_version=f"{self.model.name}, {self.metadata['encoder']} encoder, {self.metadata.get('steps', 0)} steps",
+            source=face.source,
+            index=index,
+            photo=face.photo,
+            model=self.model,
+        )
+
+
+def decode(model: BaseModel, code: FaceCode) -> Decoded:
+    """Vertices, reflectance, landmarks and their pixels in the crop, of one code."""
+    vertices = geometry(model, code.identity, code.expression)
+    marks = landmarks68(model.landmarks, vertices, rotation_matrix(code.rotation))
+    pixels = project(to_camera(jnp.concatenate([marks, vertices]), code.rotation, code.translation))
+    return Decoded(vertices, reflectance(model, code.reflectance), pixels[:68], pixels[68:])
+
+
+@jax.jit
+def _landmarks_and_roll(model: BaseModel, code: FaceCode):
+    rotation = rotation_matrix(code.rotation)
+    vertices = geometry(model, code.identity, code.expression)
+    marks = landmarks68(model.landmarks, vertices, rotation)
+    return project(to_camera(marks, code.rotation, code.translation)), turn_angles(rotation)[2]
+
+
+def _crops(faces, affines) -> np.ndarray:
+    return np.stack([crop_photo(face.photo, affine) for face, affine in zip(faces, affines)])
+
+
+def _checked(box, name) -> tuple[float, float, float, float]:
+    numbers = np.asarray(box, np.float64)
+    if numbers.shape != (4,) or not np.isfinite(numbers).all() or not (numbers[2:] > numbers[:2]).all():
+        raise InputError(f"{name}: {box!r} is no box; give x0, y0, x1, y1 in pixels with x0 < x1 and y0 < y1")
+    return tuple(numbers.tolist())
+
+
+def _refined(result: Reconstruction) -> Reconstruction:
+    from fml_jax.reconstruction.fitting import refine
+
+    return refine(result)
