@@ -25,7 +25,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for metrics, checkpoints
 def main(_):
     from fml_jax.training.loop import NonFiniteLoss, train
 
-    logging.set_verbosity(logging.INFO)
+    logging.set_verbosity(logging.WARNING)  # JAX and Orbax tell much; the run itself speaks beside its bar
     try:
         weights = train(_CONFIG.value.to_dict(), Path(_WORKDIR.value))
     except (InputError, NonFiniteLoss) as error:

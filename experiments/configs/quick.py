@@ -1,6 +1,6 @@
 """A first run that ends in minutes on two cores: the light encoder on a few synthetic faces.
 
-    python -m experiments.prepare synthetic --count=2000 --output=data/quick
+    python -m experiments.prepare --layout=synthetic --count=2000 --output=data/quick
     python -m experiments.train --config=experiments/configs/quick.py --workdir=runs/quick
 
 The loss falls to about a third; the weights are good for trying things out, not for faces.

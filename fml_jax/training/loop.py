@@ -136,14 +136,14 @@ class Run:
         if done % self.config["checkpoint_every"] == 0 or last or self.stop_asked:
             self.checkpoints.save(state, self.config)
         if self.stop_asked and not last:
-            logging.info("stopped by SIGTERM at step %d; the same command resumes here", done)
+            tqdm.write(f"stopped by SIGTERM at step {done}; the same command resumes here")
             raise SystemExit(0)
 
     def _evaluate(self, done, state):
         values = self.evaluator(state.average)
         if values:
             self.metrics.write(done, {"validation": 1, **values})
-            logging.info("step %d: %s", done, ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+            tqdm.write(f"step {done}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
     def _check_finite(self, done, values):
         if np.isfinite(values["loss"]) and np.isfinite(values["gradient_norm"]):
