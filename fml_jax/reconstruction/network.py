@@ -43,12 +43,12 @@ class Face(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What the face model says of codes, B first."""
+    """What the face model says of a code."""
 
-    vertices: jax.Array  # [B, N, 3]
-    reflectance: jax.Array  # [B, N, 3]
-    landmarks: jax.Array  # [B, 68, 2] crop pixels
-    projected: jax.Array  # [B, N, 2] crop pixels
+    vertices: jax.Array  # [N, 3] mm
+    reflectance: jax.Array  # [N, 3]
+    landmarks: jax.Array  # [68, 2] crop pixels
+    projected: jax.Array  # [N, 2] crop pixels
 
 
 class Reconstructor:
@@ -86,7 +86,6 @@ class Reconstructor:
 
         self._params = params
         self._network = jax.jit(network)
-        self._decode = jax.jit(jax.vmap(decode, in_axes=(None, 0)))
 
     @classmethod
     def default(cls) -> "Reconstructor":
@@ -186,14 +185,14 @@ class Reconstructor:
 
     def from_code(self, face: Face, index: int, code: FaceCode, affine: np.ndarray, score: float) -> Reconstruction:
         """The reconstruction that a code means on a crop."""
-        decoded = jax.device_get(self._decode(self.model, jax.tree.map(lambda part: part[None], code)))
+        decoded = decode_one(self.model, code)
         return Reconstruction(
-            vertices=decoded.vertices[0],
+            vertices=decoded.vertices,
             triangles=np.asarray(self.model.topology.triangles),
-            reflectance=decoded.reflectance[0],
+            reflectance=decoded.reflectance,
             code=code,
-            landmarks68=in_photo(affine, decoded.landmarks[0]),
-            projected=in_photo(affine, decoded.projected[0]),
+            landmarks68=in_photo(affine, decoded.landmarks),
+            projected=in_photo(affine, decoded.projected),
             box=np.asarray(face.box, np.float64),
             crop_from_photo=affine,
             score=score,
@@ -211,6 +210,14 @@ def decode(model: BaseModel, code: FaceCode) -> Decoded:
     marks = landmarks68(model.landmarks, vertices, rotation_matrix(code.rotation))
     pixels = project(to_camera(jnp.concatenate([marks, vertices]), code.rotation, code.translation))
     return Decoded(vertices, reflectance(model, code.reflectance), pixels[:68], pixels[68:])
+
+
+_decode = jax.jit(decode)
+
+
+def decode_one(model: BaseModel, code: FaceCode) -> Decoded:
+    """`decode`, compiled, as NumPy arrays."""
+    return jax.device_get(_decode(model, code))
 
 
 @jax.jit

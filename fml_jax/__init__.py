@@ -1,0 +1,28 @@
+"""3D faces from photos, with a face model that is learned.
+
+    import fml_jax
+
+    reconstructor = fml_jax.Reconstructor.default()
+    for face in reconstructor("photo.jpg"):
+        print(face.vertices.shape, face.score)
+        face.save("out")
+"""
+
+from fml_jax.codes import FaceCode
+from fml_jax.errors import InputError
+from fml_jax.face_model import BaseModel, geometry, load_arkit_shapes, load_face_model, reflectance
+from fml_jax.image_formation.points import form_points
+from fml_jax.reconstruction import Reconstruction, Reconstructor
+
+__all__ = [
+    "BaseModel",
+    "FaceCode",
+    "InputError",
+    "Reconstruction",
+    "Reconstructor",
+    "form_points",
+    "geometry",
+    "load_arkit_shapes",
+    "load_face_model",
+    "reflectance",
+]

@@ -1,0 +1,6 @@
+"""From photos to reconstructions."""
+
+from fml_jax.reconstruction.network import Reconstructor
+from fml_jax.reconstruction.reconstruction import Reconstruction
+
+__all__ = ["Reconstruction", "Reconstructor"]

@@ -1,0 +1,154 @@
+"""Refinement: the base level's energy minimised on one photo, from the network's answer."""
+
+from dataclasses import replace
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import logging
+
+from fml_jax.codes import FaceCode, code_from_network, network_from_code
+from fml_jax.data.crops import apply_affine, crop_photo
+from fml_jax.errors import InputError
+from fml_jax.face_model.base import BaseModel, geometry, restrict
+from fml_jax.face_model.files import load_face_model
+from fml_jax.face_model.landmarks import landmarks68
+from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.losses import PAPER_LANDMARKS, BaseWeights, base_energy
+from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
+
+# One photo has to settle all 257 numbers: landmarks hold the shape, the prior what they leave open.
+WEIGHTS = BaseWeights(photo=80.0, sparse=1.0, reg=0.01, rstd=1.0, contour="pose")
+
+# What the network's own landmarks count for where none are detected.
+UNDETECTED_CONFIDENCE = 0.1
+
+LANDMARK_STEPS = 12  # Gauss–Newton steps on landmarks and prior
+ENERGY_STEPS = 120  # Adam steps on the whole energy
+ENERGY_RATE = 0.04
+
+
+def refine(
+    face: Reconstruction, landmarks: np.ndarray | None = None, used: np.ndarray | None = None
+) -> Reconstruction:
+    """A reconstruction with less energy on its photo.
+
+    Args:
+      landmarks: [68, 2] pixels of the photo; None has MediaPipe find them where it can, and
+        otherwise keeps near the network's own.
+      used: [68] bool, landmarks that may be fitted (the others are for scoring the fit).
+    """
+    confidence = np.ones(68, np.float32)
+    landmarks = _detected(face) if landmarks is None else landmarks
+    if landmarks is None:
+        landmarks, confidence = face.landmarks68, confidence * UNDETECTED_CONFIDENCE
+    if used is not None:
+        confidence = confidence * np.asarray(used, np.float32)
+    targets = jnp.asarray(apply_affine(face.crop_from_photo, landmarks), jnp.float32)
+    crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
+
+    code = fit_landmarks(_landmark_model(), face.code, targets, jnp.asarray(confidence))
+    code = jax.device_get(fit_energy(_face_model(), code, crop, targets, jnp.asarray(confidence)))
+    return _with_code(face, code)
+
+
+@jax.jit
+def fit_landmarks(model: BaseModel, code: FaceCode, targets: jax.Array, confidence: jax.Array) -> FaceCode:
+    """Pose and shape that minimise E_sparse and E_std: damped Gauss–Newton, reflectance and light as they are.
+
+    Args:
+      model: any restriction of the face model that keeps its landmarks.
+      targets: [68, 2] crop pixels; confidence [68].
+    """
+    sizes = model.code_sizes
+    shape_size = sizes[0] + sizes[1]
+    start = network_from_code(code)
+    free = jnp.concatenate([jnp.arange(shape_size), sum(sizes) + jnp.arange(6)])
+    landmark_scale = jnp.sqrt(WEIGHTS.sparse * PAPER_LANDMARKS * confidence / PAPER_LANDMARKS.sum())
+
+    def residuals(values):
+        candidate = code_from_network(start.at[free].set(values), *sizes)
+        vertices = geometry(model, candidate.identity, candidate.expression)
+        marks = landmarks68(model.landmarks, vertices, rotation_matrix(candidate.rotation))
+        gaps = project(to_camera(marks, candidate.rotation, candidate.translation)) - targets
+        prior = jnp.sqrt(WEIGHTS.reg) * values[:shape_size]
+        return jnp.concatenate([(landmark_scale[:, None] * gaps).ravel(), prior])
+
+    def step(state, _):
+        values, damping = state
+        current = residuals(values)
+        jacobian = jax.jacfwd(residuals)(values)
+        normal = jacobian.T @ jacobian
+        update = jnp.linalg.solve(normal + damping * jnp.diag(jnp.diag(normal)), jacobian.T @ current)
+        better = jnp.sum(residuals(values - update) ** 2) < jnp.sum(current**2)
+        values = jnp.where(better, values - update, values)
+        return (values, jnp.where(better, damping / 5, damping * 10)), None
+
+    (values, _), _ = jax.lax.scan(step, (start[free], jnp.float32(1e-2)), length=LANDMARK_STEPS)
+    return code_from_network(start.at[free].set(values), *sizes)
+
+
+@jax.jit
+def fit_energy(
+    model: BaseModel, code: FaceCode, crop: jax.Array, targets: jax.Array, confidence: jax.Array
+) -> FaceCode:
+    """All 257 numbers by Adam on the base level's energy (eq. 6); the best one met is returned."""
+    sizes = model.code_sizes
+    optimizer = optax.adam(optax.cosine_decay_schedule(ENERGY_RATE, ENERGY_STEPS, alpha=0.05))
+
+    def energy(raw):
+        return base_energy(model, code_from_network(raw, *sizes), crop, targets, confidence, WEIGHTS)[0]
+
+    def step(state, _):
+        raw, opt_state, best, best_energy = state
+        value, gradient = jax.value_and_grad(energy)(raw)
+        best = jnp.where(value < best_energy, raw, best)
+        updates, opt_state = optimizer.update(gradient, opt_state)
+        return (optax.apply_updates(raw, updates), opt_state, best, jnp.minimum(value, best_energy)), None
+
+    start = network_from_code(code)
+    state = (start, optimizer.init(start), start, jnp.float32(jnp.inf))
+    (_, _, best, _), _ = jax.lax.scan(step, state, length=ENERGY_STEPS)
+    return code_from_network(best, *sizes)
+
+
+def _detected(face: Reconstruction) -> np.ndarray | None:
+    """MediaPipe's landmarks as iBUG's 68, None where its model or the face is not to be had."""
+    try:
+        from fml_jax.data.landmarks import detect_landmarks, ibug68
+
+        found = detect_landmarks(face.photo, tuple(face.box))
+    except (InputError, ImportError) as error:
+        logging.log_first_n(logging.WARNING, "refining without landmarks: %s", 1, error)
+        return None
+    return None if found is None else ibug68(found)
+
+
+def _with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
+    """The same face of the same photo, said by another code."""
+    from fml_jax.reconstruction.network import decode_one
+
+    decoded = decode_one(face.model, code)
+    return replace(
+        face,
+        code=code,
+        vertices=decoded.vertices,
+        reflectance=decoded.reflectance,
+        landmarks68=in_photo(face.crop_from_photo, decoded.landmarks),
+        projected=in_photo(face.crop_from_photo, decoded.projected),
+    )
+
+
+@cache
+def _face_model() -> BaseModel:
+    return load_face_model(detail="face")
+
+
+@cache
+def _landmark_model() -> BaseModel:
+    """Only the vertices that landmarks rest on: all that the first fit looks at."""
+    model = _face_model()
+    return restrict(model, np.zeros(model.vertex_count, bool))

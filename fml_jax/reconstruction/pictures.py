@@ -1,0 +1,79 @@
+"""Pictures of a reconstruction: on its photo, and its geometry, reflectance and shading by themselves."""
+
+import cv2
+import numpy as np
+
+from fml_jax.data.crops import apply_affine, crop_photo
+from fml_jax.face_model.topology import vertex_normals
+from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
+from fml_jax.image_formation.illumination import shading
+from fml_jax.image_formation.raster import interpolate, rasterize
+
+KINDS = ("photo", "overlay", "geometry", "reflectance", "shading", "landmarks")
+_BACKGROUND = 0.93  # of pictures without the photo
+_CLAY = np.array([0.78, 0.76, 0.74])
+_LAMP = np.array([-0.35, -0.45, -0.82])  # towards the camera's upper left
+
+
+def render(face, kind: str = "overlay", size: int | None = None) -> np.ndarray:
+    """One picture of a reconstruction's crop, [size, size, 3] uint8.
+
+    Args:
+      face: a `Reconstruction`.
+      kind: "photo" (the crop), "overlay" (the lit face on it), "geometry" (grey clay),
+        "reflectance", "shading" (the light on white skin), "landmarks" (the 68 on the crop).
+      size: pixels; None is the crop's own 240.
+
+    Raises:
+      ValueError: an unknown kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+    size = size or CROP_SIZE
+    crop = crop_photo(face.photo, _scaled(face.crop_from_photo, size), size)
+    if kind == "photo":
+        return crop
+    if kind == "landmarks":
+        return _with_landmarks(crop, face, size)
+    positions = np.asarray(to_camera(face.vertices, face.code.rotation, face.code.translation))
+    normals = np.asarray(vertex_normals(face.model.topology, positions))
+    canvas = crop / 255 if kind == "overlay" else np.full((size, size, 3), _BACKGROUND)
+    painted = _painted(face, positions, _colours(face, kind, normals), canvas, size)
+    return (np.clip(painted, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _colours(face, kind, normals):
+    if kind == "geometry":
+        lit = np.clip(normals @ (_LAMP / np.linalg.norm(_LAMP)), 0, 1)
+        return _CLAY * (0.25 + 0.8 * lit[:, None])
+    if kind == "reflectance":
+        return face.reflectance
+    light = np.asarray(shading(normals, face.code.illumination))
+    return light * (0.8 if kind == "shading" else face.reflectance)
+
+
+def _painted(face, positions, colours, canvas, size):
+    """The mesh over a canvas, rendered at twice the size and averaged, so that edges are smooth."""
+    fine = 2 * size
+    pixels = (np.asarray(project(positions)) + 0.5) * fine / CROP_SIZE - 0.5
+    triangles = np.asarray(face.triangles)
+    triangle_index, barycentric = rasterize(pixels, positions[:, 2], triangles, fine, fine)
+    drawn = interpolate(np.clip(colours, 0, 1).astype(np.float32), triangles, triangle_index, barycentric)
+    cover = (triangle_index >= 0)[..., None].astype(np.float32)
+    halved = lambda image: image.reshape(size, 2, size, 2, -1).mean((1, 3))
+    return halved(drawn * cover) + (1 - halved(cover)) * canvas
+
+
+def _with_landmarks(crop, face, size):
+    picture = crop.copy()
+    for x, y in apply_affine(_scaled(face.crop_from_photo, size), face.landmarks68):
+        cv2.circle(picture, (round(x), round(y)), max(1, size // 160), (40, 230, 90), -1, cv2.LINE_AA)
+    return picture
+
+
+def _scaled(crop_from_photo, size):
+    """The affine to the same crop with `size` pixels (pixel centres at whole numbers)."""
+    factor = size / CROP_SIZE
+    scaled = crop_from_photo * factor
+    scaled[:, 2] += (factor - 1) / 2
+    return scaled
