@@ -18,6 +18,7 @@ CONTOUR_YAWS = np.arange(-75, 76, 15)
 FRONTAL_YAW = 25  # renders up to here place the fixed landmarks
 GRAZING = 0.3  # a landmark counts where the surface's normal keeps this cosine with the view
 REACH = 0.05  # of the picture's width: how far off the mesh a contour point may be
+NEAR_TRIANGLES = 16  # whose centres are nearest to a point: the nearest surface is among them
 OUTLIER = 3.0  # medians: detections farther off don't count in the refinement
 STRIP, STRIP_YAW = 7.0, 45  # candidates lie within 7 mm of the contours of yaws up to 45°, which cover the silhouettes beyond
 
@@ -50,14 +51,7 @@ class Surface:
 
     def embed(self, points: np.ndarray, part: int) -> tuple[np.ndarray, np.ndarray]:
         """The nearest points of a part of the surface: vertices [K, 3] and weights [K, 3]."""
-        triangles = self.triangles[self.parts == part]
-        corners = self.vertices[triangles]
-        near = cKDTree(corners.mean(1)).query(points, 16)[1]
-        weights = _closest_on_triangles(points[:, None], corners[near])
-        distance = np.linalg.norm((weights[..., None] * corners[near]).sum(2) - points[:, None], axis=-1)
-        best = distance.argmin(1)
-        rows = np.arange(len(points))
-        return triangles[near[rows, best]], weights[rows, best]
+        return closest_on_surface(points, self.vertices, self.triangles[self.parts == part])
 
 
 @dataclass(frozen=True)
@@ -73,6 +67,17 @@ class Embedding:
     seen: int  # renders in which MediaPipe saw the face
     shown: int
     errors: tuple[float, float]  # mm, mean distance of frontal detections: of the medians, and refined
+
+
+def closest_on_surface(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest points of a surface: the vertices [K, 3] of their triangles, and weights [K, 3]."""
+    corners = vertices[triangles]
+    near = cKDTree(corners.mean(1)).query(points, NEAR_TRIANGLES)[1]
+    weights = _closest_on_triangles(points[:, None], corners[near])
+    distance = np.linalg.norm((weights[..., None] * corners[near]).sum(2) - points[:, None], axis=-1)
+    best = distance.argmin(1)
+    rows = np.arange(len(points))
+    return triangles[near[rows, best]], weights[rows, best]
 
 
 def first_landmarks(surface: Surface, colours: np.ndarray) -> np.ndarray:

@@ -1,0 +1,302 @@
+"""The shipped open model is what its format promises, and its builder is deterministic."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fml_jax.face_model.files import OPEN_MODEL, read_arrays
+from fml_jax.face_model.subdivision import catmull_clark, triangulate
+from third_party.open_face_model.archive import rounded, write_npz
+from third_party.open_face_model.head_mesh import cut_head, neck_border, read_base_mesh, straighten_neck
+from third_party.open_face_model.identity import BACK_WEIGHT, align_by_similarity, build_identity, procrustes
+from third_party.open_face_model.inputs import GEOMETRY, GeometryPackage, Package, obtain
+from third_party.open_face_model.landmark_embedding import closest_on_surface
+from third_party.open_face_model.measure import Shapes, fit_identity
+from third_party.open_face_model.pictures import View, render, vertex_normals
+from third_party.open_face_model.principal_components import principal_modes
+from third_party.open_face_model.skins import linear_of_srgb, sample_texture, srgb_of_linear
+
+MEGABYTE = 1e6
+INPUTS = os.environ.get("FML_OPEN_MODEL_INPUTS")
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    return read_arrays(OPEN_MODEL)
+
+
+@pytest.fixture(scope="module")
+def standard(arrays):
+    """The mean head on the standard mesh: vertices, quads, triangles."""
+    operator, quads = catmull_clark(arrays["quads"], len(arrays["mean"]))
+    return operator @ arrays["mean"].astype(float), quads, triangulate(quads)
+
+
+@pytest.fixture(scope="module")
+def regions(arrays):
+    return dict(zip(arrays["region_names"].tolist(), arrays["regions"]))
+
+
+def _landmarks(arrays, vertices):
+    return (vertices[arrays["landmarks478_vertices"].astype(int)] * arrays["landmarks478_weights"][..., None]).sum(1)
+
+
+class TestFile:
+    def test_size_and_counts(self, arrays):
+        assert OPEN_MODEL.stat().st_size <= 10 * MEGABYTE
+        assert arrays["identity"].shape[0] == 80 and arrays["expression"].shape[0] == 64 and arrays["reflectance"].shape[0] == 80
+        assert arrays["arkit"].shape[0] == 51 == len(set(arrays["arkit_names"].tolist()))
+        assert "tongueOut" not in arrays["arkit_names"]
+        assert arrays["name"] == "fml-open-face-1" and "CC0" in str(arrays["licence"])
+
+    def test_modes_fall_in_strength_and_carry_their_sigma(self, arrays):
+        """Modes times σ: with the inner product of the principal components, a mode's length is its σ."""
+        for name in ("expression", "reflectance"):
+            sigma, modes = arrays[f"{name}_sigma"], arrays[name].astype(float)
+            assert np.all(np.diff(sigma) <= 1e-6)
+            lengths = np.sqrt((modes**2).sum((1, 2)))
+            np.testing.assert_allclose(lengths, sigma, rtol=0.05, atol=0.05)
+
+    @pytest.mark.parametrize("name", ["identity", "expression", "reflectance"])
+    def test_modes_are_orthogonal(self, arrays, name):
+        modes = arrays[name][:12].astype(float)
+        if name == "identity":  # whose principal components weigh the frontal face
+            depth, height = (arrays["mean"][:, axis] - arrays["mean"][:, axis].max() for axis in (2, 1))
+            modes *= np.where((depth > -95) & (height > -225), 1.0, BACK_WEIGHT)[:, None]
+        flat = modes.reshape(12, -1)
+        flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+        assert np.abs(flat @ flat.T - np.eye(12)).max() < 0.1
+
+    def test_refined_counts_fit(self, arrays, standard):
+        vertices, quads, _ = standard
+        assert len(vertices) == arrays["reflectance"].shape[1] == arrays["regions"].shape[1]
+        finer, _ = catmull_clark(quads, len(vertices))
+        kept = np.repeat(arrays["fine_quads"], 16)
+        _, finer_quads = catmull_clark(quads, len(vertices))
+        assert 28_000 < len(np.unique(finer_quads[kept])) < 38_000
+        assert finer.shape[0] > 60_000
+
+
+class TestGeometry:
+    def test_head_has_human_size(self, arrays, standard):
+        vertices, _, _ = standard
+        points = _landmarks(arrays, vertices)
+        assert 55 < np.linalg.norm(points[468] - points[473]) < 70  # between the pupils
+        assert 145 < np.ptp(vertices[:, 0]) < 185  # ear to ear
+        assert 100 < points[168, 1] - points[152, 1] < 135  # nasion to chin
+        assert abs(vertices[:, 0].mean()) < 0.5
+
+    def test_triangles_face_outwards(self, standard, regions):
+        vertices, _, triangles = standard
+        normals = vertex_normals(vertices, triangles)
+        outwards = (normals * vertices).sum(1) > 0
+        assert outwards[regions["scalp"] & (vertices[:, 1] > 40)].all()  # above the creases behind the ears
+        assert outwards[regions["eyes"]].mean() > 0.95
+        a, b, c = vertices[triangles].transpose(1, 0, 2)
+        assert np.einsum("tc,tc->", a, np.cross(b, c)) / 6 > 1.5e6  # mm³, an open head's signed volume
+
+    def test_mean_is_symmetric(self, standard):
+        vertices, _, triangles = standard
+        mirrored = vertices * [-1, 1, 1]
+        corners, weights = closest_on_surface(mirrored, vertices, triangles)
+        distance = np.linalg.norm((vertices[corners] * weights[..., None]).sum(1) - mirrored, axis=1)
+        assert np.median(distance) < 0.3 and distance.max() < 2.5
+
+    def test_neck_ends_in_a_smooth_curve(self, arrays):
+        quads, mean = arrays["quads"].astype(int), arrays["mean"]
+        sides = np.sort(np.stack([quads, np.roll(quads, -1, 1)], -1).reshape(-1, 2), axis=1)
+        edges, uses = np.unique(sides, axis=0, return_counts=True)
+        border = np.unique(edges[uses == 1])
+        neck = mean[border[mean[border, 1] < mean[:, 1].min() + 60]].astype(float)
+        angle = np.arctan2(*(neck - neck.mean(0))[:, [0, 2]].T)
+        waves = np.stack([np.cos(k * angle) for k in range(4)] + [np.sin(k * angle) for k in range(1, 4)], axis=1)
+        residual = neck[:, 1] - waves @ np.linalg.lstsq(waves, neck[:, 1], rcond=None)[0]
+        assert np.abs(residual).max() < 2.5
+
+    def test_expressions_leave_the_eyeballs_and_blinks_close_the_lids(self, arrays, standard, regions):
+        vertices, _, _ = standard
+        operator, _ = catmull_clark(arrays["quads"], len(arrays["mean"]))
+        names = arrays["arkit_names"].tolist()
+        look = operator @ arrays["arkit"][names.index("eyeLookDownLeft")].astype(float)
+        assert np.abs(look[regions["eyes"]]).max() == 0 and np.abs(look).max() > 1
+        blink = operator @ arrays["arkit"][names.index("eyeBlinkLeft")].astype(float)
+        open_eye, closed_eye = (_landmarks(arrays, shape)[[386, 374], 1] for shape in (vertices, vertices + blink))
+        assert open_eye[0] - open_eye[1] > 6
+        assert abs(closed_eye[0] - closed_eye[1]) < 2.5
+
+    def test_left_units_move_the_left(self, arrays):
+        for name, unit in zip(arrays["arkit_names"].tolist(), arrays["arkit"].astype(float)):
+            if name.endswith("Left") and name not in ("jawLeft", "mouthLeft"):
+                strength = np.linalg.norm(unit, axis=1)
+                left = arrays["mean"][:, 0] > 0
+                assert strength[left].sum() > strength[~left].sum(), name
+
+
+class TestReflectance:
+    def test_random_skins_have_the_hues_of_skin(self, arrays, regions):
+        rng = np.random.default_rng(0)
+        skin = np.flatnonzero(regions["skin"])
+        mean, modes = arrays["reflectance_mean"][skin].mean(0), arrays["reflectance"][:, skin].astype(float).mean(1)
+        colours = mean + rng.standard_normal((500, 80)) @ modes
+        red, green, blue = colours.T
+        ordered = (red > green) & (green > blue)
+        assert ordered.mean() > 0.95
+        assert 0.25 < np.quantile(red, 0.02) < 0.5 and 0.8 < np.quantile(red, 0.98) < 1.1
+
+    def test_irises_are_dark_and_the_sclera_does_not_glow(self, arrays, regions):
+        colours, eyes = arrays["reflectance_mean"], regions["eyes"]
+        vertices = arrays["landmarks478_vertices"][[468, 473]].ravel().astype(int)
+        assert colours[vertices].mean() < 0.3
+        assert colours[eyes].max() < 0.8
+
+
+class TestRegions:
+    def test_names(self, regions):
+        assert set(regions) == {"skin", "face", "eyes", "lips", "nose", "ears", "neck", "scalp", "brows", "beard"}
+
+    def test_skin_bears_no_hair(self, regions):
+        for other in ("brows", "lips", "eyes", "scalp", "beard", "ears", "neck"):
+            assert not (regions["skin"] & regions[other]).any(), other
+        assert (regions["skin"] & ~regions["face"]).sum() == 0
+
+    def test_face_excludes_what_photos_hide(self, regions):
+        for other in ("ears", "neck", "scalp"):
+            assert not (regions["face"] & regions[other]).any(), other
+        assert regions["face"][regions["brows"]].all() and regions["face"][regions["lips"]].mean() > 0.95
+
+    def test_places(self, standard, regions):
+        vertices, _, _ = standard
+        heights = {name: vertices[mask, 1].mean() for name, mask in regions.items()}
+        assert heights["scalp"] > heights["brows"] > heights["eyes"] > heights["nose"] > heights["lips"] > heights["neck"]
+        sides = np.abs(vertices[regions["ears"], 0])
+        assert sides.min() > 55
+
+
+class TestLandmarks:
+    def test_weights_are_barycentric(self, arrays):
+        for name in ("landmarks478_weights", "contour_weights"):
+            assert np.allclose(arrays[name].sum(-1), 1, atol=1e-5) and arrays[name].min() > -1e-6
+
+    def test_symmetric(self, arrays, standard):
+        points = _landmarks(arrays, standard[0])
+        pairs = [(33, 263), (133, 362), (61, 291), (70, 300), (105, 334), (234, 454), (468, 473), (159, 386), (172, 397)]
+        for right, left in pairs:
+            assert points[right, 0] < 0 < points[left, 0]
+            assert np.linalg.norm(points[right] * [-1, 1, 1] - points[left]) < 1.5, (right, left)
+
+    def test_order_of_the_68(self, arrays, standard):
+        points = _landmarks(arrays, standard[0])[arrays["landmarks68_from_478"].astype(int)]
+        x, y, _ = points.T
+        assert x[0] < x[4] < x[8] < x[12] < x[16] and np.argmin(y[:17]) == 8
+        for rising in (range(17, 27), range(31, 36), (36, 37, 38, 39, 42, 43, 44, 45), (48, 49, 50, 51, 52, 53, 54)):
+            assert np.all(np.diff(x[list(rising)]) > 0)
+        assert np.all(np.diff(y[27:31]) < 0)
+        assert y[51] > y[62] >= y[66] > y[57] and y[37] > y[41] and y[44] > y[46]
+
+    def test_contour_follows_the_pose(self, arrays, standard):
+        vertices, yaws = standard[0], arrays["contour_yaws"]
+        assert np.all(np.diff(yaws) > 0) and np.allclose(yaws, -yaws[::-1])
+        lines = (vertices[arrays["contour_vertices"].astype(int)] * arrays["contour_weights"][..., None]).sum(2)
+        np.testing.assert_allclose(lines, (lines * [-1, 1, 1])[::-1, ::-1], atol=2.5)
+        front, turned = (lines[list(yaws).index(yaw)] for yaw in (0, 30))
+        # Turned to their left, the subject's left cheek hides behind its silhouette, which comes forward.
+        assert turned[13, 2] > front[13, 2] + 5
+
+    def test_irises_rest_on_the_eyeballs(self, arrays, regions):
+        assert regions["eyes"][arrays["landmarks478_vertices"][468:].astype(int)].all()
+
+
+class TestBuilder:
+    def test_similarity_is_recovered(self):
+        rng = np.random.default_rng(1)
+        points = rng.normal(size=(50, 3))
+        rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        rotation *= np.sign(np.linalg.det(rotation))
+        scale, found, centre = procrustes(points, 1.7 * points @ rotation.T + [1, 2, 3])
+        assert np.isclose(scale, 1.7) and np.allclose(found, rotation) and np.allclose(centre, points.mean(0))
+
+    def test_alignment_removes_size(self):
+        shape = np.random.default_rng(2).normal(size=(1, 40, 3)).astype(np.float32)
+        heads = np.concatenate([shape, 2 * shape, shape + 5])
+        align_by_similarity(heads, np.arange(40))
+        assert np.abs(heads - heads[0]).max() < 1e-4
+
+    def test_principal_modes_rebuild_low_rank_samples(self):
+        rng = np.random.default_rng(3)
+        samples = (rng.normal(size=(60, 4)) @ rng.normal(size=(4, 300))).reshape(60, 100, 3)
+        modes, sigma, explained = principal_modes(samples, 4)
+        assert explained > 0.999999
+        np.testing.assert_allclose(np.sqrt((modes**2).sum((1, 2))), sigma, rtol=1e-5)
+        assert np.allclose((sigma**2).sum(), (samples**2).sum() / 60, rtol=1e-5)
+
+    def test_srgb_round_trip(self):
+        values = np.linspace(0.01, 1, 50)
+        np.testing.assert_allclose(srgb_of_linear(linear_of_srgb(values)), values, atol=1e-6)
+
+    def test_texture_look_up_has_v_up(self):
+        texture = np.zeros((4, 4, 1))
+        texture[0, 0] = 1
+        assert sample_texture(texture, np.array([[0.125, 0.875]]))[0, 0] == 1
+
+    def test_closest_point_on_a_triangle(self):
+        vertices, triangles = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), np.repeat([[0, 1, 2]], 16, axis=0)
+        points = np.array([[0.2, 0.3, 5.0], [-1.0, -1, 0], [0.6, 0.6, 0]])
+        corners, weights = closest_on_surface(points, vertices, triangles)
+        found = (vertices[corners] * weights[..., None]).sum(1)
+        np.testing.assert_allclose(found, [[0.2, 0.3, 0], [0, 0, 0], [0.5, 0.5, 0]], atol=1e-9)
+
+    def test_yaw_turns_to_the_subjects_left(self):
+        pixels, _ = View(yaw=30).project(np.array([[0.0, 0, 100]]))
+        assert pixels[0, 0] > View().size / 2
+
+    def test_render_shows_a_head(self, arrays, standard):
+        vertices, _, triangles = standard
+        picture = render(vertices, triangles, arrays["reflectance_mean"].astype(float), View(size=96))
+        assert 0.15 < (picture.triangle_index >= 0).mean() < 0.7
+
+    def test_fit_recovers_modes_and_similarity(self, arrays, standard, regions):
+        operator, _ = catmull_clark(arrays["quads"], len(arrays["mean"]))
+        modes = np.stack([operator @ mode for mode in arrays["identity"][:5].astype(float)])
+        shapes = Shapes(standard[0], modes, standard[2], regions["face"] & ~regions["eyes"])
+        truth = np.array([1.0, -0.5, 0.8, 0.0, -1.0])
+        points = 1.05 * shapes.at(truth)[shapes.face][::4] + [3, -2, 5]
+        fit = fit_identity(points, shapes, 5)
+        error = np.linalg.norm(fit.to_model(points) - shapes.at(truth)[shapes.face][::4], axis=1)
+        assert error.mean() < 0.6
+
+    def test_same_arrays_give_the_same_bytes(self, tmp_path):
+        contents = {"a": np.arange(5), "b": rounded(np.linspace(0, 1, 7), 2.0**-4)}
+        write_npz(tmp_path / "one.npz", contents)
+        write_npz(tmp_path / "two.npz", contents)
+        assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+        with np.load(tmp_path / "one.npz", allow_pickle=False) as file:
+            assert file.files == ["a", "b"] and np.array_equal(file["b"] * 16, np.rint(np.linspace(0, 1, 7) * 16))
+
+    def test_wrong_checksum_is_refused(self, tmp_path):
+        (tmp_path / "file.whl").write_bytes(b"not it")
+        with pytest.raises(ValueError, match="file.whl.*checksum.*delete it"):
+            obtain(Package("file.whl", ("false",), hashlib.sha256(b"it").hexdigest()), tmp_path)
+
+    def test_failed_download_names_the_remedy(self, tmp_path):
+        with pytest.raises(ValueError, match="--inputs"):
+            obtain(Package("file.whl", ("false",), ""), tmp_path)
+
+
+@pytest.mark.skipif(not INPUTS, reason="needs the builder's inputs: set FML_OPEN_MODEL_INPUTS to their folder")
+class TestFromInputs:
+    def test_shipped_mesh_is_rebuilt(self, arrays):
+        mesh = cut_head(read_base_mesh(GeometryPackage(obtain(GEOMETRY, Path(INPUTS)))))
+        assert np.array_equal(mesh.quads, arrays["quads"]) and np.allclose(mesh.uv, arrays["uv"], atol=1e-6)
+
+    def test_identity_is_deterministic(self):
+        package = GeometryPackage(obtain(GEOMETRY, Path(INPUTS)))
+        base = read_base_mesh(package)
+        mesh = cut_head(base)
+        vertices = straighten_neck(mesh, mesh.operator @ base.vertices)
+        assert len(neck_border(mesh, vertices)) > 20
+        ears = (np.abs(vertices[:, 0]) > 0.7).astype(float)
+        one, two = (build_identity(package, base, mesh, ears, samples=40, count=10) for _ in range(2))
+        assert np.array_equal(one.modes, two.modes) and np.array_equal(one.mean, two.mean)
