@@ -1,0 +1,84 @@
+"""Reconstructs the faces of photos in 3D.
+
+    python -m experiments.reconstruct --input=photo.jpg --output=out
+    python -m experiments.reconstruct --input=FOLDER --output=out --refine
+
+For the k-th face of photo.jpg (from 0, largest first) it writes photo_k.npz (vertices, landmarks,
+pose, light and all other numbers), photo_k.obj (the mesh with UVs), photo_k.ply (the mesh with its
+reflectance) and photo_k_overlay.png, and one index.html with all faces side by side. Photos that
+share a stem keep their extension in the names. A photo that cannot be used is told and skipped; the
+exit status is 1 only if no face was reconstructed.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from absl import app, flags
+
+from fml_jax.errors import InputError
+
+_INPUT = flags.DEFINE_string("input", None, "Photo, folder of photos (with those below it), or a pattern.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.", required=True)
+_REFINE = flags.DEFINE_bool("refine", False, "Improve each face by fitting it to its photo (about a second a face).")
+_WEIGHTS = flags.DEFINE_string("weights", None, "A weights.npz of experiments.train instead of the network that comes along.")
+_BOXES = flags.DEFINE_multi_string("box", None, "For one photo: a face's place as x0,y0,x1,y1 instead of detection; may be repeated.")
+_MIN_SCORE = flags.DEFINE_float("min_score", None, "Detected boxes that score less are taken for no face.")
+
+
+def main(_):
+    try:
+        sys.exit(_run())
+    except InputError as error:
+        sys.exit(f"reconstruct: {error}")
+
+
+def _run() -> int:
+    from fml_jax.data.photos import list_photos
+    from fml_jax.export import Page
+    from fml_jax.reconstruction import Reconstructor
+
+    paths = list_photos(_INPUT.value)
+    settings = {"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value}
+    reconstructor = Reconstructor(**{name: value for name, value in settings.items() if value is not None})
+    folder = Path(_OUTPUT.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    page, names, count = Page(folder), _stems(paths), 0
+    for face in reconstructor.stream(paths, _boxes(paths), _REFINE.value, progress=True):
+        stem = names[face.source]
+        page.add(face, stem, face.save(folder, stem))
+        count += 1
+    for _, reason in reconstructor.failures:
+        print(f"skipped: {reason}", file=sys.stderr)
+    if not count:
+        return 1
+    print(f"{count} face{'' if count == 1 else 's'}: {page.write(reconstructor.failures)}")
+    return 0
+
+
+def _stems(paths) -> dict[str, str]:
+    """Names for each photo's results: the stem, with the extension where stems collide."""
+    count = Counter(path.stem for path in paths)
+    names = {str(path): path.stem if count[path.stem] == 1 else path.name for path in paths}
+    # Photos of the same name in several folders are told apart by number.
+    seen: Counter = Counter()
+    for source, name in names.items():
+        seen[name] += 1
+        if seen[name] > 1:
+            names[source] = f"{name}_{seen[name]}"
+    return names
+
+
+def _boxes(paths):
+    if not _BOXES.value:
+        return None
+    if len(paths) != 1:
+        raise InputError("--box goes with one photo; --input names several")
+    try:
+        return [[tuple(float(number) for number in box.split(",")) for box in _BOXES.value]]
+    except ValueError:
+        raise InputError(f"--box={_BOXES.value[0]}: give four numbers, x0,y0,x1,y1") from None
+
+
+if __name__ == "__main__":
+    app.run(main)

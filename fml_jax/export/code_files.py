@@ -1,0 +1,40 @@
+"""A reconstruction's numbers as one npz."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from fml_jax.codes import flatten_code, unflatten_code
+from fml_jax.errors import InputError
+
+FORMAT_VERSION = 1
+_FIELDS = (
+    "vertices", "triangles", "reflectance", "landmarks68", "projected", "box", "crop_from_photo",
+    "illumination", "rotation", "translation", "score", "index", "source", "model_version",
+)  # fmt: skip
+
+
+def write_code_file(path: Path, face) -> None:
+    """All fields of a `Reconstruction` under their names, the code as one vector [257]."""
+    arrays = {name: np.asarray(getattr(face, name)) for name in _FIELDS}
+    np.savez_compressed(path, format_version=FORMAT_VERSION, code=np.asarray(flatten_code(face.code)), **arrays)
+
+
+def read_code_file(path: str | Path) -> dict:
+    """What `write_code_file` wrote, by field; `code` as a `FaceCode`.
+
+    Raises:
+      InputError: missing, or no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            fields = {name: file[name] for name in (*_FIELDS, "code", "format_version")}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except Exception as error:
+        raise InputError(f"{path}: not a reconstruction ({error})") from None
+    if int(fields.pop("format_version")) != FORMAT_VERSION:
+        raise InputError(f"{path}: a reconstruction of another format version")
+    texts = {name: str(fields[name]) for name in ("source", "model_version")}
+    return {**fields, **texts, "score": float(fields["score"]), "code": unflatten_code(jnp.asarray(fields["code"]))}
