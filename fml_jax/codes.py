@@ -5,7 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from fml_jax.arrays import Array
 
 IDENTITY = 80  # m_s of the paper
 EXPRESSION = 64  # m_e

@@ -106,3 +106,19 @@ def random_code(model, rng):
         translation=jnp.asarray(np.array([0, 0, NEUTRAL_DEPTH]) + rng.normal(0, 10, 3), jnp.float32),
         illumination=jnp.asarray(np.eye(9)[0][:, None] + rng.normal(0, 0.2, (9, 3)), jnp.float32),
     )
+
+
+@pytest.fixture(scope="session")
+def reconstructor():
+    """The network that comes with the package."""
+    from fml_jax import Reconstructor
+
+    return Reconstructor.default()
+
+
+@pytest.fixture(scope="session")
+def face(reconstructor):
+    """scikit-image's astronaut, reconstructed."""
+    from skimage import data
+
+    return reconstructor(data.astronaut())[0]

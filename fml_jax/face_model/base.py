@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from fml_jax.arrays import Array
 from fml_jax.face_model.landmarks import Landmarks
 from fml_jax.face_model.topology import Topology, make_topology
 

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from fml_jax.arrays import Array
 
 CONTOUR = 17  # iBUG's points 0–16, the sliding ones; the others are fixed
 

@@ -9,7 +9,9 @@ import scipy.sparse as sparse
 from jaxtyping import Float, Int
 
 
-def catmull_clark(quads: Int[np.ndarray, "Q 4"], vertex_count: int) -> tuple[sparse.csr_matrix, Int[np.ndarray, "4Q 4"]]:
+def catmull_clark(
+    quads: Int[np.ndarray, "Q 4"], vertex_count: int
+) -> tuple[sparse.csr_matrix, Int[np.ndarray, "4*Q 4"]]:
     """One Catmull–Clark step.
 
     Args:
@@ -30,7 +32,8 @@ def catmull_clark(quads: Int[np.ndarray, "Q 4"], vertex_count: int) -> tuple[spa
 
     face_points = _average(quads, vertex_count)
     midpoints = _average(edges, vertex_count)
-    face_of_edge = _incidence(edge_of_side.ravel(), np.repeat(np.arange(len(quads)), 4), (len(edges), len(quads)))
+    quad_of_side = np.repeat(np.arange(len(quads)), 4)
+    face_of_edge = _incidence(edge_of_side.ravel(), quad_of_side, (len(edges), len(quads)))
     smooth_edge = 0.5 * midpoints + 0.25 * face_of_edge @ face_points
     edge_points = _choose(boundary, midpoints, smooth_edge)
     vertex_points = _vertex_points(quads, edges, boundary, face_points, midpoints, vertex_count)
@@ -41,15 +44,17 @@ def catmull_clark(quads: Int[np.ndarray, "Q 4"], vertex_count: int) -> tuple[spa
     return operator, _split(quads, edge_of_side + vertex_count, vertex_count + len(edges))
 
 
-def subdivide_uv(uv: Float[np.ndarray, "M 2"], uv_quads: Int[np.ndarray, "Q 4"]) -> tuple[Float[np.ndarray, "M1 2"], Int[np.ndarray, "4Q 4"]]:
-    """The texture coordinates of the refined quads, in `catmull_clark`'s order: linear, so charts keep their outline."""
+def subdivide_uv(
+    uv: Float[np.ndarray, "M 2"], uv_quads: Int[np.ndarray, "Q 4"]
+) -> tuple[Float[np.ndarray, "M1 2"], Int[np.ndarray, "4*Q 4"]]:
+    """Texture coordinates of the refined quads, in `catmull_clark`'s order: linear, so charts keep their outline."""
     uv_quads = np.asarray(uv_quads, np.int64)
     edges, edge_of_side = _number_edges(uv_quads, len(uv))
     refined = np.concatenate([uv, uv[edges].mean(1), uv[uv_quads].mean(1)])
     return refined, _split(uv_quads, edge_of_side + len(uv), len(uv) + len(edges))
 
 
-def triangulate(quads: Int[np.ndarray, "Q 4"]) -> Int[np.ndarray, "2Q 3"]:
+def triangulate(quads: Int[np.ndarray, "Q 4"]) -> Int[np.ndarray, "2*Q 3"]:
     """Two triangles a quad, in the quads' order: corners (0, 1, 2) and (0, 2, 3)."""
     return np.asarray(quads)[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3)
 
@@ -66,7 +71,7 @@ def _number_edges(quads, vertex_count):
 
 
 def _vertex_points(quads, edges, boundary, face_points, midpoints, vertex_count):
-    """(mean face point + 2 mean edge midpoint + (n − 3) vertex) / n; on boundaries 3/4 vertex + 1/8 each neighbour."""
+    """Inside (mean face point + 2 mean midpoint + (n − 3) vertex) / n; on borders 3/4 vertex + 1/8 each neighbour."""
     quad_of_vertex = _incidence(quads.ravel(), np.repeat(np.arange(len(quads)), 4), (vertex_count, len(quads)))
     edge_of_vertex = _incidence(edges.ravel(), np.repeat(np.arange(len(edges)), 2), (vertex_count, len(edges)))
     valence = np.maximum(np.asarray(edge_of_vertex.sum(1)).ravel(), 1)

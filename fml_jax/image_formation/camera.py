@@ -1,8 +1,9 @@
 """The full perspective camera of section 5: v̂ = R v + t and u = Π(v̂)."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from fml_jax.arrays import Array
 from fml_jax.image_formation.rotation import rotation_matrix
 
 CROP_SIZE = 240  # pixels, the paper's

@@ -1,7 +1,9 @@
 """Spherical-harmonics illumination, eq. 5: c = r ⊙ Σ_b γ_b H_b(n)."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from fml_jax.arrays import Array
 
 SH_SIZE = 9  # B² for B = 3 bands
 

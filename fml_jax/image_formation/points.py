@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
+from fml_jax.arrays import Array
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.topology import Topology, vertex_normals

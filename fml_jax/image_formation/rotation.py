@@ -1,7 +1,9 @@
 """Rotations as axis-angle vectors, smooth everywhere, zero included."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from fml_jax.arrays import Array
 
 # Below this squared angle sin θ/θ and (1 − cos θ)/θ² come from their series: the next terms are
 # under float32's last digit there, while the quotients themselves lose digits.

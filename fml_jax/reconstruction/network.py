@@ -233,7 +233,10 @@ def _crops(faces, affines) -> np.ndarray:
 
 
 def _checked(box, name) -> tuple[float, float, float, float]:
-    numbers = np.asarray(box, np.float64)
+    try:
+        numbers = np.asarray(box, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
     if numbers.shape != (4,) or not np.isfinite(numbers).all() or not (numbers[2:] > numbers[:2]).all():
         raise InputError(f"{name}: {box!r} is no box; give x0, y0, x1, y1 in pixels with x0 < x1 and y0 < y1")
     return tuple(numbers.tolist())

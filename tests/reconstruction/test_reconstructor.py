@@ -1,0 +1,137 @@
+"""The whole way from a photo to a face, on a real photo that scikit-image carries."""
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from fml_jax import InputError
+from fml_jax.data.crops import apply_affine, crop_photo
+from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.reconstruction.network import BATCH
+
+
+def distance(a, b):
+    return float(np.linalg.norm(np.asarray(a) - b, axis=-1).mean())
+
+
+def test_a_face_has_all_its_fields(face):
+    count = face.model.vertex_count
+    assert face.vertices.shape == face.reflectance.shape == (count, 3)
+    assert face.projected.shape == (count, 2) and face.landmarks68.shape == (68, 2) and face.box.shape == (4,)
+    assert face.illumination.shape == (9, 3) and face.score > 0.9 and "open" in face.model_version
+    assert 100 < np.ptp(face.vertices[:, 0]) < 250 and face.reflectance.mean() > 0.1
+
+
+def test_landmarks_lie_on_the_face(face):
+    """The astronaut's eyes and mouth, read off the photo by hand."""
+    eyes = [face.landmarks68[36:42].mean(0), face.landmarks68[42:48].mean(0)]
+    assert distance(eyes, [[203, 105], [247, 102]]) < 6
+    assert distance(face.landmarks68[48:60].mean(0), [229, 147]) < 6
+
+
+def test_projected_is_the_camera_and_the_inverse_crop(face):
+    pixels = np.asarray(project(to_camera(face.vertices, face.code.rotation, face.code.translation)))
+    np.testing.assert_allclose(apply_affine(face.crop_from_photo, face.projected), pixels, atol=1e-2)
+
+
+def test_a_photo_on_its_side_is_turned_upright(reconstructor, face, tmp_path):
+    """A photo stored on its side with an EXIF orientation gives the same face."""
+    photo = data.astronaut()
+    ok, jpeg = cv2.imencode(".jpg", cv2.cvtColor(np.rot90(photo), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 98])
+    assert ok
+    (tmp_path / "turned.jpg").write_bytes(_with_orientation(jpeg.tobytes(), 6))
+    turned = reconstructor(tmp_path / "turned.jpg")[0]
+    assert turned.photo.shape == photo.shape
+    assert distance(turned.landmarks68, face.landmarks68) < 2
+
+
+def _with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """The JPEG with an EXIF segment that holds nothing but the orientation."""
+    tiff = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01" + bytes([0, orientation, 0, 0, 0, 0, 0, 0])
+    body = b"Exif\x00\x00" + tiff
+    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+@pytest.mark.parametrize("form", ["grey", "rgba", "16 bit", "float"])
+def test_other_kinds_of_pictures_give_the_same_place(reconstructor, face, form):
+    photo = data.astronaut()
+    changed = {
+        "grey": lambda: cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY),
+        "rgba": lambda: np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)]),
+        "16 bit": lambda: photo.astype(np.uint16) * 257,
+        "float": lambda: photo / 255.0,
+    }[form]()
+    found = reconstructor(changed)[0]
+    assert distance(found.landmarks68, face.landmarks68) < (4 if form == "grey" else 0.1)
+
+
+def test_boxes_that_are_given_are_used(reconstructor, face):
+    found = reconstructor(data.astronaut(), boxes=[tuple(face.box), (300, 300, 400, 400)])
+    assert len(found) == 2
+    assert distance(found[0].landmarks68, face.landmarks68) < 0.1
+    assert found[1].score < 0.5 < found[0].score  # the second box shows a space suit
+
+
+def test_a_batch_gives_what_single_photos_give(reconstructor, face):
+    shifted = [np.roll(data.astronaut(), k, axis=1) for k in (0, 3, 6)]
+    together = reconstructor(shifted)
+    alone = [reconstructor(photo)[0] for photo in shifted]
+    for one, other in zip(together, alone):
+        np.testing.assert_allclose(one.vertices, other.vertices, atol=0.05)
+        np.testing.assert_allclose(one.landmarks68, other.landmarks68, atol=0.05)
+
+
+def test_more_crops_than_a_batch(reconstructor, face):
+    crop = crop_photo(face.photo, face.crop_from_photo)
+    codes, scores = reconstructor.codes(np.stack([crop] * (BATCH + 3)))
+    assert scores.shape == (BATCH + 3,) and np.ptp(scores) < 1e-4
+    np.testing.assert_allclose(codes.identity, np.broadcast_to(codes.identity[:1], codes.identity.shape), atol=1e-4)
+
+
+def test_several_faces_largest_first(reconstructor, shared):
+    found = reconstructor(shared / "photos/samples/trump_hillary.jpg")
+    assert len(found) == 2 and [face.index for face in found] == [0, 1]
+    sides = [face.box[2] - face.box[0] for face in found]
+    assert sides[0] >= sides[1]
+
+
+def test_one_bad_photo_is_told_and_the_others_go_on(reconstructor, tmp_path):
+    (tmp_path / "text.jpg").write_text("not a picture")
+    flat = np.full((200, 200, 3), 120, np.uint8)
+    found = reconstructor([tmp_path / "text.jpg", data.astronaut(), flat, tmp_path / "absent.jpg"])
+    assert [face.source for face in found] == ["photo 1"]
+    names = [name for name, _ in reconstructor.failures]
+    assert len(names) == 3 and "no face" in dict(reconstructor.failures)["photo 2"]
+    assert all(name in reason and "\n" not in reason for name, reason in reconstructor.failures)
+
+
+def test_a_single_bad_photo_raises(reconstructor):
+    with pytest.raises(InputError, match="no face found"):
+        reconstructor(np.full((200, 200, 3), 120, np.uint8))
+
+
+@pytest.mark.parametrize("box", [(0, 0, 10), (10, 10, 5, 20), (0, 0, np.nan, 9), "box!"])
+def test_a_box_that_is_none_is_refused(reconstructor, box):
+    with pytest.raises(InputError, match="no box"):
+        reconstructor(data.astronaut(), boxes=[box])
+
+
+@pytest.mark.parametrize("kind", ["photo", "overlay", "geometry", "reflectance", "shading", "landmarks"])
+def test_pictures(face, kind):
+    picture = face.render(kind, 120)
+    assert picture.shape == (120, 120, 3) and picture.dtype == np.uint8
+    assert picture.std() > 15
+
+
+def test_the_overlay_covers_the_face_and_leaves_the_rest(face):
+    overlay, photo = face.render("overlay").astype(int), face.render("photo").astype(int)
+    changed = np.abs(overlay - photo).sum(-1) > 0
+    assert changed[100:140, 100:140].mean() > 0.9 and changed[:20, :20].mean() < 0.1
+    # It is drawn in the photo's colours: close to it on the cheeks and nose.
+    assert np.abs(overlay - photo)[100:150, 90:150].mean() < 40
+
+
+def test_unknown_pictures_are_refused(face):
+    with pytest.raises(ValueError, match="wireframe"):
+        face.render("wireframe")
