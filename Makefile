@@ -1,0 +1,26 @@
+# make demo [PHOTO=path]   a virtual environment in .venv, then 3D faces of a photo in out/demo
+# make test                the same environment, all tests but the slow ones
+# make test-slow           those
+
+PYTHON := .venv/bin/python
+INSTALLED := .venv/installed
+BUNDLED_PHOTOS = $(shell $(PYTHON) -c "import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / 'data')")
+
+.PHONY: demo test test-slow
+
+$(INSTALLED): requirements.txt
+	python3 -c "import sys; sys.exit(sys.version_info < (3, 11) and 'fml_jax needs Python 3.11 or newer')"
+	python3 -m venv .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $(INSTALLED)
+
+demo: $(INSTALLED)
+	mkdir -p out/demo/photos
+	cp "$(BUNDLED_PHOTOS)/astronaut.png" $(if $(PHOTO),"$(PHOTO)") out/demo/photos
+	$(PYTHON) -m experiments.reconstruct --input=out/demo/photos --output=out/demo
+
+test: $(INSTALLED)
+	$(PYTHON) -m pytest -q -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(PYTHON) -m pytest -q -m slow

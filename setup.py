@@ -1,0 +1,25 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="fml_jax",
+    version="0.1.0",
+    description="3D faces from photos, with a face model that is learned, in JAX",
+    python_requires=">=3.11",
+    packages=find_packages(include=["fml_jax", "fml_jax.*"]),
+    package_data={"fml_jax.face_model": ["*.npz", "*.md"], "fml_jax.reconstruction": ["*.npz", "*.md"]},
+    install_requires=[
+        "absl-py",
+        "flax>=0.12",
+        "jax>=0.10",
+        "jaxtyping",
+        "ml_collections",
+        "numpy",
+        "opencv-contrib-python>=4.10,<5",  # 5 comes without the Haar cascades
+        "optax>=0.2.8",
+        "orbax-checkpoint>=0.12,<1",
+        "pooch",
+        "scipy",
+        "tqdm",
+    ],
+    extras_require={"landmarks": ["mediapipe>=1.2"]},
+)
