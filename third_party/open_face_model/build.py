@@ -2,7 +2,7 @@
 
     python -m third_party.open_face_model.build --output=fml_jax/face_model/open_model.npz [--inputs=DIR]
 
-Takes about three minutes and 3 GB on two CPU cores.
+Takes two to four minutes and 3 GB on two CPU cores.
 """
 
 from collections.abc import Iterator
@@ -32,10 +32,10 @@ GEOMETRY_STEP = 2.0**-9  # mm: what is kept of the modes
 REFLECTANCE_STEP = 2.0**-11  # sRGB
 
 _OUTPUT = flags.DEFINE_string("output", "fml_jax/face_model/open_model.npz", "The model file to write.")
-_INPUTS = flags.DEFINE_string("inputs", None, "A folder with the two packages; without it they are downloaded into the cache.")
-_HEADS = flags.DEFINE_integer("heads", 4000, "Sampled heads.")
-_REFLECTANCES = flags.DEFINE_integer("reflectances", 1500, "Sampled reflectances.")
-_RENDERS = flags.DEFINE_integer("renders", 200, "Renders on which landmarks are detected.")
+_INPUTS = flags.DEFINE_string("inputs", None, "A folder with the two packages (default: the cache, filled by download).")
+_HEADS = flags.DEFINE_integer("heads", 4000, "Sampled heads.", lower_bound=80)
+_REFLECTANCES = flags.DEFINE_integer("reflectances", 1500, "Sampled reflectances.", lower_bound=80)
+_RENDERS = flags.DEFINE_integer("renders", 200, "Renders on which landmarks are detected.", lower_bound=60)
 
 
 def build_model(inputs: Path, heads: int, reflectances: int, renders: int) -> dict[str, np.ndarray]:
@@ -54,7 +54,8 @@ def build_model(inputs: Path, heads: int, reflectances: int, renders: int) -> di
     vertex_uv = _uv_of_vertices(fine_uv, quads, fine_uv_quads, operator.shape[0])
     triangles = triangulate(quads)
 
-    ears = sample_texture(package.mask("ears"), _uv_of_vertices(mesh.uv, mesh.quads, mesh.uv_quads, mesh.operator.shape[0]))[:, 0]
+    control_uv = _uv_of_vertices(mesh.uv, mesh.quads, mesh.uv_quads, mesh.operator.shape[0])
+    ears = sample_texture(package.mask("ears"), control_uv)[:, 0]
     identity = build_identity(package, base, mesh, ears * mesh.vertices_of(SKIN), heads)
     logging.info("identity: 80 modes explain %.4f", identity.variance_explained)
     expressions = build_expressions(package, base, mesh)
@@ -160,7 +161,8 @@ def _hair(textures, uv):
     dark = [texture for name, texture in textures.items() if "darkskinned" in name]
     brightness = np.mean([linear_of_srgb(sample_texture(texture, uv)).mean(1) for texture in dark], axis=0)
     face, scalp = np.quantile(brightness, [0.7, 0.03])
-    return np.clip((np.log(face) - np.log(brightness + 1e-3)) / (np.log(face) - np.log(scalp + 1e-3)) * 1.5 - 0.35, 0, 1)
+    darkness = (np.log(face) - np.log(brightness + 1e-3)) / (np.log(face) - np.log(scalp + 1e-3))
+    return np.clip(1.5 * darkness - 0.35, 0, 1)
 
 
 def _fine_quads(mesh: HeadMesh, quads: np.ndarray, face: np.ndarray) -> np.ndarray:

@@ -46,8 +46,8 @@ def build_expressions(package: GeometryPackage, base: BaseMesh, mesh: HeadMesh, 
 
 def _average_unit(package, base, mesh, name):
     """MakeHuman draws each unit for three origins; one model of all people takes their average."""
-    versions = [displacements(mesh, len(base.vertices), package.target(f"expression/units/{origin}", name)) for origin in ORIGINS]
-    return np.mean(versions, axis=0)
+    targets = (package.target(f"expression/units/{origin}", name) for origin in ORIGINS)
+    return np.mean([displacements(mesh, len(base.vertices), target) for target in targets], axis=0)
 
 
 def sample_weights(names: list[str]) -> np.ndarray:

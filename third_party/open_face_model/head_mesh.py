@@ -68,7 +68,7 @@ def read_base_mesh(package: GeometryPackage) -> BaseMesh:
 
 
 def cut_head(base: BaseMesh) -> HeadMesh:
-    """Chooses the head's quads along the edges of texture charts, the neck's by a plane, to which its border is then drawn."""
+    """Chooses the head's quads along the edges of texture charts, and the neck's by a plane."""
     charts = _charts(base)
     body = base.groups == "body"
     crown = base.quads[body, 0][np.argmax(base.vertices[base.quads[body, 0], 1])]

@@ -1,4 +1,4 @@
-"""Identity modes: heads sampled over sex, age, origin, weight and opposing targets, aligned, and their principal components."""
+"""Identity modes: heads sampled over sex, age, origin, weight and opposing targets, and their principal components."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,14 @@ SPREAD = {
 }
 ORIGINS = ("caucasian", "african", "asian")
 AGES = ("child", "young", "old")
-OPPOSITES = {"decr": "incr", "down": "up", "in": "out", "backward": "forward", "concave": "convex", "compress": "uncompress"}
+OPPOSITES = {
+    "decr": "incr",
+    "down": "up",
+    "in": "out",
+    "backward": "forward",
+    "concave": "convex",
+    "compress": "uncompress",
+}
 LEFT_RIGHT_CORRELATION = 0.93
 BACK_WEIGHT = 0.2  # of the vertices outside the frontal face, in the principal components
 
@@ -40,7 +47,9 @@ class IdentityModes:
     variance_explained: float
 
 
-def build_identity(package: GeometryPackage, base: BaseMesh, mesh: HeadMesh, ears: np.ndarray, samples: int, count: int = 80) -> IdentityModes:
+def build_identity(
+    package: GeometryPackage, base: BaseMesh, mesh: HeadMesh, ears: np.ndarray, samples: int, count: int = 80
+) -> IdentityModes:
     """Samples heads, aligns them and takes their principal components.
 
     Args:
@@ -70,7 +79,8 @@ def sample_heads(package: GeometryPackage, base: BaseMesh, mesh: HeadMesh, sampl
     macro_names, macro_weights = _sample_macros(rng, samples)
     macros = np.stack([displacements(mesh, count, package.target("macrodetails", name)) for name in macro_names])
     pairs = opposing_pairs(package)
-    details = np.stack([_side(package, mesh, count, category, name) for category, first, second in pairs for name in (first, second)])
+    sides = ((category, name) for category, first, second in pairs for name in (first, second))
+    details = np.stack([_side(package, mesh, count, category, name) for category, name in sides])
     detail_weights = _sample_details(rng, pairs, samples)
     shifts = np.concatenate([macros, details]).reshape(len(macros) + len(details), -1).astype(np.float32)
     weights = np.concatenate([macro_weights, detail_weights], axis=1).astype(np.float32)

@@ -80,8 +80,9 @@ class GeometryPackage:
     def target_names(self, category: str) -> list[str]:
         """The names of the targets in a folder of `targets/`, sorted."""
         prefix, suffix = f"{_MPFB}targets/{category}/", ".target.gz"
-        members = (name[len(prefix) : -len(suffix)] for name in self._names if name.startswith(prefix) and name.endswith(suffix))
-        return [name for name in members if "/" not in name]
+        members = (name for name in self._names if name.startswith(prefix) and name.endswith(suffix))
+        names = (member[len(prefix) : -len(suffix)] for member in members)
+        return [name for name in names if "/" not in name]
 
     def target(self, category: str, name: str) -> np.ndarray:
         """A target's displacements: [K, 4], vertex number and x, y, z in decimetres."""

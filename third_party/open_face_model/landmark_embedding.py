@@ -20,7 +20,8 @@ GRAZING = 0.3  # a landmark counts where the surface's normal keeps this cosine 
 REACH = 0.05  # of the picture's width: how far off the mesh a contour point may be
 NEAR_TRIANGLES = 16  # whose centres are nearest to a point: the nearest surface is among them
 OUTLIER = 3.0  # medians: detections farther off don't count in the refinement
-STRIP, STRIP_YAW = 7.0, 45  # candidates lie within 7 mm of the contours of yaws up to 45°, which cover the silhouettes beyond
+STRIP = 7.0  # mm: candidates lie within this distance of the contours …
+STRIP_YAW = 45  # … of yaws up to here, which cover the silhouettes beyond
 
 
 class Sighting(NamedTuple):
@@ -204,7 +205,7 @@ def _rounded(pixels, size):
 
 
 def _contours_by_yaw(contours):
-    """[Y, 17, 3]: medians, averaged with the mirror images of the opposite yaw; a yaw without renders takes its neighbour's."""
+    """[Y, 17, 3]: medians over a yaw and the mirrored opposite one; where there is none, the neighbour's."""
     lines = np.full((len(CONTOUR_YAWS), CONTOUR, 3), np.nan)
     for row, yaw in enumerate(CONTOUR_YAWS):
         both = contours[yaw] + [(line * [-1, 1, 1])[::-1] for line in contours[-yaw]]

@@ -11,7 +11,7 @@ FIELD = 270.0  # mm across the picture at the head's centre
 
 
 class View(NamedTuple):
-    """A camera in front of the head, which turns by yaw (positive: to the subject's left) and pitch (positive: down), degrees."""
+    """A camera in front of a head that turns by yaw (to the subject's left) and pitch (down), degrees."""
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -41,14 +41,23 @@ class Picture(NamedTuple):
     barycentric: np.ndarray  # [H, W, 3]
 
 
-def render(vertices: np.ndarray, triangles: np.ndarray, colours: np.ndarray, view: View = View(), light=(-0.25, 0.4, 0.9), ambient=0.45, background=0.42) -> Picture:
+def render(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    colours: np.ndarray,
+    view: View = View(),
+    light: tuple[float, float, float] | np.ndarray = (-0.25, 0.4, 0.9),
+    ambient: float = 0.45,
+    background: float = 0.42,
+) -> Picture:
     """Draws a head with a directional light (camera axes, y up, z to the camera) and an ambient one."""
     pixels, depth = view.project(vertices)
     triangle_index, barycentric = rasterize(pixels, depth, triangles, view.size, view.size)
     normals = vertex_normals(vertices, triangles) @ view.rotation().T
     direction = np.asarray(light) / np.linalg.norm(light)
     shading = ambient + (1.15 - ambient) * np.maximum(normals @ direction, 0) + 0.08 * normals[:, 1]
-    shaded = interpolate(np.clip(colours * shading[:, None], 0, 1).astype(np.float32), triangles, triangle_index, barycentric)
+    lit = np.clip(colours * shading[:, None], 0, 1).astype(np.float32)
+    shaded = interpolate(lit, triangles, triangle_index, barycentric)
     image = np.where((triangle_index >= 0)[..., None], shaded, background)
     return Picture((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), triangle_index, barycentric)
 

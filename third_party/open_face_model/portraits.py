@@ -22,9 +22,11 @@ _SIZE = flags.DEFINE_integer("size", 220, "Pixels a portrait.")
 _SEED = flags.DEFINE_integer("seed", 4, "Whose portraits.")
 
 
-def random_portrait(arrays: dict[str, np.ndarray], operator, triangles: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+def random_portrait(
+    arrays: dict[str, np.ndarray], operator, triangles: np.ndarray, rng: np.random.Generator, size: int
+) -> np.ndarray:
     """[size, size, 3] uint8: one random face with a mild expression."""
-    shape = arrays["mean"] + _random(arrays["identity"], rng, 1.0) + _random(arrays["expression"], rng, 0.5)
+    shape = arrays["mean"] + _random(arrays["identity"], rng, 1.0) + _random(arrays["expression"], rng, 0.35)
     colours = arrays["reflectance_mean"] + _random(arrays["reflectance"], rng, 1.0)
     view = View(rng.uniform(-30, 30), rng.uniform(-6, 6), OVERSAMPLING * size)
     light = np.array([rng.uniform(-0.5, 0.5), 0.4, 0.9])

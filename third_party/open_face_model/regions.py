@@ -10,7 +10,15 @@ from scipy.spatial import cKDTree
 from third_party.open_face_model.head_mesh import EYE, LINING
 
 # MediaPipe's numbers of the brows' upper and lower outlines, from the temple to the nose.
-BROW_OUTLINES = {"right": ([70, 63, 105, 66, 107], [46, 53, 52, 65, 55]), "left": ([300, 293, 334, 296, 336], [276, 283, 282, 295, 285])}
+BROW_OUTLINES = {
+    "right": ([70, 63, 105, 66, 107], [46, 53, 52, 65, 55]),
+    "left": ([300, 293, 334, 296, 336], [276, 283, 282, 295, 285]),
+}
+# And of the eyes' outlines.
+EYE_OUTLINES = {
+    "right": [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246],
+    "left": [263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466],
+}
 NOSE_BRIDGE, NOSE_TIP, UNDER_NOSE, CHIN = 168, 4, 2, 152
 MOUTH_CORNERS, CHEEKS, UNDER_EYES = (61, 291), (50, 280), (230, 450)
 HAIRLINE_SMOOTHING = 25  # steps of averaging with the neighbours
@@ -30,7 +38,7 @@ class Regions:
 
     Args:
       vertices: [N, 3] mean head, mm.
-      part_weights: {part: [N] bool} the vertices of the skin, linings and eyeballs.
+      parts: {LINING: [N] bool, EYE: [N] bool} which vertices belong to linings and eyeballs.
       ears, lips: [N] from 0 to 1, from the base mesh's texture masks.
       hair: [N] from 0 to 1, where the scalp's hair grows in the skins.
       landmarks: [478, 3] MediaPipe's points on the mean head, mm.
@@ -95,7 +103,8 @@ class Regions:
     def skin(self):
         """Facial skin that never bears hair and varies little (eq. 14)."""
         brows = self.brows(4.0, 1.0, 0.0, 0.0) > 0.1
-        return self._outer & self.face & ~brows & ~self.beard_area & ~(self.lips > 0.1) & ~self._near(self.is_lining | self.is_eye, 1) & (self.hair < 0.1)
+        hairless = ~brows & ~self.beard_area & (self.hair < 0.1)
+        return self._outer & self.face & hairless & ~(self.lips > 0.1) & ~self._near(self.is_lining | self.is_eye, 1)
 
     @cached_property
     def nose(self):
@@ -111,23 +120,24 @@ class Regions:
         corners = self._landmarks[list(MOUTH_CORNERS)]
         top, bottom = self._landmarks[UNDER_NOSE][1] - 4, corners[:, 1].mean()
         middle = (top + bottom) / 2 - 5 * (np.abs(x) / 25) ** 2
-        band = np.exp(-(((y - middle) / 6) ** 2)) * (1 - _rise(np.abs(x), 22, 30)) * self._in_front
+        band = np.exp(-(((y - middle) / 6) ** 2)) * (1 - smooth_step(np.abs(x), 22, 30)) * self._in_front
         return band * (1 - self.lips) * self._outer
 
     @cached_property
     def chin_beard(self):
         x, y, _ = self._vertices.T
         mouth, chin = self._landmarks[list(MOUTH_CORNERS)][:, 1].mean(), self._landmarks[CHIN][1]
-        area = (1 - _rise(np.abs(x), 20, 32)) * (1 - _rise(y, mouth - 16, mouth - 6)) * _rise(y, chin - 14, chin + 4)
-        return area * (1 - self.lips) * self._outer * self._in_front * (1 - self.neck)
+        height = (1 - smooth_step(y, mouth - 16, mouth - 6)) * smooth_step(y, chin - 14, chin + 4)
+        return height * (1 - smooth_step(np.abs(x), 20, 32)) * (1 - self.lips) * self._outer * self._in_front * (1 - self.neck)
 
     @cached_property
     def cheek_beard(self):
         x, y, z = self._vertices.T
         mouth, chin = self._landmarks[list(MOUTH_CORNERS)][:, 1].mean(), self._landmarks[CHIN][1]
         upper = mouth + np.interp(np.abs(x), [20, 45, 62, 75], [-4, 8, 26, 48])
-        area = (1 - _rise(y, upper - 8, upper + 4)) * _rise(y, chin - 14, chin + 6) * (1 - self.neck) * _rise(np.abs(x), 16, 28) * _rise(z, -8, 8)
-        return area * (1 - self.lips) * (1 - self.ears) * self._outer
+        height = (1 - smooth_step(y, upper - 8, upper + 4)) * smooth_step(y, chin - 14, chin + 6)
+        area = height * smooth_step(np.abs(x), 16, 28) * smooth_step(z, -8, 8)
+        return area * (1 - self.neck) * (1 - self.lips) * (1 - self.ears) * self._outer
 
     @cached_property
     def beard_area(self):
@@ -154,11 +164,11 @@ class Regions:
             points = self._vertices[ball]
             centre = (points.min(0) + points.max(0)) / 2
             across = points[:, :2] - centre[:2]
-            balls.append(Eyeball(ball, np.linalg.norm(across, axis=1), _rise(across[:, 1], -2, 7)))
+            balls.append(Eyeball(ball, np.linalg.norm(across, axis=1), smooth_step(across[:, 1], -2, 7)))
         return balls
 
     def brows(self, thickness: float, length: float, arch: float, lift: float) -> np.ndarray:
-        """Both brows' cover from 0 to 1: sharp below, soft above, tapering to the temple (all in mm but the length, a share)."""
+        """Both brows' cover from 0 to 1, tapering to the temple; all in mm but the length, a share."""
         cover = np.zeros(len(self._vertices))
         near = self._near_brows
         for upper, lower in BROW_OUTLINES.values():
@@ -168,7 +178,7 @@ class Regions:
             line[:, 1] += lift + arch * np.sin(np.pi * t)
             distance, nearest = cKDTree(line).query(self._vertices[near])
             half_width = thickness * np.interp(t, [0, 0.35, 0.8, 1], [0.35, 0.9, 1.1, 0.8])[nearest]
-            cover[near] = np.maximum(cover[near], 1 - _rise(distance, 0.55 * half_width, 1.45 * half_width))
+            cover[near] = np.maximum(cover[near], 1 - smooth_step(distance, 0.55 * half_width, 1.45 * half_width))
         return cover * self._outer
 
     @cached_property
@@ -179,7 +189,7 @@ class Regions:
 
     @cached_property
     def _in_front(self):
-        return _rise(self._vertices[:, 2], 30, 50)
+        return smooth_step(self._vertices[:, 2], 30, 50)
 
     def _bump(self, landmarks, radius):
         centres = self._landmarks[list(landmarks)]
@@ -206,12 +216,6 @@ class Regions:
         return visible
 
 
-EYE_OUTLINES = {
-    "right": [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246],
-    "left": [263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466],
-}
-
-
 def _inside(polygon, points):
     """Which points [N, 2] lie inside a polygon [P, 2] (even-odd rule)."""
     inside = np.zeros(len(points), bool)
@@ -222,7 +226,7 @@ def _inside(polygon, points):
     return inside
 
 
-def _rise(value, low, high):
+def smooth_step(value, low, high):
     """Smooth step from 0 at `low` to 1 at `high`."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

@@ -6,15 +6,23 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from third_party.open_face_model.principal_components import principal_modes
-from third_party.open_face_model.regions import Regions
+from third_party.open_face_model.regions import Regions, smooth_step
 
 # Skin tones from the darkest to the lightest, sRGB 0–255: the curve along which melanin moves the
 # average colour of facial skin.
-TONES = np.array([[70, 50, 42], [98, 70, 56], [132, 96, 76], [166, 125, 101], [197, 154, 128], [218, 177, 152], [233, 199, 178]])
+TONES = np.array(
+    [[70, 50, 42], [98, 70, 56], [132, 96, 76], [166, 125, 101], [197, 154, 128], [218, 177, 152], [233, 199, 178]]
+)
 # Hair and irises, linear RGB; the weights say how common they are in the world.
-HAIR = np.array([[0.008, 0.006, 0.005], [0.02, 0.013, 0.009], [0.06, 0.035, 0.02], [0.16, 0.10, 0.055], [0.15, 0.055, 0.025], [0.36, 0.34, 0.32]])
+HAIR = np.array(
+    [[0.008, 0.006, 0.005], [0.02, 0.013, 0.009], [0.06, 0.035, 0.02]]  # black, dark brown, brown
+    + [[0.16, 0.10, 0.055], [0.15, 0.055, 0.025], [0.36, 0.34, 0.32]]  # blond, red, grey
+)
 HAIR_SHARE = np.array([0.46, 0.26, 0.12, 0.06, 0.03, 0.07])
-IRIS = np.array([[0.022, 0.012, 0.008], [0.06, 0.028, 0.012], [0.11, 0.065, 0.028], [0.09, 0.10, 0.05], [0.11, 0.16, 0.20], [0.15, 0.17, 0.18]])
+IRIS = np.array(
+    [[0.022, 0.012, 0.008], [0.06, 0.028, 0.012], [0.11, 0.065, 0.028]]  # dark brown, brown, hazel
+    + [[0.09, 0.10, 0.05], [0.11, 0.16, 0.20], [0.15, 0.17, 0.18]]  # green, blue, grey
+)
 IRIS_SHARE = np.array([0.52, 0.26, 0.10, 0.06, 0.04, 0.02])
 SCLERA = np.array([0.46, 0.41, 0.38])
 PUPIL = np.array([0.006, 0.005, 0.005])
@@ -34,7 +42,9 @@ class ReflectanceModes:
     variance_explained: float
 
 
-def build_reflectance(textures: list[np.ndarray], uv: np.ndarray, vertices: np.ndarray, regions: Regions, samples: int, count: int = 80) -> ReflectanceModes:
+def build_reflectance(
+    textures: list[np.ndarray], uv: np.ndarray, vertices: np.ndarray, regions: Regions, samples: int, count: int = 80
+) -> ReflectanceModes:
     """Samples reflectances and takes their principal components.
 
     Args:
@@ -77,7 +87,7 @@ class Painter:
         return srgb_of_linear(np.clip(colours, 0.002, 0.97)).astype(np.float32)
 
     def _skin(self, rng, lightness):
-        """[N, 3] log RGB: the detail of up to three skins of about that lightness, on an average drawn from the tone curve."""
+        """[N, 3] log RGB: the detail of up to three skins of about that lightness, on an average from the tone curve."""
         brightness = self.averages.mean(1)
         average = self._tone(lightness)
         likeness = np.exp(-0.5 * ((brightness - average.mean()) / 0.35) ** 2) + 1e-3
@@ -121,7 +131,9 @@ class Painter:
 
     def _beard(self, rng):
         density = np.clip(1 + 0.4 * self._field(rng), 0.2, 1.5)
-        areas = self.regions.moustache * rng.uniform(0.3, 1) + self.regions.chin_beard * rng.uniform(0.3, 1) + self.regions.cheek_beard * rng.uniform(0, 1)
+        moustache = self.regions.moustache * rng.uniform(0.3, 1)
+        chin = self.regions.chin_beard * rng.uniform(0.3, 1)
+        areas = moustache + chin + self.regions.cheek_beard * rng.uniform(0, 1)
         return np.clip(areas * density, 0, 1) * rng.beta(1.1, 2.0) * 0.8
 
     def _eyes(self, rng, colours, lightness):
@@ -130,10 +142,10 @@ class Painter:
         sclera = SCLERA * rng.uniform(0.75, 1.1)
         for eye in self.regions.eyeballs:
             radius = eye.radius[:, None]
-            ring = iris * (1 - 0.55 * _step(radius, 4.6, 6.2))  # the limbus is darker
+            ring = iris * (1 - 0.55 * smooth_step(radius, 4.6, 6.2))  # the limbus is darker
             colour = sclera * (1 - 0.35 * eye.shade[:, None])
-            colour = colour + (ring - colour) * (1 - _step(radius, 5.2, 6.2))
-            colours[eye.vertices] = colour + (PUPIL - colour) * (1 - _step(radius, 1.5, 2.5))
+            colour = colour + (ring - colour) * (1 - smooth_step(radius, 5.2, 6.2))
+            colours[eye.vertices] = colour + (PUPIL - colour) * (1 - smooth_step(radius, 1.5, 2.5))
 
     @staticmethod
     def _blend(colours, over, cover):
@@ -161,9 +173,3 @@ def linear_of_srgb(value: np.ndarray) -> np.ndarray:
 def srgb_of_linear(value: np.ndarray) -> np.ndarray:
     """IEC 61966-2-1."""
     return np.where(value <= 0.0031308, 12.92 * value, 1.055 * np.maximum(value, 1e-9) ** (1 / 2.4) - 0.055)
-
-
-def _step(value, low, high):
-    """Smooth step from 0 at `low` to 1 at `high`."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
