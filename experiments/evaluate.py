@@ -1,0 +1,140 @@
+"""Measures a network on photos of people it was not trained on, and on synthetic faces.
+
+    python -m experiments.evaluate --photos=../shared/photos/lfw --output=out/evaluation
+    python -m experiments.evaluate --synthetic=data/synthetic_validation --output=out/evaluation
+
+Photos lie in one folder a person; those of the validation split (by the folder's name, as in
+training) are taken in order. The reference landmarks are MediaPipe's. Prints Markdown tables and
+writes every photo's numbers to photos.csv.
+"""
+
+import csv
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+from tqdm import tqdm
+
+from fml_jax.errors import InputError
+
+_PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a person.")
+_SYNTHETIC = flags.DEFINE_string("synthetic", None, "Folder that experiments.prepare --layout=synthetic made.")
+_OUTPUT = flags.DEFINE_string("output", "out/evaluation", "Folder for photos.csv.")
+_COUNT = flags.DEFINE_integer("count", 400, "Photos to take.", lower_bound=1)
+_REFINE = flags.DEFINE_bool("refine", True, "Also refine each face, twice: with all landmarks and with half of them.")
+_WEIGHTS = flags.DEFINE_string("weights", None, "A weights.npz instead of the network that comes along.")
+
+YAW_BINS = ((0, 15), (15, 30), (30, 90))
+
+
+def main(_):
+    from fml_jax.reconstruction import Reconstructor
+
+    try:
+        reconstructor = Reconstructor(**({"weights": _WEIGHTS.value} if _WEIGHTS.value else {}), min_score=0.0)
+        if _PHOTOS.value:
+            evaluate_photos(reconstructor)
+        if _SYNTHETIC.value:
+            evaluate_synthetic(reconstructor)
+    except InputError as error:
+        sys.exit(f"evaluate: {error}")
+
+
+def evaluate_photos(reconstructor) -> None:
+    """Found faces, scores, landmark and colour errors on held-out photos."""
+    from fml_jax.data.corpus import is_validation
+    from fml_jax.data.photos import list_photos
+
+    paths = [path for path in list_photos(_PHOTOS.value) if is_validation(path.parent.name)][: _COUNT.value]
+    rows = [row for path in tqdm(paths, unit="photo") if (row := photo_row(reconstructor, path)) is not None]
+    folder = Path(_OUTPUT.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with open(folder / "photos.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    print(photo_tables(rows))
+
+
+def photo_row(reconstructor, path: Path) -> dict | None:
+    """One photo's numbers; None where the reference finds no face."""
+    from fml_jax.data.corpus import shows_face
+    from fml_jax.data.landmarks import detect_landmarks, ibug68
+    from fml_jax.data.photos import read_photo
+    from fml_jax.evaluation.photos import network_errors, refined_errors, span_errors
+
+    marks = detect_landmarks(read_photo(path))
+    if marks is None:
+        return None
+    reference = ibug68(marks)
+    try:
+        faces = reconstructor(path)
+    except InputError:
+        faces = []
+    right = [face for face in faces if shows_face(tuple(face.box), reference)]
+    wrong = [face.score for face in faces if not shows_face(tuple(face.box), reference)]
+    row = {"photo": str(path), "found": bool(right), "wrong_boxes": " ".join(f"{score:.3f}" for score in wrong)}
+    if right:
+        face = right[0]
+        row |= {"score": face.score, "yaw": face.angles[0], **network_errors(face, reference), **span_errors(face, reference)}
+        if _REFINE.value:
+            row |= refined_errors(face, reference)
+    return row
+
+
+def photo_tables(rows: list[dict]) -> str:
+    """The report of many photos."""
+    from fml_jax.evaluation.tables import markdown, summary
+
+    found = [row for row in rows if row["found"]]
+    sure = [row for row in found if row["score"] >= 0.5]
+    wrong = [float(score) for row in rows for score in row["wrong_boxes"].split()]
+    columns = defaultdict(list)
+    for row in found:
+        for name, value in row.items():
+            if name.startswith(("landmarks", "colours")):
+                columns[name].append(value)
+    of_landmarks = {name: column for name, column in columns.items() if name.startswith("landmarks")}
+    of_colours = {name: column for name, column in columns.items() if name.startswith("colours")}
+    by_yaw = {
+        f"|yaw| {low}–{high}°": [row["landmarks"] for row in found if low <= abs(row["yaw"]) < high] for low, high in YAW_BINS
+    }
+    counts = [
+        ("photos with a face by MediaPipe", len(rows)),
+        ("face found", f"{len(found)} ({100 * len(found) / len(rows):.2f} %)"),
+        ("… and its score is at least 0.5", f"{len(sure)} ({100 * len(sure) / len(rows):.2f} %)"),
+        ("other boxes (beside the face, or bystanders)", len(wrong)),
+        ("… that score under 0.5", sum(score < 0.5 for score in wrong)),
+    ]
+    parts = [
+        markdown(["", ""], counts),
+        "Landmark error, normalised by √(w·h):\n\n" + summary(of_landmarks, percent=True),
+        "The network's, by yaw:\n\n" + summary({name: column for name, column in by_yaw.items() if column}, percent=True),
+        "Colour error, RGB distance over visible skin vertices:\n\n" + summary(of_colours),
+    ]
+    return "\n\n".join(parts)
+
+
+def evaluate_synthetic(reconstructor) -> None:
+    """Errors against known codes."""
+    import jax
+
+    from fml_jax.codes import unflatten_code
+    from fml_jax.data.synthetic import SyntheticBatches
+    from fml_jax.evaluation.tables import markdown
+    from fml_jax.training.evaluate import synthetic_errors
+
+    faces = SyntheticBatches(_SYNTHETIC.value, 1)
+    batch = SyntheticBatches(_SYNTHETIC.value, len(faces)).batch(0)
+    codes, _ = reconstructor.codes(batch["crop"])
+    true = unflatten_code(batch["code"], *reconstructor.model.code_sizes)
+    errors = synthetic_errors(reconstructor.model, jax.device_get(codes), true)
+    rows = [(name.removeprefix("synthetic/").replace("_", " "), value) for name, value in errors.items()]
+    print(f"{len(faces)} synthetic faces:\n\n" + markdown(["", "network (ratios: the mean face scores 1)"], rows))
+
+
+if __name__ == "__main__":
+    app.run(main)

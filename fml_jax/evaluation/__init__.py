@@ -1,0 +1,1 @@
+"""How good reconstructions are: alignment, errors, tables."""

@@ -1,0 +1,94 @@
+"""Errors on photos: landmarks against MediaPipe's, colours against the photo."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fml_jax.data.crops import apply_affine, crop_photo
+from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance, photometric_error
+from fml_jax.image_formation.illumination import sh_basis
+from fml_jax.image_formation.points import Points, form_points, sample_bilinear
+from fml_jax.reconstruction.fitting import fit_landmarks, refine
+from fml_jax.reconstruction.network import decode_one
+from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
+
+EVEN = np.arange(68) % 2 == 0
+
+
+def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
+    """The network's answer, and the mean face and mean reflectance in its place.
+
+    The mean face has the pose that fits the reference landmarks best (it is shown them, the
+    network is not); the mean reflectance has the light that fits the photo best.
+    """
+    points, seen, members = _seen_points(face)
+    return {
+        "landmarks": landmark_error(face.landmarks68, reference),
+        "landmarks, mean face": landmark_error(_mean_face_landmarks(face, reference), reference),
+        "colours": photometric_error(points.colours, seen, members),
+        "colours, mean reflectance": photometric_error(_mean_reflectance_colours(face, points, seen, members), seen, members),
+    }
+
+
+def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
+    """After `refine` with all landmarks, and with the even ones only."""
+    refined = refine(face, reference)
+    points, seen, members = _seen_points(refined)
+    half = refine(face, reference, used=EVEN)
+    return {
+        "landmarks, refined": landmark_error(refined.landmarks68, reference),
+        "landmarks, refined, held out": mean_distance(half.landmarks68[~EVEN], reference[~EVEN]) / box_size(reference),
+        "colours, refined": photometric_error(points.colours, seen, members),
+    }
+
+
+def span_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
+    """The best that the model's span allows for the landmarks: pose and shape fitted almost without a prior."""
+    code = _fitted(face.model, face, reference, confidence=1000.0)
+    return {"landmarks, best in span": landmark_error(_landmarks_in_photo(face, code), reference)}
+
+
+def _mean_face_landmarks(face, reference):
+    """The mean face where it fits the reference best: a model whose modes do nothing leaves only the pose."""
+    model = face.model
+    rigid = model.replace(identity=0 * model.identity, expression=0 * model.expression)
+    pose = _fitted(rigid, face, reference, confidence=1.0)
+    mean_face = pose.replace(identity=0 * pose.identity, expression=0 * pose.expression)
+    return _landmarks_in_photo(face, mean_face)
+
+
+def _fitted(model, face, reference, confidence):
+    targets = jnp.asarray(apply_affine(face.crop_from_photo, reference), jnp.float32)
+    code = face.code
+    for _ in range(2):
+        code = fit_landmarks(model, code, targets, jnp.full(68, confidence, jnp.float32))
+    return code
+
+
+def _landmarks_in_photo(face, code):
+    return in_photo(face.crop_from_photo, decode_one(face.model, code).landmarks)
+
+
+@jax.jit
+def _points_and_colours(model, code, crop):
+    points = form_points(model, code)
+    return points, sample_bilinear(crop, points.pixels)
+
+
+def _seen_points(face) -> tuple[Points, np.ndarray, np.ndarray]:
+    """Points of the face, the photo's colours at them, and which of them are visible skin."""
+    crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
+    points, seen = jax.device_get(_points_and_colours(face.model, face.code, crop))
+    return points, seen, points.visible & np.asarray(face.model.regions["skin"])
+
+
+def _mean_reflectance_colours(face, points, seen, members):
+    """Colours of the mean reflectance under the light that fits the photo in least squares."""
+    mean = np.asarray(face.model.reflectance_mean)
+    basis = np.asarray(sh_basis(points.normals)).T
+    colours = np.empty_like(seen)
+    for channel in range(3):
+        columns = mean[:, channel, None] * basis
+        gamma, *_ = np.linalg.lstsq(columns[members], seen[members, channel], rcond=None)
+        colours[:, channel] = columns @ gamma
+    return colours
