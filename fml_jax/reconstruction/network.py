@@ -124,7 +124,7 @@ class Reconstructor:
             for start in range(0, len(photos), PHOTOS_AT_ONCE):
                 chunk = range(start, min(start + PHOTOS_AT_ONCE, len(photos)))
                 faces = [face for k in chunk for face in self._faces(photos[k], k, boxes and boxes[k])]
-                for result in self._reconstruct(faces, boxes is not None):
+                for result in self.reconstruct(faces, boxes is not None):
                     yield _refined(result) if refine else result
                 bar.update(len(chunk))
 
@@ -152,7 +152,8 @@ class Reconstructor:
             return []
         return [Face(rgb, name, k, box) for k, box in enumerate(found)]
 
-    def _reconstruct(self, faces: list[Face], boxes_given: bool) -> Iterator[Reconstruction]:
+    def reconstruct(self, faces: list[Face], boxes_given: bool) -> Iterator[Reconstruction]:
+        """Boxes in photos → reconstructions; boxes that were detected are dropped where they score low."""
         if not faces:
             return
         affines = [crop_from_photo(face.box) for face in faces]

@@ -1,0 +1,70 @@
+"""Time and memory of each stage from a photo to a 3D face, as ratios within one run.
+
+    python -m benchmarks.pipeline [--repeats=20]
+
+Prints milliseconds (medians) for a 640-pixel photo: reading, detecting, and all that comes after
+(crop, network, decoding to vertices), with one look of the network and with two; then crops a
+second one by one against in batches; last, the process's peak memory.
+"""
+
+import resource
+import statistics
+import time
+
+import cv2
+import jax
+import numpy as np
+from absl import app, flags
+from skimage import data
+
+from fml_jax.data.crops import crop_from_photo, crop_photo
+from fml_jax.data.detection import detect_faces
+from fml_jax.reconstruction import Reconstructor
+from fml_jax.reconstruction.network import BATCH, Face
+
+_REPEATS = flags.DEFINE_integer("repeats", 20, "Runs of each stage after one that is not counted.", lower_bound=3)
+
+PHOTO_SIDE = 640
+
+
+def milliseconds(stage) -> float:
+    """Median time of a call, after one for compilation."""
+    stage()
+    times = []
+    for _ in range(_REPEATS.value):
+        begin = time.perf_counter()
+        stage()
+        times.append(time.perf_counter() - begin)
+    return 1000 * statistics.median(times)
+
+
+def main(_):
+    photo = cv2.resize(data.astronaut(), (PHOTO_SIDE, PHOTO_SIDE), interpolation=cv2.INTER_CUBIC)
+    box = detect_faces(photo)[0].box
+    face = Face(photo, "astronaut", 0, box)
+    affine = crop_from_photo(box)
+    one_look, two_looks = Reconstructor(passes=1), Reconstructor(passes=2)
+    crop = crop_photo(photo, affine)[None]
+    code = jax.tree.map(lambda rows: rows[0], one_look.codes(crop)[0])
+
+    stages = {
+        "detect (Haar)": lambda: detect_faces(photo),
+        "crop": lambda: crop_photo(photo, affine),
+        "network": lambda: one_look.codes(crop),
+        "decode": lambda: one_look.from_code(face, 0, code, affine, 1.0),
+        "all after detection, one look": lambda: list(one_look.reconstruct([face], boxes_given=True)),
+        "all after detection, two looks": lambda: list(two_looks.reconstruct([face], boxes_given=True)),
+    }
+    times = {name: milliseconds(stage) for name, stage in stages.items()}
+    for name, value in times.items():
+        print(f"{name:34}{value:9.2f} ms   {value / times['detect (Haar)']:6.3f} of detecting")
+
+    crops = np.repeat(crop, BATCH, axis=0)
+    alone = milliseconds(lambda: [one_look.codes(crop) for _ in range(BATCH)])
+    together = milliseconds(lambda: one_look.codes(crops))
+    print(f"\nnetwork, {BATCH} crops: one by one {1000 * BATCH / alone:.0f}/s, in a batch {1000 * BATCH / together:.0f}/s, ratio {alone / together:.2f}")
+    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,85 @@
+"""The launcher as a user meets it: what it writes, what it says, and its exit status."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage
+
+ROOT = Path(__file__).parents[2]
+ASTRONAUT = Path(skimage.__file__).parent / "data" / "astronaut.png"
+
+
+def reconstruct(*arguments):
+    command = [sys.executable, "-m", "experiments.reconstruct", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A folder of one good photo twice (one stem, two endings) and of everything that a photo may not be."""
+    folder = tmp_path_factory.mktemp("photos")
+    shutil.copy(ASTRONAUT, folder / "person.png")
+    picture = cv2.imread(str(ASTRONAUT))
+    cv2.imwrite(str(folder / "person.jpg"), picture)
+    cv2.imwrite(str(folder / "tiny.png"), picture[:1, :1])
+    cv2.imwrite(str(folder / "wall.png"), np.full((120, 120, 3), 90, np.uint8))
+    (folder / "letter.jpg").write_text("Dear reader")
+    (folder / "empty.jpg").write_bytes(b"")
+    jpeg = (folder / "person.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    # A header that claims 100 megapixels, which nothing should try to decode.
+    huge = cv2.imencode(".png", np.zeros((40, 40, 3), np.uint8))[1].tobytes()
+    (folder / "huge.png").write_bytes(huge[:16] + (10000).to_bytes(4, "big") * 2 + huge[24:])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(mixed, tmp_path_factory):
+    output = tmp_path_factory.mktemp("out")
+    return reconstruct(f"--input={mixed}", f"--output={output}"), output
+
+
+def test_good_photos_get_all_their_files(result):
+    process, output = result
+    assert process.returncode == 0, process.stderr
+    for stem in ("person.jpg_0", "person.png_0"):
+        assert all((output / f"{stem}{ending}").stat().st_size > 1000 for ending in (".npz", ".obj", ".ply", "_overlay.png"))
+    assert "2 faces" in process.stdout and str(output / "index.html") in process.stdout
+
+
+@pytest.mark.parametrize("name", ["tiny.png", "wall.png", "letter.jpg", "empty.jpg", "cut.jpg", "huge.png"])
+def test_each_bad_photo_is_one_line_that_names_it(result, name):
+    process, output = result
+    lines = [line for line in process.stderr.splitlines() if line.startswith("skipped: ") and name in line]
+    assert len(lines) == 1
+    assert name in (output / "index.html").read_text()
+    assert "Traceback" not in process.stderr
+
+
+def test_nothing_reconstructed_is_status_1(mixed, tmp_path):
+    process = reconstruct(f"--input={mixed / 'letter.jpg'}", f"--output={tmp_path}")
+    assert process.returncode == 1 and "letter.jpg" in process.stderr and "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("place", ["nowhere", "empty", "nowhere/*.jpg"])
+def test_no_photos_at_all_is_one_line(tmp_path, place):
+    (tmp_path / "empty").mkdir()
+    process = reconstruct(f"--input={tmp_path / place}", f"--output={tmp_path / 'out'}")
+    assert process.returncode == 1 and str(tmp_path / place) in process.stderr and "Traceback" not in process.stderr
+
+
+def test_a_missing_flag_teaches():
+    process = reconstruct()
+    assert process.returncode != 0 and "--input" in process.stdout + process.stderr
+
+
+def test_help_teaches():
+    process = reconstruct("--help")
+    assert "python -m experiments.reconstruct --input=photo.jpg --output=out" in process.stdout
+    assert "--refine" in process.stdout or "--[no]refine" in process.stdout
