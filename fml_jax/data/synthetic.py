@@ -20,6 +20,7 @@ from tqdm import tqdm
 from fml_jax.codes import CODE_SIZE, NEUTRAL_DEPTH, FaceCode, flatten_code
 from fml_jax.data import synthetic_scene as scene
 from fml_jax.data.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, SIDE_FACTOR
+from fml_jax.data.synthetic_augmentation import near_frontal, varied
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.landmarks import landmarks68
@@ -124,7 +125,12 @@ def build_synthetic(
 class SyntheticBatches:
     """Training batches out of a folder that `build_synthetic` has filled; every face once an epoch."""
 
-    def __init__(self, folder: str | Path, batch_size: int, seed: int = 0):
+    def __init__(self, folder: str | Path, batch_size: int, seed: int = 0, vary: bool = False):
+        """Opens a folder; with `vary`, each crop is changed a little whenever it comes (`synthetic_augmentation`).
+
+        Raises:
+          InputError: no faces there, or not all that were begun.
+        """
         folder = Path(folder)
         try:
             self._crops, self._codes, self._landmarks, done = (
@@ -134,7 +140,7 @@ class SyntheticBatches:
             raise InputError(f"{folder}: no synthetic faces there; render them first (build_synthetic)") from None
         if not done.all():
             raise InputError(f"{folder}: {np.count_nonzero(~done)} faces are missing; run the same build again to finish it")
-        self._batch_size, self._seed = batch_size, seed
+        self._batch_size, self._seed, self._vary = batch_size, seed, vary
 
     def __len__(self) -> int:
         """How many faces there are."""
@@ -144,13 +150,17 @@ class SyntheticBatches:
         """The batch of a step, a function of (seed, step)."""
         rows = self._rows(step)
         ones = np.ones(len(rows), np.float32)
+        crops, codes, landmarks = self._crops[rows], self._codes[rows], self._landmarks[rows]
+        if self._vary:
+            rng = np.random.default_rng([self._seed, step])
+            crops, codes, landmarks = map(np.stack, zip(*(varied(*face, rng) for face in zip(crops, codes, landmarks))))
         return {
-            "crop": self._crops[rows],
+            "crop": crops,
             "mask": np.ones((len(rows), CROP_SIZE, CROP_SIZE), np.uint8),
-            "landmarks": self._landmarks[rows],
+            "landmarks": landmarks,
             "confidence": np.ones((len(rows), 68), np.float32),
             "is_face": ones,
-            "code": self._codes[rows],
+            "code": codes,
             "has_code": ones.copy(),
         }
 
@@ -205,12 +215,7 @@ def _sample_rotation(rng):
     yaw = np.clip(rng.normal(0, yaw_spread), -60, 60)
     pitch, roll = np.clip(rng.normal(0, [9, 8]), -20, 20)
     turn = Rotation.from_euler("YXZ", [-yaw, -pitch, roll], degrees=True).as_matrix()
-    axis_angle = Rotation.from_matrix(turn @ _FACES_CAMERA).as_rotvec()
-    # Angles stop at π, where heads that face the camera are: of a rotation's two axis-angles near
-    # there, the one on the side of (π, 0, 0) makes the code continuous.
-    if axis_angle[0] < 0:
-        axis_angle *= 1 - 2 * np.pi / np.linalg.norm(axis_angle)
-    return axis_angle
+    return near_frontal(Rotation.from_matrix(turn @ _FACES_CAMERA).as_rotvec())
 
 
 def _framing_translation(turned, rng):

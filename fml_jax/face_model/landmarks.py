@@ -94,8 +94,12 @@ def contour_by_rays(
 
 
 def _yaw(rotation):
-    """Degrees by which the face's axis (model z) is turned to the subject's left."""
-    return jnp.degrees(jnp.arctan2(rotation[0, 2], -rotation[2, 2]))
+    """Degrees by which the head is turned to the subject's left, whatever its roll.
+
+    Read off the direction to the camera in model space, R's negated third row: rolling the camera
+    about its own axis does not change it.
+    """
+    return jnp.degrees(jnp.arctan2(rotation[2, 0], -rotation[2, 2]))
 
 
 def _on_mesh(vertices, triplets, weights):

@@ -12,23 +12,28 @@ from absl import logging
 from fml_jax.codes import FaceCode, code_from_network, network_from_code
 from fml_jax.data.crops import apply_affine, crop_photo
 from fml_jax.errors import InputError
-from fml_jax.face_model.base import BaseModel, geometry, restrict
+from fml_jax.face_model.base import BaseModel, geometry, reflectance, restrict
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.landmarks import landmarks68
 from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.image_formation.illumination import sh_basis
+from fml_jax.image_formation.points import form_points, sample_bilinear
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses import PAPER_LANDMARKS, BaseWeights, base_energy
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 
 # One photo has to settle all 257 numbers: landmarks hold the shape, the prior what they leave open.
-WEIGHTS = BaseWeights(photo=80.0, sparse=1.0, reg=0.01, rstd=1.0, contour="pose")
+WEIGHTS = BaseWeights(photo=600.0, sparse=1.0, reg=0.02, rstd=0.2, contour="pose")
 
 # What the network's own landmarks count for where none are detected.
 UNDETECTED_CONFIDENCE = 0.1
 
 LANDMARK_STEPS = 12  # Gauss–Newton steps on landmarks and prior
+COLOUR_ROUNDS = 8  # of light and reflectance in turn, each a weighted linear problem
 ENERGY_STEPS = 120  # Adam steps on the whole energy
-ENERGY_RATE = 0.04
+ENERGY_RATE = 0.05
+
+_SMALLEST_RESIDUAL = 0.01  # RGB distance; keeps the weights of vertices that fit exactly finite
 
 
 def refine(
@@ -51,6 +56,7 @@ def refine(
     crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
 
     code = fit_landmarks(_landmark_model(), face.code, targets, jnp.asarray(confidence))
+    code = fit_colours(_face_model(), code, crop)
     code = jax.device_get(fit_energy(_face_model(), code, crop, targets, jnp.asarray(confidence)))
     return _with_code(face, code)
 
@@ -89,6 +95,47 @@ def fit_landmarks(model: BaseModel, code: FaceCode, targets: jax.Array, confiden
 
     (values, _), _ = jax.lax.scan(step, (start[free], jnp.float32(1e-2)), length=LANDMARK_STEPS)
     return code_from_network(start.at[free].set(values), *sizes)
+
+
+@jax.jit
+def fit_colours(model: BaseModel, code: FaceCode, crop: jax.Array) -> FaceCode:
+    """Illumination and reflectance that minimise E_photo and E_std while the geometry stays.
+
+    Each alone is a linear problem under the ℓ2,1 norm's usual reweighting (by one over a vertex's
+    last residual), so that a few solutions in turn replace many steps of descent.
+    """
+    points = form_points(model, code)
+    seen = jax.lax.stop_gradient(sample_bilinear(crop, points.pixels))
+    members = (points.visible & model.regions["face"]).astype(crop.dtype)
+    basis = sh_basis(points.normals).T
+    # Half the reweighted square stands for each residual, and E_std for the whole of β².
+    prior = 2 * WEIGHTS.reg * WEIGHTS.rstd / WEIGHTS.photo * jnp.maximum(members.sum(), 1.0)
+
+    def light(reflectances, weights):
+        def channel(r, colours):
+            columns = r[:, None] * basis
+            normal = columns.T @ (weights[:, None] * columns)
+            return jnp.linalg.solve(normal + 1e-3 * jnp.eye(9), columns.T @ (weights * colours))
+
+        return jax.vmap(channel, in_axes=1, out_axes=1)(reflectances, seen)
+
+    def beta(gamma, weights):
+        lit = basis @ gamma
+        columns = (model.reflectance * lit).reshape(model.reflectance.shape[0], -1)
+        weighted = columns * jnp.repeat(weights, 3)
+        target = (seen - model.reflectance_mean * lit).ravel()
+        return jnp.linalg.solve(weighted @ columns.T + prior * jnp.eye(len(columns)), weighted @ target)
+
+    def round_(state, _):
+        gamma, b = state
+        reflectances = reflectance(model, b)
+        distance = jnp.linalg.norm(seen - reflectances * (basis @ gamma), axis=1)
+        weights = members / jnp.maximum(distance, _SMALLEST_RESIDUAL)
+        gamma = light(reflectances, weights)
+        return (gamma, beta(gamma, weights)), None
+
+    (gamma, b), _ = jax.lax.scan(round_, (code.illumination, code.reflectance), length=COLOUR_ROUNDS)
+    return code.replace(illumination=gamma, reflectance=b)
 
 
 @jax.jit

@@ -21,7 +21,7 @@ class StageBatches:
         self._sources = []
         if stage["synthetic"]:
             folder = existing_folder(config, "synthetic")
-            self._sources.append(SyntheticBatches(folder, stage["synthetic"], seed=config["seed"]))
+            self._sources.append(SyntheticBatches(folder, stage["synthetic"], seed=config["seed"], vary=True))
         if stage["photos"]:
             folder = existing_folder(config, "photos")
             self._sources.append(CorpusBatches(folder, "train", stage["photos"], seed=config["seed"]))
