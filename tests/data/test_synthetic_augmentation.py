@@ -30,7 +30,9 @@ def test_the_landmarks_are_where_the_code_puts_them(model, faces, seed):
     _, code, landmarks = augmentation.varied(face.crop, face.code, face.landmarks, np.random.default_rng(seed))
     projected = np.asarray(projected68(model, unflatten_code(jnp.asarray(code))))
     assert np.linalg.norm(landmarks - face.landmarks, axis=1).mean() > 1  # something has happened
-    assert np.linalg.norm(projected - landmarks, axis=1).max() < 0.8
+    # Coming nearer is not quite enlarging: about a pixel where the head is deep.
+    assert np.linalg.norm(projected - landmarks, axis=1).max() < 1.5
+    assert np.linalg.norm(projected - landmarks, axis=1).mean() < 0.6
 
 
 def test_lamps_roll_with_the_picture():
