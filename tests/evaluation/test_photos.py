@@ -1,0 +1,35 @@
+"""The evaluation's bounds on the astronaut: the span fits best, the mean face is a bound that means something."""
+
+import numpy as np
+import pytest
+from skimage import data
+
+from fml_jax.data.landmarks import detect_landmarks, ibug68
+from fml_jax.evaluation.photos import network_errors, span_errors
+from fml_jax.evaluation.tables import markdown, summary
+
+
+@pytest.fixture(scope="module")
+def reference(shared):
+    return ibug68(detect_landmarks(data.astronaut()))
+
+
+def test_the_rows_that_cost_nothing(face, reference):
+    network, span = network_errors(face, reference), span_errors(face, reference)
+    assert span["landmarks, best in span"] < 0.005 < network["landmarks, mean face"] < 0.06
+    assert 0.01 < network["colours"] < 0.3 and 0.01 < network["colours, mean reflectance"] < 0.3
+
+
+def test_the_mean_faces_row_does_not_depend_on_the_network(face, reference):
+    import dataclasses
+
+    import jax
+
+    worse = dataclasses.replace(face, code=jax.tree.map(np.array, face.code).replace(identity=np.ones(80, np.float32)))
+    one, other = (network_errors(each, reference)["landmarks, mean face"] for each in (face, worse))
+    assert one == pytest.approx(other, rel=0.02)
+
+
+def test_tables():
+    assert markdown(["a", "b"], [("x", 0.123456)]).splitlines()[-1] == "| x | 0.1235 |"
+    assert "| errors | 3 | 2 % | 2 % | 2.8 % |" in summary({"errors": [0.01, 0.02, 0.03]}, percent=True)
