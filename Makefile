@@ -15,7 +15,7 @@ $(INSTALLED): requirements.txt
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)
-	mkdir -p out/demo/photos
+	rm -rf out/demo/photos && mkdir -p out/demo/photos
 	cp "$(BUNDLED_PHOTOS)/astronaut.png" $(if $(PHOTO),"$(PHOTO)") out/demo/photos
 	$(PYTHON) -m experiments.reconstruct --input=out/demo/photos --output=out/demo
 

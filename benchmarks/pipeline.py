@@ -20,7 +20,7 @@ from skimage import data
 from fml_jax.data.crops import crop_from_photo, crop_photo
 from fml_jax.data.detection import detect_faces
 from fml_jax.reconstruction import Reconstructor
-from fml_jax.reconstruction.network import BATCH, Face
+from fml_jax.reconstruction.network import BATCH, Face, decode_one
 
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Runs of each stage after one that is not counted.", lower_bound=3)
 
@@ -51,7 +51,7 @@ def main(_):
         "detect (Haar)": lambda: detect_faces(photo),
         "crop": lambda: crop_photo(photo, affine),
         "network": lambda: one_look.codes(crop),
-        "decode": lambda: one_look.from_code(face, 0, code, affine, 1.0),
+        "decode": lambda: decode_one(one_look.model, code),
         "all after detection, one look": lambda: list(one_look.reconstruct([face], boxes_given=True)),
         "all after detection, two looks": lambda: list(two_looks.reconstruct([face], boxes_given=True)),
     }
@@ -60,9 +60,17 @@ def main(_):
         print(f"{name:34}{value:9.2f} ms   {value / times['detect (Haar)']:6.3f} of detecting")
 
     crops = np.repeat(crop, BATCH, axis=0)
-    alone = milliseconds(lambda: [one_look.codes(crop) for _ in range(BATCH)])
-    together = milliseconds(lambda: one_look.codes(crops))
-    print(f"\nnetwork, {BATCH} crops: one by one {1000 * BATCH / alone:.0f}/s, in a batch {1000 * BATCH / together:.0f}/s, ratio {alone / together:.2f}")
+    pairs = {
+        "network": (lambda: [one_look.codes(crop) for _ in range(BATCH)], lambda: one_look.codes(crops)),
+        "all after detection, two looks": (
+            lambda: [list(two_looks.reconstruct([face], boxes_given=True)) for _ in range(BATCH)],
+            lambda: list(two_looks.reconstruct([face] * BATCH, boxes_given=True)),
+        ),
+    }
+    print(f"\n{BATCH} crops, one by one and in a batch")
+    for name, (one_by_one, in_a_batch) in pairs.items():
+        alone, together = milliseconds(one_by_one), milliseconds(in_a_batch)
+        print(f"{name:34}{1000 * BATCH / alone:.0f}/s, {1000 * BATCH / together:.0f}/s, ratio {alone / together:.2f}")
     print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 

@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from fml_jax.errors import InputError
 
@@ -27,6 +27,7 @@ _MIN_SCORE = flags.DEFINE_float("min_score", None, "Detected boxes that score le
 
 
 def main(_):
+    logging.set_verbosity(logging.WARNING)  # JAX tells which accelerators it did not find
     try:
         sys.exit(_run())
     except InputError as error:
@@ -41,8 +42,7 @@ def _run() -> int:
     paths = list_photos(_INPUT.value)
     settings = {"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value}
     reconstructor = Reconstructor(**{name: value for name, value in settings.items() if value is not None})
-    folder = Path(_OUTPUT.value)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _output_folder()
     page, names, count = Page(folder), _stems(paths), 0
     for face in reconstructor.stream(paths, _boxes(paths), _REFINE.value, progress=True):
         stem = names[face.source]
@@ -54,6 +54,15 @@ def _run() -> int:
         return 1
     print(f"{count} face{'' if count == 1 else 's'}: {page.write(reconstructor.failures)}")
     return 0
+
+
+def _output_folder() -> Path:
+    folder = Path(_OUTPUT.value)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output={folder}: not a folder that can be written ({error.strerror}); choose another") from None
+    return folder
 
 
 def _stems(paths) -> dict[str, str]:

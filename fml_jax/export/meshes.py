@@ -7,11 +7,11 @@ import numpy as np
 
 def write_obj(path: Path, vertices: np.ndarray, triangles: np.ndarray, uv: np.ndarray, uv_triangles: np.ndarray) -> None:
     """Wavefront OBJ with texture coordinates: vertices [N, 3] mm, uv [M, 2] with v up."""
+    corners = np.stack([triangles, uv_triangles], axis=-1).reshape(len(triangles), 6) + 1
     with open(path, "w", encoding="ascii") as file:
-        np.savetxt(file, vertices, fmt="v %.4f %.4f %.4f")
-        np.savetxt(file, uv, fmt="vt %.6f %.6f")
-        corners = np.stack([triangles, uv_triangles], axis=-1).reshape(len(triangles), 6) + 1
-        np.savetxt(file, corners, fmt="f %d/%d %d/%d %d/%d")
+        file.write(_lines("v %.4f %.4f %.4f\n", vertices))
+        file.write(_lines("vt %.6f %.6f\n", uv))
+        file.write(_lines("f %d/%d %d/%d %d/%d\n", corners))
 
 
 def write_ply(path: Path, vertices: np.ndarray, triangles: np.ndarray, colours: np.ndarray) -> None:
@@ -35,3 +35,8 @@ def write_ply(path: Path, vertices: np.ndarray, triangles: np.ndarray, colours: 
         file.write("\n".join(header).encode("ascii"))
         file.write(rows.tobytes())
         file.write(faces.tobytes())
+
+
+def _lines(form: str, rows: np.ndarray) -> str:
+    """One line a row; a single formatting is several times as fast as one for each row."""
+    return form * len(rows) % tuple(np.asarray(rows).ravel().tolist())

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fml_jax.export.saving import write_png
+from fml_jax.reconstruction.pictures import render_all
 
 PICTURES = ("landmarks", "overlay", "geometry", "reflectance", "shading")
 _TITLES = {"landmarks": "photo", "overlay": "overlay", "geometry": "geometry", "reflectance": "reflectance", "shading": "shading"}
@@ -47,9 +48,9 @@ class Page:
         self._pictures.mkdir(parents=True, exist_ok=True)
         self._version = face.model_version
         figures = []
-        for kind in PICTURES:
+        for kind, picture in render_all(face, PICTURES, _PICTURE_SIZE).items():
             path = self._pictures / f"{stem}_{face.index}_{kind}.png"
-            write_png(path, face.render(kind, _PICTURE_SIZE))
+            write_png(path, picture)
             link = quote(os.path.relpath(path, self._folder))
             title = _TITLES[kind]
             figures.append(f'<figure><img src="{link}" alt="{title}" loading="lazy"><figcaption>{title}</figcaption></figure>')

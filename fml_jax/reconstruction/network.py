@@ -1,9 +1,10 @@
 """Photos → reconstructions: detection, crops, the network in batches, decoding."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from fml_jax.data.detection import detect_faces
 from fml_jax.data.photos import as_rgb, read_photo
 from fml_jax.encoders import make_encoder
 from fml_jax.errors import InputError
-from fml_jax.face_model.base import BaseModel, geometry, reflectance
+from fml_jax.face_model.base import BaseModel, geometry, reflectance, restrict
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.landmarks import landmarks68
 from fml_jax.image_formation.camera import project, to_camera
@@ -27,7 +28,10 @@ from fml_jax.weights import load_weights
 OPEN_WEIGHTS = Path(__file__).parent / "open_light.npz"
 
 BATCH = 32  # crops that go through the network together
-PHOTOS_AT_ONCE = 64  # photos held in memory while their faces are worked on
+
+# Photos are held in memory while their faces are worked on: this many, or less if they are large.
+PHOTOS_AT_ONCE = 64
+PIXELS_AT_ONCE = 200_000_000  # 600 MB
 
 # A crop's score under which a detected box is taken for no face.
 MIN_SCORE = 0.5
@@ -38,7 +42,7 @@ class Face(NamedTuple):
 
     photo: np.ndarray
     source: str
-    index: int
+    number: int  # which of the photos in hand
     box: tuple[float, float, float, float]
 
 
@@ -75,6 +79,8 @@ class Reconstructor:
         self.model: BaseModel = load_face_model()
         if self.metadata["model"] != self.model.name:
             raise InputError(f"{weights}: made for the face model {self.metadata['model']}, not {self.model.name}")
+        self._triangles = np.asarray(self.model.topology.triangles)
+        self._marks_model = restrict(self.model, np.zeros(self.model.vertex_count, bool))
         self.passes, self.min_score = passes, min_score
         self.failures: list[tuple[str, str]] = []
         encoder = make_encoder(self.metadata["encoder"], sum(self.model.code_sizes) + 33)
@@ -104,11 +110,12 @@ class Reconstructor:
           progress: show a bar.
 
         Returns:
-          One reconstruction a face, photos in order, a photo's faces largest first.
+          One reconstruction a face, photos in order, a photo's faces largest first. Each holds on
+          to its photo; for more photos than fit into memory use `stream`.
 
         Raises:
-          InputError: a single photo that cannot be read or shows no face. In a list, such photos
-            are skipped and told in `failures`.
+          InputError: a single photo that cannot be read or shows no face, or boxes for another
+            number of photos. In a list, photos that give no face are skipped and told in `failures`.
         """
         single = not isinstance(photos, (list, tuple))
         photos, boxes = ([photos], None if boxes is None else [boxes]) if single else (list(photos), boxes)
@@ -119,25 +126,32 @@ class Reconstructor:
 
     def stream(self, photos: Sequence, boxes=None, refine: bool = False, progress: bool = False) -> Iterator[Reconstruction]:
         """As a call with a list, one reconstruction after the other, with few photos in memory at a time."""
+        if boxes is not None and len(boxes) != len(photos):
+            raise InputError(f"boxes for {len(boxes)} photos, but there are {len(photos)}; give one list of boxes a photo")
         self.failures = []
         with tqdm(total=len(photos), unit="photo", disable=not progress) as bar:
-            for start in range(0, len(photos), PHOTOS_AT_ONCE):
-                chunk = range(start, min(start + PHOTOS_AT_ONCE, len(photos)))
-                faces = [face for k in chunk for face in self._faces(photos[k], k, boxes and boxes[k])]
-                for result in self.reconstruct(faces, boxes is not None):
+            for done, faces in self._chunks(photos, boxes):
+                for number, result in self._kept(faces, boxes is not None):
+                    bar.update(number - bar.n)
                     yield _refined(result) if refine else result
-                bar.update(len(chunk))
+                bar.update(done - bar.n)
+
+    def _chunks(self, photos, boxes) -> Iterator[tuple[int, list[Face]]]:
+        """How many photos have been read, and the faces of those not yet worked on."""
+        faces: list[Face] = []
+        read, pixels = 0, 0
+        for number, photo in enumerate(photos):
+            found = self._faces(photo, number, None if boxes is None else boxes[number])
+            faces += found
+            read, pixels = read + 1, pixels + (found[0].photo[..., 0].size if found else 0)
+            if read == PHOTOS_AT_ONCE or pixels > PIXELS_AT_ONCE:
+                yield number + 1, faces
+                faces, read, pixels = [], 0, 0
+        yield len(photos), faces
 
     def codes(self, crops: np.ndarray) -> tuple[FaceCode, np.ndarray]:
-        """The network alone: crops [B, 240, 240, 3] uint8 → codes and scores [B], in fixed batch sizes."""
-        size = 1 if len(crops) == 1 else BATCH
-        answers = []
-        for start in range(0, len(crops), size):
-            part = crops[start : start + size]
-            padded = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
-            answer = jax.device_get(self._network(self._params, padded))
-            answers.append(jax.tree.map(lambda rows, kept=len(part): rows[:kept], answer))
-        return jax.tree.map(lambda *rows: np.concatenate(rows), *answers)
+        """The network alone: crops [B, 240, 240, 3] uint8 → codes and scores [B]."""
+        return _in_batches(lambda part: self._network(self._params, part), crops)
 
     def _faces(self, photo, number, boxes) -> list[Face]:
         """The boxes of one photo; one that cannot be used is noted in `failures`."""
@@ -150,46 +164,53 @@ class Reconstructor:
         except InputError as error:
             self.failures.append((name, str(error)))
             return []
-        return [Face(rgb, name, k, box) for k, box in enumerate(found)]
+        return [Face(rgb, name, number, box) for box in found]
 
     def reconstruct(self, faces: list[Face], boxes_given: bool) -> Iterator[Reconstruction]:
         """Boxes in photos → reconstructions; boxes that were detected are dropped where they score low."""
+        return (result for _, result in self._kept(faces, boxes_given))
+
+    def _kept(self, faces, boxes_given) -> Iterator[tuple[int, Reconstruction]]:
+        """Reconstructions with their photos' numbers; photos that keep none are noted in `failures`."""
         if not faces:
             return
+        codes, scores, affines = self._look(faces)
+        kept = [k for k in range(len(faces)) if boxes_given or scores[k] >= self.min_score]
+        with_face = {faces[k].number for k in kept}
+        without = {face.number: face for face in faces if face.number not in with_face}
+        for face in without.values():
+            reason = f"{face.source}: what the detector found does not look like a face; give its place with boxes=…"
+            self.failures.append((face.source, reason))
+        decoded = _in_batches(lambda part: _decode_all(self.model, part), codes)
+        index: Counter[int] = Counter()
+        for k in kept:
+            number, (code, shown) = faces[k].number, _row((codes, decoded), k)
+            yield number, self._result(faces[k], index[number], code, shown, affines[k], float(scores[k]))
+            index[number] += 1
+
+    def _look(self, faces) -> tuple[FaceCode, np.ndarray, list[np.ndarray]]:
+        """The network's codes and scores, and the crops that they belong to."""
         affines = [crop_from_photo(face.box) for face in faces]
         codes, scores = self.codes(_crops(faces, affines))
         for _ in range(self.passes - 1):
             affines = self._framed_by(codes, affines)
             codes, again = self.codes(_crops(faces, affines))
             scores = np.minimum(scores, again)
-        counts: dict[str, int] = {}
-        for k, face in enumerate(faces):
-            if not boxes_given and scores[k] < self.min_score:
-                continue
-            index = counts.get(face.source, 0)
-            counts[face.source] = index + 1
-            yield self.from_code(face, index, jax.tree.map(lambda rows, k=k: rows[k], codes), affines[k], float(scores[k]))
-        for source in dict.fromkeys(face.source for face in faces):
-            if source not in counts:
-                reason = f"{source}: what the detector found does not look like a face; give its place with boxes=…"
-                self.failures.append((source, reason))
+        return codes, scores, affines
 
     def _framed_by(self, codes: FaceCode, affines: list[np.ndarray]) -> list[np.ndarray]:
         """Crops about the landmarks of first answers, upright."""
-        framed = []
-        for k, affine in enumerate(affines):
-            code = jax.tree.map(lambda rows, k=k: rows[k], codes)
-            marks, roll = _landmarks_and_roll(self.model, code)
-            lean = math.radians(float(roll)) - math.atan2(affine[1, 0], affine[0, 0])
-            framed.append(crop_from_landmarks(in_photo(affine, marks), lean))
-        return framed
+        marks, rolls = _in_batches(lambda part: _landmarks_and_rolls(self._marks_model, part), codes)
+        return [
+            crop_from_landmarks(in_photo(affine, points), math.radians(roll) - math.atan2(affine[1, 0], affine[0, 0]))
+            for affine, points, roll in zip(affines, marks, rolls.tolist())
+        ]
 
-    def from_code(self, face: Face, index: int, code: FaceCode, affine: np.ndarray, score: float) -> Reconstruction:
-        """The reconstruction that a code means on a crop."""
-        decoded = decode_one(self.model, code)
+    def _result(self, face: Face, index: int, code: FaceCode, decoded: Decoded, affine: np.ndarray, score: float):
+        """The reconstruction that a decoded code means on a crop."""
         return Reconstruction(
             vertices=decoded.vertices,
-            triangles=np.asarray(self.model.topology.triangles),
+            triangles=self._triangles,
             reflectance=decoded.reflectance,
             code=code,
             landmarks68=in_photo(affine, decoded.landmarks),
@@ -214,6 +235,7 @@ def decode(model: BaseModel, code: FaceCode) -> Decoded:
 
 
 _decode = jax.jit(decode)
+_decode_all = jax.jit(jax.vmap(decode, in_axes=(None, 0)))
 
 
 def decode_one(model: BaseModel, code: FaceCode) -> Decoded:
@@ -222,11 +244,31 @@ def decode_one(model: BaseModel, code: FaceCode) -> Decoded:
 
 
 @jax.jit
-def _landmarks_and_roll(model: BaseModel, code: FaceCode):
-    rotation = rotation_matrix(code.rotation)
-    vertices = geometry(model, code.identity, code.expression)
-    marks = landmarks68(model.landmarks, vertices, rotation)
-    return project(to_camera(marks, code.rotation, code.translation)), turn_angles(rotation)[2]
+def _landmarks_and_rolls(model: BaseModel, codes: FaceCode):
+    """Landmarks [B, 68, 2] in crop pixels and rolls [B] in degrees within the crops."""
+
+    def one(code):
+        rotation = rotation_matrix(code.rotation)
+        marks = landmarks68(model.landmarks, geometry(model, code.identity, code.expression), rotation)
+        return project(to_camera(marks, code.rotation, code.translation)), turn_angles(rotation)[2]
+
+    return jax.vmap(one)(codes)
+
+
+def _in_batches(function: Callable, rows: Any) -> Any:
+    """`function` over arrays of B rows, as NumPy arrays, in parts of 1 or BATCH: it is compiled twice at most."""
+    count = len(jax.tree.leaves(rows)[0])
+    size = 1 if count == 1 else BATCH
+    answers = []
+    for start in range(0, count, size):
+        places = np.minimum(np.arange(start, start + size), count - 1)  # the last row fills up the last part
+        answer = jax.device_get(function(jax.tree.map(lambda array: array[places], rows)))
+        answers.append(jax.tree.map(lambda array: array[: count - start], answer))
+    return jax.tree.map(lambda *parts: np.concatenate(parts) if len(parts) > 1 else parts[0], *answers)
+
+
+def _row(rows: Any, k: int) -> Any:
+    return jax.tree.map(lambda array: array[k], rows)
 
 
 def _crops(faces, affines) -> np.ndarray:

@@ -9,7 +9,8 @@ from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
 from fml_jax.image_formation.illumination import shading
 from fml_jax.image_formation.raster import interpolate, rasterize
 
-KINDS = ("photo", "overlay", "geometry", "reflectance", "shading", "landmarks")
+PAINTED = ("overlay", "geometry", "reflectance", "shading")  # pictures of the mesh
+KINDS = ("photo", "landmarks", *PAINTED)
 _BACKGROUND = 0.93  # of pictures without the photo
 _CLAY = np.array([0.78, 0.76, 0.74])
 _LAMP = np.array([-0.35, -0.45, -0.82])  # towards the camera's upper left
@@ -27,19 +28,41 @@ def render(face, kind: str = "overlay", size: int | None = None) -> np.ndarray:
     Raises:
       ValueError: an unknown kind.
     """
-    if kind not in KINDS:
+    return render_all(face, (kind,), size)[kind]
+
+
+def render_all(face, kinds=KINDS, size: int | None = None) -> dict[str, np.ndarray]:
+    """Several pictures by kind, as `render` makes them; the mesh is rasterised once for all."""
+    for kind in set(kinds) - set(KINDS):
         raise ValueError(f"kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
     size = size or CROP_SIZE
     crop = crop_photo(face.photo, _scaled(face.crop_from_photo, size), size)
-    if kind == "photo":
-        return crop
-    if kind == "landmarks":
-        return _with_landmarks(crop, face, size)
+    pictures = {"photo": crop, "landmarks": _with_landmarks(crop, face, size)}
+    if set(kinds) & set(PAINTED):
+        pictures |= _painted_pictures(face, [kind for kind in kinds if kind in PAINTED], crop, size)
+    return {kind: pictures[kind] for kind in kinds}
+
+
+def _painted_pictures(face, kinds, crop, size):
+    """The mesh over the crop or over a plain ground, drawn at twice the size and averaged: smooth edges."""
     positions = np.asarray(to_camera(face.vertices, face.code.rotation, face.code.translation))
     normals = np.asarray(vertex_normals(face.model.topology, positions))
-    canvas = crop / 255 if kind == "overlay" else np.full((size, size, 3), _BACKGROUND)
-    painted = _painted(face, positions, _colours(face, kind, normals), canvas, size)
-    return (np.clip(painted, 0, 1) * 255 + 0.5).astype(np.uint8)
+    fine = 2 * size
+    pixels = (np.asarray(project(positions)) + 0.5) * fine / CROP_SIZE - 0.5
+    raster = rasterize(pixels, positions[:, 2], face.triangles, fine, fine)
+    uncovered = 1 - _halved((raster[0] >= 0)[..., None].astype(np.float32))
+    pictures = {}
+    for kind in kinds:
+        colours = np.clip(_colours(face, kind, normals), 0, 1).astype(np.float32)
+        ground = crop / np.float32(255) if kind == "overlay" else np.float32(_BACKGROUND)
+        painted = _halved(interpolate(colours, face.triangles, *raster)) + uncovered * ground
+        pictures[kind] = (np.clip(painted, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return pictures
+
+
+def _halved(image):
+    """Averages of 2×2 pixels."""
+    return (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
 
 
 def _colours(face, kind, normals):
@@ -50,18 +73,6 @@ def _colours(face, kind, normals):
         return face.reflectance
     light = np.asarray(shading(normals, face.code.illumination))
     return light * (0.8 if kind == "shading" else face.reflectance)
-
-
-def _painted(face, positions, colours, canvas, size):
-    """The mesh over a canvas, rendered at twice the size and averaged, so that edges are smooth."""
-    fine = 2 * size
-    pixels = (np.asarray(project(positions)) + 0.5) * fine / CROP_SIZE - 0.5
-    triangles = np.asarray(face.triangles)
-    triangle_index, barycentric = rasterize(pixels, positions[:, 2], triangles, fine, fine)
-    drawn = interpolate(np.clip(colours, 0, 1).astype(np.float32), triangles, triangle_index, barycentric)
-    cover = (triangle_index >= 0)[..., None].astype(np.float32)
-    halved = lambda image: image.reshape(size, 2, size, 2, -1).mean((1, 3))
-    return halved(drawn * cover) + (1 - halved(cover)) * canvas
 
 
 def _with_landmarks(crop, face, size):

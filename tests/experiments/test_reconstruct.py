@@ -62,6 +62,11 @@ def test_each_bad_photo_is_one_line_that_names_it(result, name):
     assert "Traceback" not in process.stderr
 
 
+def test_nothing_else_is_said(result):
+    said = [line for line in result[0].stderr.splitlines() if line.strip() and "photo" not in line]
+    assert all(line.startswith("skipped: ") for line in said)
+
+
 def test_nothing_reconstructed_is_status_1(mixed, tmp_path):
     process = reconstruct(f"--input={mixed / 'letter.jpg'}", f"--output={tmp_path}")
     assert process.returncode == 1 and "letter.jpg" in process.stderr and "Traceback" not in process.stderr
@@ -72,6 +77,12 @@ def test_no_photos_at_all_is_one_line(tmp_path, place):
     (tmp_path / "empty").mkdir()
     process = reconstruct(f"--input={tmp_path / place}", f"--output={tmp_path / 'out'}")
     assert process.returncode == 1 and str(tmp_path / place) in process.stderr and "Traceback" not in process.stderr
+
+
+def test_an_output_that_is_a_file_is_one_line(mixed, tmp_path):
+    (tmp_path / "taken").write_text("")
+    process = reconstruct(f"--input={mixed / 'person.png'}", f"--output={tmp_path / 'taken'}")
+    assert process.returncode == 1 and "taken" in process.stderr and "Traceback" not in process.stderr
 
 
 def test_a_missing_flag_teaches():

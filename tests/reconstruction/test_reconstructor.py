@@ -8,7 +8,9 @@ from skimage import data
 from fml_jax import InputError
 from fml_jax.data.crops import apply_affine, crop_photo
 from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.reconstruction import network
 from fml_jax.reconstruction.network import BATCH
+from fml_jax.reconstruction.pictures import render_all
 
 
 def distance(a, b):
@@ -89,6 +91,43 @@ def test_more_crops_than_a_batch(reconstructor, face):
     np.testing.assert_allclose(codes.identity, np.broadcast_to(codes.identity[:1], codes.identity.shape), atol=1e-4)
 
 
+def test_the_same_photo_twice_is_two_photos(reconstructor, face):
+    found = reconstructor([data.astronaut(), data.astronaut()], boxes=[[tuple(face.box)], [tuple(face.box)]])
+    assert [(one.source, one.index) for one in found] == [("photo 0", 0), ("photo 1", 0)]
+
+
+def test_one_path_twice_is_two_photos(reconstructor, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR))
+    assert [one.index for one in reconstructor([tmp_path / "a.png"] * 2)] == [0, 0]
+
+
+def test_boxes_for_another_number_of_photos_are_refused(reconstructor):
+    with pytest.raises(InputError, match="2 photos, but there are 1"):
+        reconstructor([data.astronaut()], boxes=[[(0, 0, 9, 9)], [(0, 0, 9, 9)]])
+
+
+def test_photos_are_let_go_in_chunks(reconstructor, monkeypatch):
+    """Faces come out, photo by photo, before the next photos are read."""
+    read = []
+
+    def photos():
+        for k in range(5):
+            read.append(k)
+            yield data.astronaut()
+
+    class Counted(list):
+        def __iter__(self):
+            return photos()
+
+    monkeypatch.setattr(network, "PHOTOS_AT_ONCE", 2)
+    seen = [(one.source, len(read)) for one in reconstructor.stream(Counted(range(5)))]
+    assert seen == [("photo 0", 2), ("photo 1", 2), ("photo 2", 4), ("photo 3", 4), ("photo 4", 5)]
+    monkeypatch.setattr(network, "PHOTOS_AT_ONCE", 64)
+    monkeypatch.setattr(network, "PIXELS_AT_ONCE", 512 * 512)
+    read.clear()
+    assert [len(read) for _ in reconstructor.stream(Counted(range(5)))] == [2, 2, 4, 4, 5]
+
+
 def test_several_faces_largest_first(reconstructor, shared):
     found = reconstructor(shared / "photos/samples/trump_hillary.jpg")
     assert len(found) == 2 and [face.index for face in found] == [0, 1]
@@ -130,6 +169,11 @@ def test_the_overlay_covers_the_face_and_leaves_the_rest(face):
     assert changed[100:140, 100:140].mean() > 0.9 and changed[:20, :20].mean() < 0.1
     # It is drawn in the photo's colours: close to it on the cheeks and nose.
     assert np.abs(overlay - photo)[100:150, 90:150].mean() < 40
+
+
+def test_pictures_together_are_those_one_by_one(face):
+    for kind, picture in render_all(face, ("photo", "geometry", "overlay"), 100).items():
+        np.testing.assert_array_equal(picture, face.render(kind, 100))
 
 
 def test_unknown_pictures_are_refused(face):
