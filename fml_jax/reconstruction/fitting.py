@@ -28,6 +28,9 @@ WEIGHTS = BaseWeights(photo=600.0, sparse=1.0, reg=0.02, rstd=0.2, contour="pose
 # What the network's own landmarks count for where none are detected.
 UNDETECTED_CONFIDENCE = 0.1
 
+# Landmarks whose centre is further off than this part of the face's size are of another face.
+ELSEWHERE = 0.5
+
 LANDMARK_STEPS = 12  # Gauss–Newton steps on landmarks and prior
 COLOUR_ROUNDS = 8  # of light and reflectance in turn, each a weighted linear problem
 ENERGY_STEPS = 120  # Adam steps on the whole energy
@@ -163,15 +166,34 @@ def fit_energy(
 
 
 def _detected(face: Reconstruction) -> np.ndarray | None:
-    """MediaPipe's landmarks as iBUG's 68, None where its model or the face is not to be had."""
-    try:
-        from fml_jax.data.landmarks import detect_landmarks, ibug68
-
-        found = detect_landmarks(face.photo, tuple(face.box))
-    except (InputError, ImportError) as error:
-        logging.log_first_n(logging.WARNING, "refining without landmarks: %s", 1, error)
+    """MediaPipe's landmarks as iBUG's 68, None where its model or this very face is not to be had."""
+    if not _landmarks_are_at_hand():
         return None
-    return None if found is None else ibug68(found)
+    from fml_jax.data.landmarks import detect_landmarks, ibug68
+
+    found = detect_landmarks(face.photo, tuple(face.box))
+    return None if found is None or _is_elsewhere(ibug68(found), face.landmarks68) else ibug68(found)
+
+
+@cache
+def _landmarks_are_at_hand() -> bool:
+    """Whether MediaPipe and its model can be used; asked once, since the answer may take a download."""
+    try:
+        import mediapipe  # noqa: F401
+
+        from fml_jax.data.landmark_model import find_landmark_model
+
+        find_landmark_model()
+    except (InputError, ImportError, OSError) as error:
+        logging.warning("refining without landmarks: %s", error)
+        return False
+    return True
+
+
+def _is_elsewhere(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether landmarks are those of a neighbour, who may be the more prominent one about a box."""
+    size = np.sqrt(np.prod(np.ptp(expected, axis=0)))
+    return bool(np.linalg.norm(found.mean(axis=0) - expected.mean(axis=0)) > ELSEWHERE * size)
 
 
 def _with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:

@@ -7,10 +7,12 @@ import pytest
 from skimage import data
 
 from fml_jax.codes import neutral_code
-from fml_jax.data.landmarks import detect_landmarks, ibug68
+from fml_jax.data.landmarks import IBUG_FROM_MEDIAPIPE, detect_landmarks, ibug68
+from fml_jax.errors import InputError
 from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance
 from fml_jax.image_formation.points import form_points
 from fml_jax.losses import base_energy
+from fml_jax.reconstruction import fitting
 from fml_jax.reconstruction.fitting import WEIGHTS, fit_energy, fit_landmarks, refine
 from fml_jax.training.evaluate import projected68
 from tests.conftest import random_code
@@ -67,12 +69,28 @@ def test_landmarks_left_out_have_no_say(face, reference):
 
 
 def test_without_a_landmark_model_the_photo_alone_refines(face, monkeypatch):
-    from fml_jax.errors import InputError
+    asked = []
 
-    def absent(*_):
+    def absent():
+        asked.append(1)
         raise InputError("no landmark model")
 
-    monkeypatch.setattr("fml_jax.data.landmarks.detect_landmarks", absent)
-    refined = refine(face)
+    monkeypatch.setattr("fml_jax.data.landmark_model.find_landmark_model", absent)
+    fitting._landmarks_are_at_hand.cache_clear()
+    try:
+        refined = refine(face)
+        refine(face)
+    finally:
+        fitting._landmarks_are_at_hand.cache_clear()
+    assert len(asked) == 1  # looking for it may mean waiting for a network that is not there
     assert mean_distance(refined.landmarks68, face.landmarks68) < 6
     assert not np.allclose(refined.reflectance, face.reflectance)
+
+
+def test_a_neighbours_landmarks_are_not_taken(face, reference, monkeypatch):
+    found = np.zeros((478, 2), np.float32)
+    found[IBUG_FROM_MEDIAPIPE] = reference
+    monkeypatch.setattr("fml_jax.data.landmarks.detect_landmarks", lambda *_: found)
+    np.testing.assert_allclose(fitting._detected(face), reference)
+    monkeypatch.setattr("fml_jax.data.landmarks.detect_landmarks", lambda *_: found + box_size(reference))
+    assert fitting._detected(face) is None
