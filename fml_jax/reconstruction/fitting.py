@@ -23,7 +23,7 @@ from fml_jax.losses import PAPER_LANDMARKS, BaseWeights, base_energy
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 
 # One photo has to settle all 257 numbers: landmarks hold the shape, the prior what they leave open.
-WEIGHTS = BaseWeights(photo=600.0, sparse=1.0, reg=0.02, rstd=0.2, contour="pose")
+WEIGHTS = BaseWeights(photo=600.0, sparse=1.0, reg=0.02, rstd=0.5, contour="pose")
 
 # What the network's own landmarks count for where none are detected.
 UNDETECTED_CONFIDENCE = 0.1
