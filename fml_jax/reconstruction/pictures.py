@@ -21,7 +21,7 @@ def render(face, kind: str = "overlay", size: int | None = None) -> np.ndarray:
 
     Args:
       face: a `Reconstruction`.
-      kind: "photo" (the crop), "overlay" (the lit face on it), "geometry" (grey clay),
+      kind: "photo" (the crop), "overlay" (the lit face on it, without skull, ears and neck), "geometry" (grey clay),
         "reflectance", "shading" (the light on white skin), "landmarks" (the 68 on the crop).
       size: pixels; None is the crop's own 240.
 
@@ -50,14 +50,20 @@ def _painted_pictures(face, kinds, crop, size):
     fine = 2 * size
     pixels = (np.asarray(project(positions)) + 0.5) * fine / CROP_SIZE - 0.5
     raster = rasterize(pixels, positions[:, 2], face.triangles, fine, fine)
-    uncovered = 1 - _halved((raster[0] >= 0)[..., None].astype(np.float32))
+    everywhere = (raster[0] >= 0)[..., None].astype(np.float32)
+    on_photo = interpolate(_shown_on_photos(face.model), face.triangles, *raster) * everywhere
     pictures = {}
     for kind in kinds:
+        cover, ground = (on_photo, crop / np.float32(255)) if kind == "overlay" else (everywhere, np.float32(_BACKGROUND))
         colours = np.clip(_colours(face, kind, normals), 0, 1).astype(np.float32)
-        ground = crop / np.float32(255) if kind == "overlay" else np.float32(_BACKGROUND)
-        painted = _halved(interpolate(colours, face.triangles, *raster)) + uncovered * ground
+        painted = _halved(interpolate(colours, face.triangles, *raster) * cover) + (1 - _halved(cover)) * ground
         pictures[kind] = (np.clip(painted, 0, 1) * 255 + 0.5).astype(np.uint8)
     return pictures
+
+
+def _shown_on_photos(model):
+    """Opacity of vertices on the photo, [N, 1]: face and eyes; the model's bald head would cover hair, its mouth teeth."""
+    return np.asarray(model.regions["face"] | model.regions["eyes"], np.float32)[:, None]
 
 
 def _halved(image):
