@@ -100,7 +100,7 @@ def photo_tables(rows: list[dict]) -> str:
     of_landmarks = {name: column for name, column in columns.items() if name.startswith("landmarks")}
     of_colours = {name: column for name, column in columns.items() if name.startswith("colours")}
     by_yaw = {
-        f"|yaw| {low}–{high}°": [row["landmarks"] for row in found if low <= abs(row["yaw"]) < high] for low, high in YAW_BINS
+        f"yaw {low}–{high}° to either side": [row["landmarks"] for row in found if low <= abs(row["yaw"]) < high] for low, high in YAW_BINS
     }
     counts = [
         ("photos with a face by MediaPipe", len(rows)),
