@@ -3,7 +3,7 @@
     python -m experiments.train --config=experiments/configs/paper.py --workdir=runs/paper \
         --config.data.photos=CORPUS
 
-At about two steps a second on two cores this takes more than a day; it is meant for a GPU.
+Meant for a GPU; it has not been run to its end here.
 """
 
 from experiments.configs.common import defaults, stage

@@ -3,7 +3,8 @@
     python -m experiments.prepare --layout=synthetic --count=2000 --output=data/quick
     python -m experiments.train --config=experiments/configs/quick.py --workdir=runs/quick
 
-The loss falls to about a third; the weights are good for trying things out, not for faces.
+In the first 300 steps of the shipped run, with batches twice as large, the loss fell from 75 to 21. The
+weights are good for trying things out, not for faces.
 """
 
 from experiments.configs.common import defaults, stage
