@@ -1,4 +1,4 @@
-"""FaceCode: what the encoder says of a face, as named parts and as one flat vector."""
+"""FaceCode and FinalCode: what the encoder says of a face, as named parts and as one flat vector."""
 
 import math
 
@@ -32,6 +32,24 @@ class FaceCode:
     rotation: jax.Array  # axis-angle of R, [3], radians; (π, 0, 0) faces the camera
     translation: jax.Array  # t, [3], mm, camera axes (x right, y down, z forward)
     illumination: jax.Array  # γ, [9, 3], SH coefficients per colour channel
+
+
+@struct.dataclass
+class FinalCode:
+    """All that both levels say of one face; leading batch axes as in `FaceCode`.
+
+    Pose and the base level's parameters are shared; the final level has a light of its own.
+    """
+
+    base: FaceCode
+    geometry: jax.Array  # δ_g, [C_g]
+    reflectance: jax.Array  # δ_r, [C_r]
+    illumination: jax.Array  # γ of the final level, [9, 3]
+
+    @property
+    def lit(self) -> FaceCode:
+        """The base level's code under the final level's light."""
+        return self.base.replace(illumination=self.illumination)
 
 
 # What one unit of the network's raw output means: the spread of each part over ordinary crops,
@@ -99,6 +117,61 @@ def network_from_code(code: FaceCode) -> Float[Array, "*batch code"]:
     neutral = neutral_code(*sizes)
     raw = jax.tree.map(lambda mean, scale, part: (part - mean) / jnp.asarray(scale), neutral, _scales(), code)
     return flatten_code(raw)
+
+
+def final_code_size(base_size: int, correctives: tuple[int, int]) -> int:
+    """How many numbers a final code has: the base level's, (C_g, C_r) and a second γ."""
+    return base_size + sum(correctives) + 27
+
+
+def flatten_final_code(code: FinalCode) -> Float[Array, "*batch code"]:
+    """The base code as `flatten_code` has it, then δ_g, δ_r and the final γ: [..., 257 + C_g + C_r + 27]."""
+    gamma = jnp.asarray(code.illumination)
+    gamma = gamma.reshape(*gamma.shape[:-2], 27)
+    return jnp.concatenate([flatten_code(code.base), code.geometry, code.reflectance, gamma], axis=-1)
+
+
+def unflatten_final_code(
+    vector: Float[Array, "*batch code"],
+    correctives: tuple[int, int],
+    base_sizes: tuple[int, int, int] = (IDENTITY, EXPRESSION, REFLECTANCE),
+) -> FinalCode:
+    """Inverse of `flatten_final_code`.
+
+    Args:
+      correctives: (C_g, C_r), which may be zero.
+      base_sizes: (m_s, m_e, m_r), as `BaseModel.code_sizes` has them.
+
+    Raises:
+      ValueError: the vector's length is not what the sizes add up to.
+    """
+    base, *parts = _split_final(vector, correctives, base_sizes)
+    return FinalCode(unflatten_code(base, *base_sizes), *parts)
+
+
+def final_code_from_network(
+    raw: Float[Array, "*batch code"],
+    correctives: tuple[int, int],
+    base_sizes: tuple[int, int, int] = (IDENTITY, EXPRESSION, REFLECTANCE),
+) -> FinalCode:
+    """The network's raw output as a final code; δ are taken as they come, both γ on the same scale.
+
+    The base level is `code_from_network` of the first numbers, so zero output is the neutral face
+    without corrections.
+    """
+    base, geometry, reflectance, gamma = _split_final(raw, correctives, base_sizes)
+    neutral = neutral_code(*base_sizes)
+    illumination = neutral.illumination + CODE_SCALE.illumination * gamma
+    return FinalCode(code_from_network(base, *base_sizes), geometry, reflectance, illumination)
+
+
+def _split_final(vector, correctives, base_sizes):
+    vector = jnp.asarray(vector)
+    sizes = [sum(base_sizes) + 33, *correctives, 27]
+    if vector.shape[-1] != sum(sizes):
+        raise ValueError(f"a final code of {sizes} numbers has {sum(sizes)}, this one {vector.shape[-1]}")
+    *parts, gamma = jnp.split(vector, [sum(sizes[: k + 1]) for k in range(3)], axis=-1)
+    return *parts, gamma.reshape(*gamma.shape[:-1], 9, 3)
 
 
 def _scales() -> FaceCode:

@@ -1,12 +1,18 @@
 """What a face can be: the base model, its mesh and its landmarks."""
 
 from fml_jax.face_model.base import BaseModel, geometry, reflectance, restrict
+from fml_jax.face_model.correctives import Corrections, Correctives, final_geometry, final_reflectance, init_correctives
 from fml_jax.face_model.files import load_arkit_shapes, load_face_model
 from fml_jax.face_model.landmarks import landmarks68, landmarks478
 
 __all__ = [
     "BaseModel",
+    "Corrections",
+    "Correctives",
+    "final_geometry",
+    "final_reflectance",
     "geometry",
+    "init_correctives",
     "landmarks68",
     "landmarks478",
     "load_arkit_shapes",

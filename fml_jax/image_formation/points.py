@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from fml_jax.arrays import Array
-from fml_jax.codes import FaceCode
+from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
+from fml_jax.face_model.correctives import Corrections, final_geometry, final_reflectance
 from fml_jax.face_model.topology import Topology, vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE, in_front, project, to_camera
 from fml_jax.image_formation.illumination import shading
@@ -29,6 +30,12 @@ def form_points(model: BaseModel, code: FaceCode) -> Points:
     """The base level's points: u_i = Π(R v_i + t), c_i = r_i ⊙ Σ_b γ_b H_b(n̂_i)."""
     vertices = geometry(model, code.identity, code.expression)
     return form_points_of(model.topology, vertices, reflectance(model, code.reflectance), code)
+
+
+def form_final_points(model: BaseModel, code: FinalCode, corrections: Corrections) -> Points:
+    """The final level's points: the shared pose, corrected geometry and reflectance, its own γ."""
+    vertices = final_geometry(model, code, corrections)
+    return form_points_of(model.topology, vertices, final_reflectance(model, code, corrections), code.lit)
 
 
 def form_points_of(

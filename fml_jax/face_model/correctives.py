@@ -1,0 +1,91 @@
+"""The trainable level of the face model: correctives F(δ|Θ), eq. 1–2 and the supplement's eq. 1–3.
+
+A corrective space is learned together with the network that regresses its parameters δ. At the
+start F(0) = 0 while its modes are small random ones: a network whose δ begin at zero then begins at
+the base level, and gradients reach δ and the offset at once, the modes as soon as δ has moved.
+(With zero modes as well as zero δ, neither would ever receive a gradient.)
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Float
+
+from fml_jax.arrays import Array
+from fml_jax.codes import FinalCode
+from fml_jax.face_model.base import BaseModel, geometry, reflectance
+
+# How far all C unit parameters together move a vertex at the start, as a standard deviation.
+GEOMETRY_SPREAD = 1.0  # mm
+REFLECTANCE_SPREAD = 0.05  # RGB
+
+
+class Corrections(NamedTuple):
+    """What the correctives add to each vertex."""
+
+    geometry: jax.Array  # F_g, [N, 3] mm
+    reflectance: jax.Array  # F_r, [N, 3] RGB
+
+
+class CorrectiveSpace(nn.Module):
+    """F(δ|Θ): C parameters → a vector for each of N vertices; C is the length of δ.
+
+    Its last map is affine in modes [K, N, 3] and an offset [N, 3], as the base level is.
+    Zero parameters mean F ≡ 0: no modes, no offset.
+    """
+
+    vertex_count: int
+    spread: float
+    nonlinearities: int = 0  # 0: Mδ + b, the paper's choice; 1 and 2: ReLU layers of width C before it
+
+    @nn.compact
+    def __call__(self, delta: Float[Array, "*batch C"]) -> Float[Array, "*batch N 3"]:
+        size = delta.shape[-1]
+        if size == 0:
+            return jnp.zeros((*delta.shape[:-1], self.vertex_count, 3), delta.dtype)
+        layers = [self._hidden_layer(size, k) for k in range(self.nonlinearities)]
+        scale = nn.initializers.normal(self.spread / size**0.5)
+        modes = self.param("modes", scale, (size, self.vertex_count, 3))
+
+        def without_offset(delta):
+            for layer in layers:
+                delta = nn.relu(layer(delta))
+            return jnp.einsum("...k,knc->...nc", delta, modes)
+
+        offset = self.param("offset", lambda _: -without_offset(jnp.zeros(size)))  # F(0) = 0 at the start
+        return without_offset(delta) + offset
+
+    def _hidden_layer(self, size, k):
+        # Random offsets leave half of the units alive at δ = 0, where a ReLU's gradient would vanish.
+        return nn.Dense(size, bias_init=nn.initializers.normal(1.0), name=f"layer_{k}")
+
+
+class Correctives(nn.Module):
+    """F_g and F_r, each with its own parameters under "geometry" and "reflectance"."""
+
+    vertex_count: int
+    nonlinearities: int = 0
+
+    def setup(self):
+        self.geometry = CorrectiveSpace(self.vertex_count, GEOMETRY_SPREAD, self.nonlinearities)
+        self.reflectance = CorrectiveSpace(self.vertex_count, REFLECTANCE_SPREAD, self.nonlinearities)
+
+    def __call__(self, geometry: Float[Array, "*batch C_g"], reflectance: Float[Array, "*batch C_r"]) -> Corrections:
+        return Corrections(self.geometry(geometry), self.reflectance(reflectance))
+
+
+def init_correctives(correctives: Correctives, sizes: tuple[int, int], key: jax.Array) -> dict:
+    """Fresh Θ for (C_g, C_r) parameters; a space without parameters has no entry."""
+    return correctives.init(key, *(jnp.zeros(size) for size in sizes)).get("params", {})
+
+
+def final_geometry(model: BaseModel, code: FinalCode, corrections: Corrections) -> Float[Array, "N 3"]:
+    """v_f = v_b(α) + F_g(δ_g|Θ_g) (eq. 1), mm."""
+    return geometry(model, code.base.identity, code.base.expression) + corrections.geometry
+
+
+def final_reflectance(model: BaseModel, code: FinalCode, corrections: Corrections) -> Float[Array, "N 3"]:
+    """r_f = r_b(β) + F_r(δ_r|Θ_r) (eq. 2), RGB, not clipped."""
+    return reflectance(model, code.base.reflectance) + corrections.reflectance
