@@ -1,0 +1,28 @@
+"""The energies that training minimises, term by term: eq. 6–15, and losses against known answers."""
+
+from fml_jax.losses.data_terms import (
+    PAPER_LANDMARKS,
+    photometric_energy,
+    photometric_residuals,
+    sparse_energy,
+    sparse_residuals,
+)
+from fml_jax.losses.energies import BaseWeights, FullWeights, base_energy, full_energy
+from fml_jax.losses.regularisers import statistical_energy
+from fml_jax.losses.supervised import SupervisedWeights, score_energy, supervised_energy
+
+__all__ = [
+    "PAPER_LANDMARKS",
+    "BaseWeights",
+    "FullWeights",
+    "SupervisedWeights",
+    "base_energy",
+    "full_energy",
+    "photometric_energy",
+    "photometric_residuals",
+    "score_energy",
+    "sparse_energy",
+    "sparse_residuals",
+    "statistical_energy",
+    "supervised_energy",
+]
