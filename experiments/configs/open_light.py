@@ -1,7 +1,7 @@
 """Trains the network that the package ships: the light encoder, first on synthetic faces, then on photos too.
 
     python -m experiments.prepare --layout=synthetic --count=10000 --input=PHOTOS --output=data/synthetic
-    python -m experiments.prepare --layout=synthetic --count=400 --seed=1 --output=data/synthetic_validation
+    python -m experiments.prepare --layout=synthetic --count=400 --seed=1 --input=PHOTOS --output=data/synthetic_validation
     python -m experiments.prepare --input=PHOTOS --output=data/photos
     python -m experiments.train --config=experiments/configs/open_light.py --workdir=runs/open_light
 

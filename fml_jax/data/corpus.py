@@ -11,15 +11,12 @@ One window per photo, a square about the face that leaves room to move the crop.
     corpus.json                              counts and settings, written last: without it, no corpus
 """
 
-import collections
 import concurrent.futures
 import hashlib
-import itertools
 import json
 import math
 import multiprocessing
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,7 +127,7 @@ def open_corpus(folder: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     folder = Path(folder)
     if not (folder / "corpus.json").is_file():
-        raise InputError(f"{folder}: no finished training corpus; make one with: python -m experiments.prepare photos")
+        raise InputError(f"{folder}: no finished training corpus; make one with: python -m experiments.prepare --layout=folder --input=PHOTOS --output=FOLDER")
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ROWS}
 
 
@@ -297,9 +294,6 @@ class CorpusBatches:
         """Photos in the split."""
         return len(self._rows)
 
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        return self.batches()
-
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step; the same whenever it is asked for."""
         places = range(step * self._batch_size, (step + 1) * self._batch_size)
@@ -308,15 +302,6 @@ class CorpusBatches:
         is_face = np.array(is_face, np.float32)
         no_code = np.zeros((len(is_face), CODE_SIZE), np.float32)
         return {**rows, "is_face": is_face, "code": no_code, "has_code": no_code[:, 0]}
-
-    def batches(self, start: int = 0, ahead: int = 4) -> Iterator[dict[str, np.ndarray]]:
-        """Batches from a step on, up to `ahead` of them prepared by a thread beforehand."""
-        with concurrent.futures.ThreadPoolExecutor(1) as thread:
-            waiting = collections.deque(thread.submit(self.batch, start + k) for k in range(ahead))
-            for step in itertools.count(start + ahead):
-                ready = waiting.popleft().result()
-                waiting.append(thread.submit(self.batch, step))
-                yield ready
 
     def _sample(self, place: int) -> tuple[Sample, bool]:
         """The sample at a place in the endless sequence of epochs."""

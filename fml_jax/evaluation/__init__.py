@@ -1,1 +1,1 @@
-"""How good reconstructions are: alignment, errors, tables."""
+"""How good reconstructions are: errors, tables."""

@@ -5,8 +5,6 @@ from jaxtyping import Float
 
 from fml_jax.arrays import Array
 
-SH_SIZE = 9  # B² for B = 3 bands
-
 # H_b(n) is the shading that a unit coefficient gives a matt surface with normal n: the real
 # spherical harmonic times the cosine lobe (π, 2π/3, π/4 by band; Ramamoorthi and Hanrahan),
 # divided by π and scaled so that H_1 = 1. Thus γ_1 is the mean irradiance and γ = (1, 0, …) gives

@@ -9,7 +9,6 @@ import numpy as np
 from fml_jax.codes import FaceCode
 from fml_jax.data.crops import apply_affine, invert_affine
 from fml_jax.face_model.base import BaseModel
-from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 
 
@@ -56,10 +55,6 @@ class Reconstruction:
         """(yaw, pitch, roll) in degrees within the crop, zero facing the camera."""
         return tuple(float(angle) for angle in turn_angles(rotation_matrix(self.code.rotation)))
 
-    def camera_vertices(self) -> np.ndarray:
-        """v̂ = R v + t, [N, 3] mm."""
-        return np.asarray(to_camera(self.vertices, self.code.rotation, self.code.translation))
-
     def render(self, kind: str = "overlay", size: int | None = None) -> np.ndarray:
         """A picture [size, size, 3] uint8 of the crop; see `reconstruction.pictures`."""
         from fml_jax.reconstruction.pictures import render
@@ -76,8 +71,3 @@ class Reconstruction:
 def in_photo(crop_from_photo: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Crop pixels [..., 2] as pixels of the photo."""
     return apply_affine(invert_affine(crop_from_photo), np.asarray(points, np.float64))
-
-
-def projected_vertices(vertices, code: FaceCode, crop_from_photo: np.ndarray) -> np.ndarray:
-    """Vertices [N, 3] (model space) as pixels of the photo, [N, 2]."""
-    return in_photo(crop_from_photo, project(to_camera(vertices, code.rotation, code.translation)))

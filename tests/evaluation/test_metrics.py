@@ -2,25 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fml_jax.evaluation.alignment import align
 from fml_jax.evaluation.metrics import box_size, displacement_error, landmark_error, photometric_error, rotation_error
-
-
-@pytest.mark.parametrize("with_scale", [True, False])
-def test_alignment_recovers_a_known_motion(with_scale):
-    rng = np.random.default_rng(0)
-    source = rng.normal(size=(50, 3))
-    rotation = Rotation.random(random_state=1).as_matrix()
-    scale = 1.7 if with_scale else 1.0
-    found = align(source, scale * source @ rotation.T + [1, 2, 3], with_scale)
-    np.testing.assert_allclose(found.rotation, rotation, atol=1e-9)
-    assert found.scale == pytest.approx(scale)
-    np.testing.assert_allclose(found(source), scale * source @ rotation.T + [1, 2, 3], atol=1e-9)
-
-
-def test_alignment_never_mirrors():
-    source = np.random.default_rng(2).normal(size=(30, 3))
-    assert np.linalg.det(align(source, source * [-1, 1, 1]).rotation) == pytest.approx(1)
 
 
 def test_landmark_error_is_relative_to_the_references_box():

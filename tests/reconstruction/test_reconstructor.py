@@ -26,7 +26,7 @@ def test_a_face_has_all_its_fields(face):
 
 
 def test_landmarks_lie_on_the_face(face):
-    """The astronaut's eyes and mouth, read off the photo by hand."""
+    """The astronaut's eyes and mouth, where MediaPipe sees them (rounded)."""
     eyes = [face.landmarks68[36:42].mean(0), face.landmarks68[42:48].mean(0)]
     assert distance(eyes, [[203, 101], [246, 103]]) < 5
     assert distance(face.landmarks68[48:60].mean(0), [223, 145]) < 5
