@@ -10,11 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fml_jax.data.corpus import is_validation
 from fml_jax.data.photos import list_photos, read_photo
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.camera import CROP_SIZE
 
-_BACKGROUND_PHOTOS = 200  # as many are kept in memory
+_BACKGROUND_PHOTOS = 400  # as many are kept in memory
 _BACKGROUND_SIDE = 320  # pixels that they are shrunk to
 
 # Black, dark brown, brown, auburn, blond, grey, white.
@@ -98,10 +99,11 @@ def _turned(rng, texture):
 
 
 def load_backgrounds(folder: str | Path | None) -> list[np.ndarray] | None:
-    """The first photos of a folder, shrunk; None without a folder."""
+    """Photos from all over a folder, shrunk; None without a folder. People kept for validation lend nothing."""
     if folder is None:
         return None
-    return [_shrunk(read_photo(path)) for path in list_photos(folder)[:_BACKGROUND_PHOTOS]]
+    paths = [path for path in list_photos(folder) if not is_validation(path.parent.name)]
+    return [_shrunk(read_photo(path)) for path in paths[:: max(1, len(paths) // _BACKGROUND_PHOTOS)][:_BACKGROUND_PHOTOS]]
 
 
 def _shrunk(photo):
