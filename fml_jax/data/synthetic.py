@@ -21,6 +21,7 @@ from fml_jax.codes import CODE_SIZE, NEUTRAL_DEPTH, FaceCode, flatten_code
 from fml_jax.data import synthetic_scene as scene
 from fml_jax.data.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, SIDE_FACTOR
 from fml_jax.data.synthetic_augmentation import near_frontal, varied
+from fml_jax.data.synthetic_expression import ExpressionUnits, expression_units
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.landmarks import landmarks68
@@ -33,7 +34,7 @@ from fml_jax.image_formation.rotation import rotation_matrix
 
 _FACES_CAMERA = np.diag([1.0, -1.0, -1.0])
 _RECIPE = "recipe.json"
-_RECIPE_VERSION = 2  # raise it when the same seed gives other faces
+_RECIPE_VERSION = 3  # raise it when the same seed gives other faces
 
 _PROJECTED = jax.jit(project)
 _REFLECTANCE = jax.jit(reflectance)
@@ -49,16 +50,20 @@ class SyntheticFace:
 
 
 def render_synthetic(
-    model: BaseModel, rng: np.random.Generator, background_photos: list[np.ndarray] | None = None
+    model: BaseModel,
+    units: ExpressionUnits,
+    rng: np.random.Generator,
+    background_photos: list[np.ndarray] | None = None,
 ) -> SyntheticFace:
     """Draws a face, its light, its surroundings and its camera, and renders them.
 
     Args:
       model: a model of a whole head; one with 80, 64 and 80 modes gives codes of 257 numbers.
+      units: what its expressions are made of.
       rng: decides everything; the same state gives the same face.
       background_photos: RGB uint8 photos whose borders serve as backgrounds now and then.
     """
-    code = sample_code(model, rng)
+    code = sample_code(model, units, rng)
     hair = scene.sample_hair(model, rng)
     points = _form_with_hair(model, code, hair.cover, hair.colour, hair.thickness)
     pixels, depth, colours = (np.asarray(part) for part in (points.pixels, points.positions[:, 2], points.colours))
@@ -77,13 +82,13 @@ def render_synthetic(
     return SyntheticFace(scene.photographed(rng, picture), np.asarray(flatten_code(code), np.float32), landmarks)
 
 
-def sample_code(model: BaseModel, rng: np.random.Generator) -> FaceCode:
+def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generator) -> FaceCode:
     """A random face, framed as crops of photos are, and lit plausibly."""
-    identities, expressions, reflectances = model.code_sizes
+    identities, _, reflectances = model.code_sizes
     beta, brightness = _sample_reflectance(model, rng, reflectances)
     code = FaceCode(
         identity=_float32(rng.normal(size=identities)),
-        expression=_float32(_sample_expression(rng, expressions)),
+        expression=_float32(units.sample(rng)),
         reflectance=beta,
         rotation=_float32(_sample_rotation(rng)),
         translation=jnp.zeros(3),
@@ -186,16 +191,6 @@ def _camera_landmarks(model, code):
     R = rotation_matrix(code.rotation)
     vertices = geometry(model, code.identity, code.expression)
     return landmarks68(model.landmarks, vertices, R) @ R.T + code.translation
-
-
-def _sample_expression(rng, size):
-    """Neutral, a few strong modes, or a bit of everything."""
-    kind = rng.choice(3, p=[0.2, 0.4, 0.4])
-    if kind == 0:
-        return np.zeros(size)
-    if kind == 1:
-        return rng.normal(0, 1.5, size) * (rng.random(size) < 4 / size) + rng.normal(0, 0.2, size)
-    return rng.normal(0, 0.8, size)
 
 
 def _sample_reflectance(model, rng, size):
@@ -313,6 +308,7 @@ _worker = {}  # what this process renders with
 
 def _start_worker(model, folder, seed, background_folder):
     _worker["model"] = jax.device_put(model)
+    _worker["units"] = expression_units(model)
     _worker["seed"] = seed
     _worker["backgrounds"] = scene.load_backgrounds(background_folder)
     for name in ("crops", "codes", "landmarks"):
@@ -320,6 +316,7 @@ def _start_worker(model, folder, seed, background_folder):
 
 
 def _render_row(k):
-    face = render_synthetic(_worker["model"], np.random.default_rng([_worker["seed"], k]), _worker["backgrounds"])
+    rng = np.random.default_rng([_worker["seed"], k])
+    face = render_synthetic(_worker["model"], _worker["units"], rng, _worker["backgrounds"])
     _worker["crops"][k], _worker["codes"][k], _worker["landmarks"][k] = face.crop, face.code, face.landmarks
     return k

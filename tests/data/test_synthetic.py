@@ -8,6 +8,7 @@ from fml_jax.codes import neutral_code, unflatten_code
 from fml_jax.data import synthetic
 from fml_jax.data.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, crop_from_landmarks
 from fml_jax.data.synthetic import SyntheticBatches, build_synthetic, render_synthetic, sample_code
+from fml_jax.data.synthetic_expression import expression_units
 from fml_jax.errors import InputError
 from fml_jax.face_model import load_face_model
 from fml_jax.face_model.base import geometry
@@ -27,7 +28,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def faces(model):
-    return [render_synthetic(model, np.random.default_rng([0, k])) for k in range(COUNT)]
+    return [render_synthetic(model, expression_units(model), np.random.default_rng([0, k])) for k in range(COUNT)]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_crop_shows_the_code(model, monkeypatch):
     """Where nothing hides the skin, the crop has the colours that the code's points have."""
     monkeypatch.setattr(synthetic.scene, "add_occluders", lambda rng, picture, landmarks: picture)
     monkeypatch.setattr(synthetic.scene, "photographed", lambda rng, picture: picture)
-    face = render_synthetic(model, np.random.default_rng(3))
+    face = render_synthetic(model, expression_units(model), np.random.default_rng(3))
     points = form_points(model, unflatten_code(face.code))
     inner = np.asarray(points.visible & model.regions["nose"]) & (np.asarray(points.normals)[:, 2] < -0.5)
     x, y = np.rint(np.asarray(points.pixels)[inner]).astype(int).T
@@ -68,10 +69,10 @@ def test_crop_shows_the_code(model, monkeypatch):
 
 def test_framing_is_that_of_photos(model):
     """Landmarks' boxes fill crops as `crop_from_landmarks` makes them, give or take the jitter."""
-    rng = np.random.default_rng(1)
+    rng, units = np.random.default_rng(1), expression_units(model)
     shifts, scales = [], []
     for _ in range(12):
-        code = sample_code(model, rng)
+        code = sample_code(model, units, rng)
         vertices = geometry(model, code.identity, code.expression)
         on_mesh = landmarks68(model.landmarks, vertices, rotation_matrix(code.rotation))
         ideal = crop_from_landmarks(np.asarray(project(to_camera(on_mesh, code.rotation, code.translation)), np.float64))

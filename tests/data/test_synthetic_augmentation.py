@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 from fml_jax.codes import unflatten_code
 from fml_jax.data import synthetic_augmentation as augmentation
 from fml_jax.data.synthetic import SyntheticBatches, build_synthetic, render_synthetic
+from fml_jax.data.synthetic_expression import expression_units
 from fml_jax.face_model.files import load_face_model
 from fml_jax.image_formation.illumination import shading
 from fml_jax.image_formation.rotation import rotation_matrix
@@ -21,7 +22,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def faces(model):
-    return [render_synthetic(model, np.random.default_rng([9, k])) for k in range(3)]
+    return [render_synthetic(model, expression_units(model), np.random.default_rng([9, k])) for k in range(3)]
 
 
 @pytest.mark.parametrize("seed", range(6))
