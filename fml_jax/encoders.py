@@ -9,16 +9,23 @@ starts with a face in the picture.
 from collections.abc import Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from fml_jax.codes import CODE_SIZE
 from fml_jax.errors import InputError
+from fml_jax.image_formation.camera import CROP_SIZE
 
 _HE = nn.initializers.he_normal()
 
 # Codes of an untrained encoder are of about this size (in units of the codes' scales).
 _INITIAL_OUTPUT = 0.01
+
+# Positions that the light encoder finds; `losses.supervised.keypoint_pixels` says which.
+KEYPOINTS = 100
+CROP_MIDDLE = (CROP_SIZE - 1) / 2
 
 
 def make_encoder(name: str, code_size: int = CODE_SIZE) -> nn.Module:
@@ -79,12 +86,16 @@ class LightEncoder(nn.Module):
 
     The shapes follow XLA's speed on CPUs: an 8×8 stem of stride 4 and 2×2 convolutions between
     stages cost next to nothing, 3×3 convolutions run fastest on maps of 15 and 8, depthwise and
-    1×1 ones on large maps are as slow as full ones. The head reads the last map place by place,
-    not its average: pose is a matter of where things are.
+    1×1 ones on large maps are as slow as full ones.
+
+    The code is read from two things: the last map place by place, and `KEYPOINTS` positions in the
+    crop, each the mean of a learned distribution over the map of 30. Where things are tells pose
+    and shape almost linearly, and training says directly where they should be: the positions are
+    sown as the intermediate "keypoints", [B, KEYPOINTS, 2] in pixels of the crop.
     """
 
     code_size: int
-    widths: Sequence[int] = (32, 96, 192)
+    widths: Sequence[int] = (32, 96, 160)
     depths: Sequence[int] = (1, 2, 1)
     places: int = 48  # channels of the last map that the head reads
     hidden: int = 512  # width of the head's one hidden layer
@@ -92,14 +103,37 @@ class LightEncoder(nn.Module):
     @nn.compact
     def __call__(self, crops: Float[Array, "B 240 240 3"]) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
         x = _normalised(_halved(crops))
+        maps = []
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths)):
             kernel, stride = (2, 2) if stage else (8, 4)
             x = nn.Conv(width, (kernel, kernel), (stride, stride), kernel_init=_HE)(x)
             for _ in range(depth):
                 x = _Residual(width)(x)
+            maps.append(x)
+        keypoints = _Keypoints(KEYPOINTS)(maps[0], maps[1])
+        self.sow("intermediates", "keypoints", keypoints)
+        positions = _flattened(keypoints - CROP_MIDDLE) / 50
         x = _flattened(_convolved(nn.relu(x), self.places, 1))
-        x = nn.relu(nn.Dense(self.hidden, kernel_init=_HE)(x))
-        return _outputs(x, self.code_size)
+        x = nn.relu(nn.Dense(self.hidden, kernel_init=_HE)(jnp.concatenate([x, positions], axis=-1)))
+        return _outputs(jnp.concatenate([x, positions], axis=-1), self.code_size)
+
+
+class _Keypoints(nn.Module):
+    """Positions in the crop, pixels: means of distributions over the fine map, which the coarse one informs."""
+
+    count: int
+    width: int = 32
+
+    @nn.compact
+    def __call__(self, fine, coarse):
+        x = nn.relu(fine + _doubled(nn.Conv(4 * self.width, (1, 1), kernel_init=_HE)(coarse)))
+        heat = nn.Conv(self.count, (1, 1), kernel_init=_HE)(x)
+        batch, side = heat.shape[:2]
+        heat = heat.reshape(batch, side * side, self.count)
+        share = jnp.exp(heat - jax.lax.stop_gradient(heat.max(axis=1, keepdims=True)))
+        # Positions and the shares' sum in one product: a softmax of its own takes twice the time.
+        sums = jnp.einsum("bpk,pc->bkc", share, _homogeneous(_cell_centres(side)))
+        return sums[..., :2] / sums[..., 2:]
 
 
 class _Residual(nn.Module):
@@ -132,6 +166,23 @@ def _halved(crops):
 def _convolved(x, width, kernel, stride=1, padding="SAME"):
     x = nn.Conv(width, (kernel, kernel), (stride, stride), padding, kernel_init=_HE)(x)
     return nn.relu(x)
+
+
+def _doubled(x):
+    """[B, H, W, 4 C] → [B, 2 H, 2 W, C]: four channels become a square of four places."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, 2, 2, channels // 4)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+def _cell_centres(side):
+    """Where the cells of a map over the crop lie, [side², 2] pixels (x, y)."""
+    centres = (np.arange(side) + 0.5) * (CROP_SIZE / side) - 0.5
+    return np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2).astype(np.float32)
+
+
+def _homogeneous(points):
+    return np.concatenate([points, np.ones((len(points), 1), np.float32)], axis=1)
 
 
 def _in_two_groups(x, width, kernel):

@@ -19,29 +19,22 @@ def get_config():
     config.data.update(
         synthetic="data/synthetic", synthetic_validation="data/synthetic_validation", photos="data/photos"
     )
-    config.stage_order = ("synthetic", "photos", "balanced", "colours")
+    config.stage_order = ("synthetic", "both", "last")
 
-    synthetic = stage(steps=1000, synthetic=64, photos=0, rate=1e-3)
-    synthetic.optimizer.schedule = "constant"
-
-    # Landmarks of photos first: their squared pixels outweigh all else until heads are in place.
-    photos = stage(steps=500, synthetic=32, photos=32, rate=7e-4)
-    photos.optimizer.schedule = "constant"
-    photos.optimizer.warmup = 200
-    photos.base.update(photo=60.0, sparse=1.0, reg=0.02, rstd=1.0, contour="pose")
-
-    # Then every part of the code weighs about alike.
-    balanced = stage(steps=4200, synthetic=32, photos=32, rate=1e-3)
-    balanced.base.update(photo=40.0, sparse=0.3, reg=0.01, rstd=1.0, contour="pose")
-    balanced.supervised.update(
-        pixels=0.5, rotation=200.0, depth=50.0, identity=3.0, expression=6.0, reflectance=1500.0, shading=40.0
+    # Every part of the code weighs about alike; keypoints first, which the rest is read from.
+    supervised = dict(
+        pixels=0.5, keypoints=3.0, rotation=200.0, depth=50.0,
+        identity=3.0, expression=6.0, reflectance=1000.0, shading=30.0,
     )
-    # Last the colours of photos, which the landmarks have kept small until here.
-    colours = stage(steps=1200, synthetic=32, photos=32, rate=6e-4)
-    colours.base.update(photo=250.0, sparse=0.3, reg=0.01, rstd=1.0, contour="pose")
-    colours.supervised.update(
-        pixels=0.5, rotation=200.0, depth=50.0, identity=3.0, expression=6.0, reflectance=700.0, shading=20.0
-    )
-    colours.optimizer.warmup = 50
-    config.stages = {"synthetic": synthetic, "photos": photos, "balanced": balanced, "colours": colours}
+    base = dict(photo=200.0, sparse=0.3, keypoints=3.0, reg=0.01, rstd=1.0, contour="pose")
+
+    config.stages.synthetic = stage(steps=2500, synthetic=64, photos=0, rate=1e-3)
+    config.stages.both = stage(steps=3500, synthetic=40, photos=24, rate=1e-3)
+    config.stages.last = stage(steps=3000, synthetic=40, photos=24, rate=1e-3)
+    for each in config.stages.values():
+        each.supervised.update(supervised)
+        each.base.update(base)
+    config.stages.synthetic.optimizer.schedule = "constant"
+    config.stages.both.optimizer.schedule = "constant"
+    config.stages.last.optimizer.warmup = 50
     return config

@@ -13,8 +13,9 @@ from fml_jax.data.landmarks import IBUG_MIRROR
 
 ROLL_STD = math.radians(8)
 GAIN_STD = 0.05  # of each colour channel's gain and of the gamma; two of these are ±10 %
-OFF_FACE = (0.75, 1.1)  # crop sides from the face: two squares so far apart overlap by less than 0.2
-WRONG_SCALES = (0.3, 3.0)  # a face so small in its crop, or so large, is no usable face
+OFF_FACE = (0.75, 1.1)  # sides between two squares: so far apart they overlap by less than 0.2
+BESIDE_SCALES = (0.7, 2.5)  # crops beside the face are larger or smaller than the face's own: necks, hands, cloth
+WRONG_SCALES = ((0.25, 0.4), (2.2, 4.0))  # a face so small in its crop, or so large, is no usable face
 TEXTURE_CELLS = (1, 2, 4, 15, 60)  # coarseness of random textures; 1 is a flat colour
 
 
@@ -74,11 +75,11 @@ def random_negative(
     rng: np.random.Generator,
 ) -> Sample:
     """A crop that shows no usable face: beside it, far too small or too large, or a random texture."""
-    kind = rng.integers(3)
+    kind = rng.choice(3, p=[0.6, 0.25, 0.15])
     if kind == 2:
         picture, mask = _random_texture(rng), np.ones((CROP_SIZE, CROP_SIZE), np.uint8)
     else:
-        affine = _beside(crop, rng) if kind == 0 else moved_affine(crop, np.zeros(2), rng.choice(WRONG_SCALES), 0.0)
+        affine = _beside(crop, rng) if kind == 0 else moved_affine(crop, np.zeros(2), rng.uniform(*rng.choice(WRONG_SCALES)), 0.0)
         picture, mask = crop_photo(window, affine), crop_mask(valid, affine)
     return Sample(picture, mask, np.zeros((68, 2), np.float32), np.zeros(68, np.float32))
 
@@ -90,8 +91,9 @@ def crop_mask(valid: Bool[np.ndarray, "S S"], affine: Float[np.ndarray, "2 3"]) 
 
 
 def _beside(crop: Float[np.ndarray, "2 3"], rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
-    angle, distance = rng.uniform(0, 2 * math.pi), CROP_SIZE * rng.uniform(*OFF_FACE)
-    return moved_affine(crop, distance * np.array([math.cos(angle), math.sin(angle)]), 1.0, 0.0)
+    angle, scale = rng.uniform(0, 2 * math.pi), math.exp(rng.uniform(*np.log(BESIDE_SCALES)))
+    distance = CROP_SIZE * (1 + scale) / 2 * rng.uniform(*OFF_FACE)
+    return moved_affine(crop, distance * np.array([math.cos(angle), math.sin(angle)]), scale, 0.0)
 
 
 def _random_texture(rng: np.random.Generator) -> UInt8[np.ndarray, "240 240 3"]:

@@ -266,7 +266,7 @@ class CorpusBatches:
         seed: int = 0,
         jitter: float = 1.0,
         mirror: float = 0.5,
-        negatives: float = 0.1,
+        negatives: float = 0.15,
     ):
         """Opens a corpus.
 

@@ -38,6 +38,7 @@ class BaseWeights(NamedTuple):
     reg: float = 3e-5
     rstd: float = 0.002
     contour: str = "rays"  # "rays": eq. 10's nearest candidate; "pose": the stored contour of the yaw
+    keypoints: float = 0.0  # [px], mean distance of an encoder's own keypoints from the landmarks (not the paper's)
 
 
 class FullWeights(NamedTuple):

@@ -9,7 +9,7 @@ from flax import linen, struct
 
 from fml_jax.codes import code_from_network, unflatten_code
 from fml_jax.face_model.base import BaseModel
-from fml_jax.losses import BaseWeights, SupervisedWeights, base_energy, score_energy, supervised_energy
+from fml_jax.losses import BaseWeights, SupervisedWeights, base_energy, keypoint_energy, score_energy, supervised_energy
 
 
 @struct.dataclass
@@ -63,16 +63,19 @@ def make_loss(encoder: linen.Module, stage: Mapping) -> Callable:
 
     def loss(params, model, batch):
         crops = batch["crop"].astype(jnp.float32) / 255
-        raw, logits = encoder.apply({"params": params}, crops)
+        (raw, logits), sown = encoder.apply({"params": params}, crops, mutable=["intermediates"])
+        keypoints = sown.get("intermediates", {}).get("keypoints", (None,))[0]
         scores = jax.vmap(score_energy)(logits, batch["is_face"])
         rows, metrics = [stage["score"] * scores], {"score": scores.mean()}
         if synthetic:
-            energies, terms = _supervised_rows(model, raw[:synthetic], batch["code"][:synthetic], supervised_weights)
+            known = batch["code"][:synthetic]
+            energies, terms = _supervised_rows(model, raw[:synthetic], known, supervised_weights, _rows(keypoints, 0, synthetic))
             rows.append(jnp.pad(energies, (0, len(raw) - synthetic)))
             metrics |= {f"synthetic/{name}": term.mean() for name, term in terms.items()}
         if stage["photos"]:
             photos = jax.tree.map(lambda column: column[synthetic:], batch)
-            energies, terms = _base_rows(model, raw[synthetic:], crops[synthetic:], photos, base_weights)
+            found = _rows(keypoints, synthetic, None)
+            energies, terms = _base_rows(model, raw[synthetic:], crops[synthetic:], photos, base_weights, found)
             rows.append(jnp.pad(energies, (synthetic, 0)))
             faces = photos["is_face"]
             count = jnp.maximum(faces.sum(), 1.0)  # a small batch may hold no face at all
@@ -84,19 +87,27 @@ def make_loss(encoder: linen.Module, stage: Mapping) -> Callable:
     return loss
 
 
-def _supervised_rows(model, raw, codes, weights):
-    def one(raw, code):
+def _supervised_rows(model, raw, codes, weights, keypoints):
+    def one(raw, code, keypoints):
         sizes = model.code_sizes
-        return supervised_energy(model, code_from_network(raw, *sizes), unflatten_code(code, *sizes), weights)
+        return supervised_energy(model, code_from_network(raw, *sizes), unflatten_code(code, *sizes), weights, keypoints)
 
-    return jax.vmap(one)(raw, codes)
+    return jax.vmap(one)(raw, codes, keypoints)
 
 
-def _base_rows(model, raw, crops, photos, weights):
-    def one(raw, crop, photo):
+def _base_rows(model, raw, crops, photos, weights, keypoints):
+    def one(raw, crop, photo, keypoints):
         code = code_from_network(raw, *model.code_sizes)
-        mask = photo["mask"].astype(jnp.float32)
-        return base_energy(model, code, crop, photo["landmarks"], photo["confidence"], weights, mask)
+        landmarks, confidence = photo["landmarks"], photo["confidence"]
+        energy, terms = base_energy(model, code, crop, landmarks, confidence, weights, photo["mask"].astype(jnp.float32))
+        if keypoints is not None:
+            terms["keypoints"] = keypoint_energy(keypoints, landmarks, confidence)
+            energy = energy + weights.keypoints * terms["keypoints"]
+        return energy, terms
 
-    energies, terms = jax.vmap(one)(raw, crops, photos)
+    energies, terms = jax.vmap(one)(raw, crops, photos, keypoints)
     return photos["is_face"] * energies, terms
+
+
+def _rows(array, begin, end):
+    return None if array is None else array[begin:end]
