@@ -154,15 +154,14 @@ def final_code_from_network(
     correctives: tuple[int, int],
     base_sizes: tuple[int, int, int] = (IDENTITY, EXPRESSION, REFLECTANCE),
 ) -> FinalCode:
-    """The network's raw output as a final code; δ are taken as they come, both γ on the same scale.
+    """The network's raw output as a final code; δ are taken as they come.
 
-    The base level is `code_from_network` of the first numbers, so zero output is the neutral face
-    without corrections.
+    The base level is `code_from_network` of the first numbers. The final γ is said as a difference
+    from the base level's, on its scale: zeros behind the base level's numbers mean the base level.
     """
-    base, geometry, reflectance, gamma = _split_final(raw, correctives, base_sizes)
-    neutral = neutral_code(*base_sizes)
-    illumination = neutral.illumination + CODE_SCALE.illumination * gamma
-    return FinalCode(code_from_network(base, *base_sizes), geometry, reflectance, illumination)
+    first, geometry, reflectance, gamma = _split_final(raw, correctives, base_sizes)
+    base = code_from_network(first, *base_sizes)
+    return FinalCode(base, geometry, reflectance, base.illumination + CODE_SCALE.illumination * gamma)
 
 
 def _split_final(vector, correctives, base_sizes):

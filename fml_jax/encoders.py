@@ -7,6 +7,7 @@ starts with a face in the picture.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -44,6 +45,22 @@ def make_encoder(name: str, code_size: int = CODE_SIZE) -> nn.Module:
     return _ENCODERS[name](code_size)
 
 
+class Seen(NamedTuple):
+    """All that an encoder says of a batch of crops."""
+
+    raw: jax.Array  # [B, code_size], see `codes.code_from_network`
+    logits: jax.Array  # [B], the crops' scores before the sigmoid
+    features: jax.Array  # [B, F], what its last layer reads, for further layers beside that one
+    keypoints: jax.Array | None  # [B, KEYPOINTS, 2] crop pixels, where the encoder finds any
+
+
+def look(encoder: nn.Module, params: dict, crops: Float[Array, "B 240 240 3"]) -> Seen:
+    """An encoder's answer with what it sows on the way."""
+    (raw, logits), variables = encoder.apply({"params": params}, crops, mutable=["intermediates"])
+    sown = variables["intermediates"]
+    return Seen(raw, logits, sown["features"][0], sown.get("keypoints", (None,))[0])
+
+
 class AlexNet(nn.Module):
     """The paper's encoder: AlexNet (Krizhevsky et al. 2012) whose last layer says the code.
 
@@ -63,7 +80,7 @@ class AlexNet(nn.Module):
         x = _convolved(x, 384, 3)
         x = _in_two_groups(x, 384, 3)
         x = nn.max_pool(_in_two_groups(x, 256, 3), (3, 3), (2, 2))
-        return _fully_connected_head(x, self.code_size)
+        return _fully_connected_head(self, x)
 
 
 class VggFace(nn.Module):
@@ -78,7 +95,7 @@ class VggFace(nn.Module):
             for _ in range(depth):
                 x = _convolved(x, width, 3)
             x = nn.max_pool(x, (2, 2), (2, 2))
-        return _fully_connected_head(x, self.code_size)
+        return _fully_connected_head(self, x)
 
 
 class LightEncoder(nn.Module):
@@ -115,7 +132,7 @@ class LightEncoder(nn.Module):
         positions = _flattened(keypoints - CROP_MIDDLE) / 50
         x = _flattened(_convolved(nn.relu(x), self.places, 1))
         x = nn.relu(nn.Dense(self.hidden, kernel_init=_HE)(jnp.concatenate([x, positions], axis=-1)))
-        return _outputs(jnp.concatenate([x, positions], axis=-1), self.code_size)
+        return outputs(self, jnp.concatenate([x, positions], axis=-1))
 
 
 class _Keypoints(nn.Module):
@@ -198,16 +215,18 @@ def _flattened(x):
     return x.reshape(x.shape[0], -1)
 
 
-def _fully_connected_head(x, code_size):
+def _fully_connected_head(encoder, x):
     x = _flattened(x)
     for _ in range(2):  # fc6 and fc7
         x = nn.relu(nn.Dense(4096, kernel_init=_HE)(x))
-    return _outputs(x, code_size)
+    return outputs(encoder, x)
 
 
-def _outputs(features, code_size):
+def outputs(encoder: nn.Module, features: Float[Array, "B F"]) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
+    """The last layers of every encoder, called within its `__call__`: (raw code, score logit)."""
+    encoder.sow("intermediates", "features", features)
     small = nn.initializers.variance_scaling(_INITIAL_OUTPUT**2, "fan_in", "normal")
-    raw = nn.Dense(code_size, kernel_init=small, name="code")(features)
+    raw = nn.Dense(encoder.code_size, kernel_init=small, name="code")(features)
     logit = nn.Dense(1, kernel_init=small, name="score")(features)
     return raw, logit[:, 0]
 

@@ -75,9 +75,16 @@ def test_the_base_level_of_a_network_stays_as_it_was():
     code = final_code_from_network(raw, (4, 6))
     np.testing.assert_array_equal(flatten_code(code.base), flatten_code(code_from_network(raw[:, :257])))
     np.testing.assert_array_equal(code.geometry, raw[:, 257:261])
-    neutral = final_code_from_network(jnp.zeros(257 + 10 + 27), (4, 6))
-    np.testing.assert_array_equal(neutral.illumination, neutral_code().illumination)
-    assert not neutral.geometry.any() and not neutral.reflectance.any()
+
+
+def test_the_final_level_of_a_network_is_said_from_the_base_level_on():
+    raw = jnp.asarray(np.random.default_rng(4).normal(size=(257 + 10 + 27)), jnp.float32)
+    silent = final_code_from_network(raw.at[257:].set(0), (4, 6))
+    np.testing.assert_array_equal(silent.illumination, silent.base.illumination)
+    assert not silent.geometry.any() and not silent.reflectance.any()
+    spoken = final_code_from_network(raw, (4, 6))
+    np.testing.assert_array_equal(spoken.base.illumination, silent.base.illumination)
+    np.testing.assert_allclose(spoken.illumination - silent.illumination, 0.3 * raw[-27:].reshape(9, 3), atol=1e-6)
 
 
 def test_a_final_code_of_wrong_length_is_refused():

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs.common import defaults, stage
+from fml_jax.encoders import outputs
 
 
 class LinearEncoder(nn.Module):
@@ -22,10 +23,8 @@ class LinearEncoder(nn.Module):
     @nn.compact
     def __call__(self, crops):
         small = crops.reshape(len(crops), 6, 40, 6, 40, 3).mean((2, 4)).reshape(len(crops), -1)
-        features = nn.relu(nn.Dense(16, name="features")(small))
-        initial = nn.initializers.normal(0.01)
-        raw = nn.Dense(self.code_size, kernel_init=initial, name="code")(features)
-        return raw, nn.Dense(1, kernel_init=initial, name="score")(features)[:, 0]
+        features = nn.relu(nn.Dense(16, name="hidden")(small))
+        return outputs(self, features)
 
 
 class StubBatches:

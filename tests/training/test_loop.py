@@ -37,7 +37,7 @@ def test_a_run_learns_and_writes_its_weights(uninterrupted):
     found = losses(uninterrupted)
     assert len(found) == 70 and np.mean(found[-10:]) < 0.8 * np.mean(found[:10])
     params, metadata = load_weights(uninterrupted / loop.WEIGHTS_FILE)
-    assert set(params) == {"features", "code", "score"} and metadata["steps"] == 70 and metadata["model"] == "tiny"
+    assert set(params) == {"hidden", "code", "score"} and metadata["steps"] == 70 and metadata["model"] == "tiny"
 
 
 def test_metrics_tell_terms_and_speed(uninterrupted):

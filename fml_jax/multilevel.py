@@ -1,0 +1,79 @@
+"""The network that training works on: an encoder and, where a config asks for it, the final level.
+
+Its parameters are one tree: "encoder"; "final", the layer that says δ_g, δ_r and the final γ; and
+"correctives", Θ_g and Θ_r.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from fml_jax.codes import FinalCode, final_code_from_network
+from fml_jax.encoders import Seen, look, make_encoder
+from fml_jax.errors import InputError
+from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
+
+# Corrective spaces by name, with how many ReLU layers each has (supplement, section 3).
+KINDS = {"linear": 0, "relu1": 1, "relu2": 2}
+
+
+@dataclass(frozen=True)
+class Network:
+    """An encoder, and what the final level adds to it; without correctives there is the base level alone."""
+
+    encoder: nn.Module
+    correctives: Correctives | None = None
+    sizes: tuple[int, int] = (0, 0)  # C_g, C_r
+
+    def init(self, key: jax.Array) -> dict:
+        """Fresh parameters; the final level begins as the base level."""
+        crops = jnp.zeros((1, 240, 240, 3))
+        params = {"encoder": self.encoder.init(key, crops)["params"]}
+        if self.correctives is None:
+            return params
+        for_final, for_correctives = jax.random.split(jax.random.fold_in(key, 1))
+        features = look(self.encoder, params["encoder"], crops).features
+        params["final"] = self._final_layer.init(for_final, features)["params"]
+        spaces = init_correctives(self.correctives, self.sizes, for_correctives)
+        return params | ({"correctives": spaces} if spaces else {})
+
+    def look(self, params: dict, crops: jax.Array) -> Seen:
+        """The encoder's answer to crops [B, 240, 240, 3] in [0, 1]."""
+        return look(self.encoder, params["encoder"], crops)
+
+    def final_level(self, params: dict, seen: Seen, model: BaseModel) -> tuple[FinalCode, Corrections]:
+        """Both levels' codes [B, …] and what the correctives make of δ, [B, N, 3] each."""
+        added = self._final_layer.apply({"params": params["final"]}, seen.features)
+        raw = jnp.concatenate([seen.raw, added], axis=-1)
+        code = final_code_from_network(raw, self.sizes, model.code_sizes)
+        spaces = {"params": params.get("correctives", {})}
+        return code, self.correctives.apply(spaces, code.geometry, code.reflectance)
+
+    @property
+    def _final_layer(self):
+        return nn.Dense(sum(self.sizes) + 27, kernel_init=nn.initializers.zeros_init())
+
+
+def make_network(encoder: str, correctives: Mapping, model: BaseModel) -> Network:
+    """The network of a config.
+
+    Args:
+      encoder: a name that `make_encoder` knows.
+      correctives: `kind` ("none" for the base level alone, "linear", "relu1", "relu2") and the
+        numbers of parameters C_g, C_r as `geometry` and `reflectance`, which may be 0.
+
+    Raises:
+      InputError: an unknown name.
+    """
+    body = make_encoder(encoder, sum(model.code_sizes) + 33)
+    kind = correctives["kind"]
+    if kind == "none":
+        return Network(body)
+    if kind not in KINDS:
+        raise InputError(f"correctives.kind {kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
+    spaces = Correctives(model.vertex_count, KINDS[kind])
+    return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]))
