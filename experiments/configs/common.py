@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from fml_jax.losses import BaseWeights, SupervisedWeights
+from fml_jax.losses import BaseWeights, FullWeights, SupervisedWeights
 
 
 def defaults() -> ConfigDict:
@@ -13,12 +13,15 @@ def defaults() -> ConfigDict:
             "encoder": "light",  # light, alexnet or vggface
             "model": "",  # a face model file; empty is the open model
             "detail": "face",  # standard, face or fine
+            # The final level: kind none, linear, relu1 or relu2, and how many parameters each space has.
+            "correctives": {"kind": "none", "geometry": 0, "reflectance": 0},
             "data": {"synthetic": "", "synthetic_validation": "", "photos": ""},
             "stage_order": (),
             "stages": {},
             "model_devices": 1,  # devices that share one copy of the model; the rest split the batch
             "validation_rows": 200,
             "log_every": 20,
+            "gradient_norms_every": 0,  # steps between norms of each term's gradient; 0 is never
             "evaluate_every": 500,
             "checkpoint_every": 500,
             "keep_checkpoints": 3,
@@ -32,9 +35,11 @@ def stage(steps: int, synthetic: int, photos: int, rate: float) -> ConfigDict:
         {
             "steps": steps,
             "synthetic": synthetic,  # rows with known codes
-            "photos": photos,  # rows with detected landmarks
+            "photos": photos,  # rows with landmarks alone
+            "level": "base",  # what is trained on photos: the base level alone, or "full", both levels
             "supervised": SupervisedWeights()._asdict(),
             "base": BaseWeights()._asdict(),
+            "full": FullWeights()._asdict(),
             "score": 5.0,  # weight of the crop score's cross-entropy
             "average": 0.999,  # decay of the averaged weights that are evaluated and shipped
             "optimizer": {

@@ -56,6 +56,7 @@ class FullWeights(NamedTuple):
     glo: float = 80.0
     sta: float = 0.08
     contour: str = "rays"
+    keypoints: float = 0.0
 
 
 def base_energy(

@@ -11,20 +11,31 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from fml_jax.encoders import make_encoder
 from fml_jax.errors import InputError
+from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
+from fml_jax.multilevel import Network, make_network
 from fml_jax.training.batches import StageBatches, validation_batch
 from fml_jax.training.checkpoints import Checkpoints, changes
 from fml_jax.training.evaluate import Evaluator
+from fml_jax.training.gradient_norms import make_gradient_norms
 from fml_jax.training.metrics import MetricsWriter
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.prefetch import prefetched
-from fml_jax.training.sharding import make_mesh, over_batch, replicated
+from fml_jax.training.sharding import (
+    compiled_step,
+    gathered,
+    make_mesh,
+    over_batch,
+    placed,
+    replicated,
+    state_shardings,
+)
 from fml_jax.training.step import TrainState, init_state, make_train_step
 from fml_jax.weights import save_weights
 
 WEIGHTS_FILE = "weights.npz"
+LEVELS = ("base", "full")
 
 
 class NonFiniteLoss(RuntimeError):
@@ -47,25 +58,22 @@ def train(config: dict, workdir: Path) -> Path:
     """
     workdir.mkdir(parents=True, exist_ok=True)
     model = load_face_model(config["model"] or None, config["detail"])
-    encoder = make_encoder(config["encoder"], sum(model.code_sizes) + 33)
-    run = Run(config, workdir, encoder, model)
-    state = run.all_stages()
-    path = workdir / WEIGHTS_FILE
-    save_weights(path, jax.device_get(state.average), _note(config, model, int(state.step)))
-    return path
+    run = Run(config, workdir, make_network(config["encoder"], config["correctives"], model), model)
+    return run.written(run.all_stages())
 
 
 class Run:
     """The parts that the steps of one run share."""
 
-    def __init__(self, config: dict, workdir: Path, encoder, model):
-        self.config, self.workdir, self.encoder, self.model = config, workdir, encoder, model
+    def __init__(self, config: dict, workdir: Path, network: Network, model: BaseModel):
+        self.config, self.workdir, self.network, self.model = config, workdir, network, model
         self.batches = {name: StageBatches(config, config["stages"][name]) for name in config["stage_order"]}
         self.mesh = make_mesh(config["model_devices"])
         self.checkpoints = Checkpoints(workdir, config["keep_checkpoints"])
         self.metrics = MetricsWriter(workdir)
         held_out = (validation_batch(config, kind, config["validation_rows"]) for kind in ("photos", "synthetic"))
-        self.evaluator = Evaluator(encoder, model, *held_out)
+        self.evaluator = Evaluator(network.encoder, model, *held_out)
+        self.is_first = jax.process_index() == 0
         self.stop_asked = False
 
     def all_stages(self) -> TrainState:
@@ -91,56 +99,70 @@ class Run:
     def _one_stage(self, name: str, previous: TrainState | None, begin: int, end: int) -> TrainState:
         stage = self.config["stages"][name]
         optimizer = make_optimizer(stage["optimizer"], stage["steps"])
-        state = self._starting_state(optimizer, previous, begin)
-        everywhere, by_rows = replicated(self.mesh), over_batch(self.mesh)
-        step = jax.jit(
-            make_train_step(self.encoder, self.model, optimizer, stage),
-            donate_argnums=0,
-            in_shardings=(everywhere, everywhere, by_rows),
-            out_shardings=(everywhere, everywhere),
-        )
-        model = jax.device_put(self.model, everywhere)
-        state = jax.device_put(state, everywhere)
+        state, shardings = self._starting_state(optimizer, previous, begin)
+        step = compiled_step(make_train_step(self.network, optimizer, stage, self.config["seed"]), self.mesh, shardings)
+        gradient_norms = jax.jit(make_gradient_norms(self.network, stage, self.config["seed"]))
+        model = placed(self.model, replicated(self.mesh))
         start = int(state.step)
         batches = prefetched(self.batches[name].batch, start, end)
         clock = _Clock(stage["synthetic"] + stage["photos"])
         with tqdm(total=end - begin, initial=start - begin, desc=name, unit="step", dynamic_ncols=True) as bar:
             for done in range(start + 1, end + 1):
-                batch = clock.waiting_for(lambda: next(batches))
-                state, values = step(state, model, jax.device_put(batch, by_rows))
-                values = jax.device_get(values)
+                batch = placed(clock.waiting_for(lambda: next(batches)), over_batch(self.mesh))
+                norms = gradient_norms(state, model, batch) if self._due("gradient_norms_every", done) else {}
+                state, values = step(state, model, batch)
+                values = jax.device_get({**values, **norms})
                 self._check_finite(done, values)
                 clock.step()
                 self._after_step(done, end, state, values, clock, bar)
         return state
 
-    def _starting_state(self, optimizer, previous, begin):
-        """From the checkpoint when it lies within this stage, else from the stage before."""
-        fresh = init_state(self.encoder, optimizer, self.config["seed"])
+    def _starting_state(self, optimizer, previous: TrainState | None, begin: int):
+        """From the checkpoint when it lies within this stage, else from the stage before; and where it lives."""
+
+        def fresh() -> TrainState:
+            return init_state(self.network, optimizer, self.config["seed"])
+
+        shapes = jax.eval_shape(fresh)
+        shardings = state_shardings(self.mesh, shapes)
         if (self.checkpoints.latest_step() or 0) > begin:
-            return self.checkpoints.restore(fresh)
+            described = jax.tree.map(lambda shape, place: shape.update(sharding=place), shapes, shardings)
+            return self.checkpoints.restore(described), shardings
         if previous is None:
-            return fresh
-        return TrainState(previous.step, previous.params, previous.average, optimizer.init(previous.params))
+            return jax.jit(fresh, out_shardings=shardings)(), shardings
+        statistics = jax.jit(optimizer.init, out_shardings=shardings.opt_state)(previous.params)
+        return previous.replace(opt_state=statistics), shardings
+
+    def written(self, state: TrainState) -> Path:
+        """Writes what the run has learned; the path of the weights."""
+        path = self.workdir / WEIGHTS_FILE
+        average = gathered(state.average, self.mesh)
+        if self.is_first:
+            layers = average["encoder"] | {name: layer for name, layer in average.items() if name == "final"}
+            save_weights(path, layers, _note(self.config, self.model, int(state.step)))
+        return path
+
+    def _due(self, every: str, done: int) -> bool:
+        return bool(self.config[every]) and done % self.config[every] == 0
 
     def _after_step(self, done, end, state, values, clock, bar):
         bar.update()
         last = done == end
-        if done % self.config["log_every"] == 0 or last:
+        if last or self._due("log_every", done) or self._due("gradient_norms_every", done):
             rate, wait = clock.read()
-            scalars = {name: value for name, value in values.items() if np.ndim(value) == 0}
+            scalars = {name: value for name, value in values.items() if name != "rows"}
             self.metrics.write(done, {**scalars, "images_per_second": rate, "wait": wait, "seconds": time.time()})
             bar.set_postfix(loss=f"{values['loss']:.3f}", images=f"{rate:.0f}/s")
-        if done % self.config["evaluate_every"] == 0 or last:
+        if last or self._due("evaluate_every", done):
             self._evaluate(done, state)
-        if done % self.config["checkpoint_every"] == 0 or last or self.stop_asked:
+        if last or self._due("checkpoint_every", done) or self.stop_asked:
             self.checkpoints.save(state, self.config)
         if self.stop_asked and not last:
             tqdm.write(f"stopped by SIGTERM at step {done}; the same command resumes here")
             raise SystemExit(0)
 
     def _evaluate(self, done, state):
-        values = self.evaluator(state.average)
+        values = self.evaluator(state.average["encoder"])
         if values:
             self.metrics.write(done, {"validation": 1, **values})
             tqdm.write(f"step {done}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
@@ -148,17 +170,22 @@ class Run:
     def _check_finite(self, done, values):
         if np.isfinite(values["loss"]) and np.isfinite(values["gradient_norm"]):
             return
-        terms = [name for name, value in values.items() if not np.isfinite(value).all() and name != "row_energy"]
-        rows = np.flatnonzero(~np.isfinite(values["row_energy"])).tolist()
+        faults = {name: np.flatnonzero(~np.isfinite(column)).tolist() for name, column in values["rows"].items()}
+        terms = [f"{name} in rows {rows}" for name, rows in faults.items() if rows and name != "energy"]
+        where = f"{', '.join(terms)} of the batch" if terms else "the gradient"
         kept = self.checkpoints.latest_step()
         remains = "no checkpoint was written yet" if kept is None else f"the checkpoint of step {kept} is kept"
-        raise NonFiniteLoss(f"step {done}: {', '.join(terms)} not finite, rows {rows} of the batch; {remains}")
+        raise NonFiniteLoss(f"step {done}: not finite: {where}; {remains}")
 
     def _check_fits(self):
         """The batch splits over the devices, and the config reaches as far as the checkpoint does."""
         stages = [self.config["stages"][name] for name in self.config["stage_order"]]
         devices, end = self.mesh.shape["data"], sum(stage["steps"] for stage in stages)
         for name, stage in zip(self.config["stage_order"], stages):
+            if stage["level"] not in LEVELS:
+                raise InputError(f"stage {name!r}: level {stage['level']!r} is unknown; choose one of {', '.join(LEVELS)}")
+            if stage["level"] == "full" and self.network.correctives is None:
+                raise InputError(f"stage {name!r} trains both levels; give it a final one with --config.correctives.kind=linear")
             if (rows := stage["synthetic"] + stage["photos"]) % devices:
                 raise InputError(f"stage {name!r}: a batch of {rows} rows cannot be split evenly over {devices} devices")
         if (done := self.checkpoints.latest_step() or 0) > end:

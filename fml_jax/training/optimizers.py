@@ -13,8 +13,8 @@ def make_optimizer(settings: Mapping, steps: int) -> optax.GradientTransformatio
 
     Args:
       settings: `name` ("adadelta", "adam" or "adamw"), `groups` (name → {`prefix`, `rate`}: the
-        parameters whose '/'-joined path begins with the prefix), `schedule` ("constant" or
-        "cosine"), `warmup` (steps), `clip` (global norm; 0 is none), and the optimizer's own
+        parameters whose '/'-joined path begins with the prefix; rate 0 leaves them as they are and
+        keeps no statistics of them), `schedule` ("constant" or "cosine"), `warmup` (steps), `clip` (global norm; 0 is none), and the optimizer's own
         `rho` and `eps` (adadelta) or `decay` (adamw).
       steps: the stage's length, which the cosine ends with.
 
@@ -23,7 +23,7 @@ def make_optimizer(settings: Mapping, steps: int) -> optax.GradientTransformatio
         belongs to no group or to several.
     """
     groups = settings["groups"]
-    per_group = {name: _rule(settings, _rates(settings, group["rate"], steps)) for name, group in groups.items()}
+    per_group = {name: _rule(settings, group["rate"], steps) for name, group in groups.items()}
     prefixes = {name: group["prefix"] for name, group in groups.items()}
     partitioned = optax.partition(per_group, lambda params: group_labels(params, prefixes))
     clip = settings.get("clip", 0.0)
@@ -57,12 +57,16 @@ def _rates(settings, rate: float, steps: int):
     raise InputError(f"schedule {schedule!r} is unknown; choose constant or cosine")
 
 
-def _rule(settings, rate):
+def _rule(settings, rate, steps):
     name = settings["name"]
-    if name == "adadelta":
-        return optax.adadelta(rate, rho=settings.get("rho", 0.95), eps=settings.get("eps", 1e-6))
-    if name == "adam":
-        return optax.adam(rate)
-    if name == "adamw":
-        return optax.adamw(rate, weight_decay=settings.get("decay", 1e-4))
-    raise InputError(f"optimizer {name!r} is unknown; choose adadelta, adam or adamw")
+    if name not in _RULES:
+        raise InputError(f"optimizer {name!r} is unknown; choose one of {', '.join(_RULES)}")
+    rates = _rates(settings, rate, steps)
+    return _RULES[name](rates, settings) if rate else optax.set_to_zero()
+
+
+_RULES = {
+    "adadelta": lambda rate, own: optax.adadelta(rate, rho=own.get("rho", 0.95), eps=own.get("eps", 1e-6)),
+    "adam": lambda rate, own: optax.adam(rate),
+    "adamw": lambda rate, own: optax.adamw(rate, weight_decay=own.get("decay", 1e-4)),
+}

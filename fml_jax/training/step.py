@@ -1,15 +1,27 @@
 """One training step: a pure function of the state and a batch."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen, struct
+from flax import struct
 
 from fml_jax.codes import code_from_network, unflatten_code
+from fml_jax.encoders import Seen
 from fml_jax.face_model.base import BaseModel
-from fml_jax.losses import BaseWeights, SupervisedWeights, base_energy, keypoint_energy, score_energy, supervised_energy
+from fml_jax.losses import (
+    BaseWeights,
+    FullWeights,
+    SupervisedWeights,
+    base_energy,
+    full_energy,
+    keypoint_energy,
+    score_energy,
+    supervised_energy,
+)
+from fml_jax.multilevel import Network
 
 
 @struct.dataclass
@@ -17,29 +29,35 @@ class TrainState:
     """All that training carries from step to step, and all that a checkpoint keeps."""
 
     step: jax.Array  # int32, steps done over all stages
-    params: dict
+    params: dict  # as `multilevel.Network.init` has them
     average: dict  # exponential moving average of params: what is evaluated and shipped
     opt_state: optax.OptState
 
 
-def init_state(encoder: linen.Module, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+def init_state(network: Network, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
     """A fresh network."""
-    params = jax.jit(encoder.init)(jax.random.key(seed), jnp.zeros((1, 240, 240, 3)))["params"]
-    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), jax.jit(optimizer.init)(params))
+    params = network.init(jax.random.key(seed))
+    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+
+def step_key(seed: int, step: jax.Array) -> jax.Array:
+    """What a step draws its random numbers from; a function of seed and step, so that a resumed run draws the same."""
+    return jax.random.fold_in(jax.random.key(seed), step)
 
 
 def make_train_step(
-    encoder: linen.Module, model: BaseModel, optimizer: optax.GradientTransformation, stage: Mapping
+    network: Network, optimizer: optax.GradientTransformation, stage: Mapping, seed: int
 ) -> Callable[[TrainState, BaseModel, dict], tuple[TrainState, dict]]:
     """Builds `train_step(state, model, batch) -> (state, metrics)`, to be compiled by the caller.
 
     A batch's first `stage.synthetic` rows have known codes, the `stage.photos` others landmarks.
     """
-    loss = make_loss(encoder, stage)
-    decay = stage.get("average", 0.999)
+    loss = make_loss(network, stage)
+    decay = stage["average"]
 
     def train_step(state, model, batch):
-        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, model, batch)
+        key = step_key(seed, state.step)
+        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, model, batch, key)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average forgets its random start quickly and settles to the set decay.
@@ -51,63 +69,103 @@ def make_train_step(
     return train_step
 
 
-def make_loss(encoder: linen.Module, stage: Mapping) -> Callable:
-    """`loss(params, model, batch) -> (scalar, metrics)` of a stage.
+def make_loss(network: Network, stage: Mapping) -> Callable:
+    """`loss(params, model, batch, key) -> (scalar, metrics)` of a stage.
 
-    Metrics are means over the rows that a term applies to, and `row_energy` [B], from which a
-    non-finite example can be named.
+    Metrics are "loss", each term's mean over the rows that it applies to, before weighting, and
+    under "rows" the same unreduced: name → [B], zero where a term does not apply; "energy" among
+    them is a row's weighted sum. Names begin with "synthetic/" or "photos/", but for the score's.
     """
-    synthetic = stage["synthetic"]
-    supervised_weights = SupervisedWeights(**stage["supervised"])
-    base_weights = BaseWeights(**stage["base"])
+    synthetic, photos = stage["synthetic"], stage["photos"]
+    photo_part = _full_part if stage["level"] == "full" else _base_part
 
-    def loss(params, model, batch):
+    def loss(params, model, batch, key):
         crops = batch["crop"].astype(jnp.float32) / 255
-        (raw, logits), sown = encoder.apply({"params": params}, crops, mutable=["intermediates"])
-        keypoints = sown.get("intermediates", {}).get("keypoints", (None,))[0]
-        scores = jax.vmap(score_energy)(logits, batch["is_face"])
-        rows, metrics = [stage["score"] * scores], {"score": scores.mean()}
+        seen = network.look(params, crops)
+        parts = [_score_part(seen, batch, stage["score"])]
         if synthetic:
-            known = batch["code"][:synthetic]
-            energies, terms = _supervised_rows(model, raw[:synthetic], known, supervised_weights, _rows(keypoints, 0, synthetic))
-            rows.append(jnp.pad(energies, (0, len(raw) - synthetic)))
-            metrics |= {f"synthetic/{name}": term.mean() for name, term in terms.items()}
-        if stage["photos"]:
-            photos = jax.tree.map(lambda column: column[synthetic:], batch)
-            found = _rows(keypoints, synthetic, None)
-            energies, terms = _base_rows(model, raw[synthetic:], crops[synthetic:], photos, base_weights, found)
-            rows.append(jnp.pad(energies, (synthetic, 0)))
-            faces = photos["is_face"]
-            count = jnp.maximum(faces.sum(), 1.0)  # a small batch may hold no face at all
-            metrics |= {f"photos/{name}": jnp.sum(faces * term) / count for name, term in terms.items()}
-        row_energy = sum(rows)
-        total = row_energy.mean()
-        return total, {"loss": total, "row_energy": row_energy, **metrics}
+            parts.append(_supervised_part(model, *_rows((seen, batch), 0, synthetic), stage))
+        if photos:
+            of_photos = _rows((seen, crops, batch), synthetic, len(crops))
+            parts.append(photo_part(network, params, model, *of_photos, synthetic, stage, key))
+        return _reduced(parts, len(crops))
 
     return loss
 
 
-def _supervised_rows(model, raw, codes, weights, keypoints):
+class _Part(NamedTuple):
+    """Energies of consecutive rows of a batch, n of them."""
+
+    prefix: str  # of the terms' names
+    first: int  # row of the batch
+    applies: jax.Array  # [n], 1 where a row counts, else 0
+    energies: jax.Array  # [n]
+    terms: dict[str, jax.Array]  # [n] each, before weighting
+
+
+def _reduced(parts: list[_Part], count: int) -> tuple[jax.Array, dict]:
+    def in_batch(part, column):
+        return jnp.pad(part.applies * column, (part.first, count - part.first - len(column)))
+
+    rows, means = {}, {}
+    for part in parts:
+        counted = jnp.maximum(part.applies.sum(), 1.0)  # a small batch may hold no face at all
+        for name, term in part.terms.items():
+            rows[part.prefix + name] = in_batch(part, term)
+            means[part.prefix + name] = rows[part.prefix + name].sum() / counted
+    rows["energy"] = sum(in_batch(part, part.energies) for part in parts)
+    total = rows["energy"].mean()
+    return total, {"loss": total, **means, "rows": rows}
+
+
+def _score_part(seen: Seen, batch, weight) -> _Part:
+    scores = jax.vmap(score_energy)(seen.logits, batch["is_face"])
+    return _Part("", 0, jnp.ones_like(scores), weight * scores, {"score": scores})
+
+
+def _supervised_part(model, seen: Seen, batch, stage) -> _Part:
+    weights, sizes = SupervisedWeights(**stage["supervised"]), model.code_sizes
+
     def one(raw, code, keypoints):
-        sizes = model.code_sizes
         return supervised_energy(model, code_from_network(raw, *sizes), unflatten_code(code, *sizes), weights, keypoints)
 
-    return jax.vmap(one)(raw, codes, keypoints)
+    energies, terms = jax.vmap(one)(seen.raw, batch["code"], seen.keypoints)
+    return _Part("synthetic/", 0, jnp.ones_like(energies), energies, terms)
 
 
-def _base_rows(model, raw, crops, photos, weights, keypoints):
-    def one(raw, crop, photo, keypoints):
-        code = code_from_network(raw, *model.code_sizes)
-        landmarks, confidence = photo["landmarks"], photo["confidence"]
-        energy, terms = base_energy(model, code, crop, landmarks, confidence, weights, photo["mask"].astype(jnp.float32))
-        if keypoints is not None:
-            terms["keypoints"] = keypoint_energy(keypoints, landmarks, confidence)
-            energy = energy + weights.keypoints * terms["keypoints"]
-        return energy, terms
+def _base_part(network, params, model, seen: Seen, crops, batch, first, stage, key) -> _Part:
+    weights = BaseWeights(**stage["base"])
 
-    energies, terms = jax.vmap(one)(raw, crops, photos, keypoints)
-    return photos["is_face"] * energies, terms
+    def energy(raw, crop, landmarks, confidence, mask):
+        return base_energy(model, code_from_network(raw, *model.code_sizes), crop, landmarks, confidence, weights, mask)
+
+    energies, terms = jax.vmap(energy)(seen.raw, *_observed(crops, batch))
+    return _photo_part(seen, batch, first, energies, terms, weights.keypoints)
 
 
-def _rows(array, begin, end):
-    return None if array is None else array[begin:end]
+def _full_part(network: Network, params, model, seen: Seen, crops, batch, first, stage, key) -> _Part:
+    weights = FullWeights(**stage["full"])
+    code, corrections = network.final_level(params, seen, model)
+
+    # One drawing of skin pairs serves all rows of a step: it takes a sort of all vertices.
+    def energy(code, corrections, crop, landmarks, confidence, mask):
+        return full_energy(model, corrections, code, crop, landmarks, confidence, weights, key, mask)
+
+    energies, terms = jax.vmap(energy)(code, corrections, *_observed(crops, batch))
+    return _photo_part(seen, batch, first, energies, terms, weights.keypoints)
+
+
+def _observed(crops, batch):
+    return crops, batch["landmarks"], batch["confidence"], batch["mask"].astype(jnp.float32)
+
+
+def _photo_part(seen: Seen, batch, first, energies, terms, keypoint_weight) -> _Part:
+    """With the error of the encoder's own keypoints, where it finds any."""
+    if seen.keypoints is not None:
+        terms["keypoints"] = jax.vmap(keypoint_energy)(seen.keypoints, batch["landmarks"], batch["confidence"])
+        energies = energies + keypoint_weight * terms["keypoints"]
+    return _Part("photos/", first, batch["is_face"], energies, terms)
+
+
+def _rows(tree, begin, end):
+    return jax.tree.map(lambda column: column[begin:end], tree)

@@ -1,8 +1,10 @@
 """A training run small enough for tests: a linear encoder, the tiny model, batches made from a seed.
 
-Also a program (`python -m tests.training.stub WORKDIR STEPS …`), so that a run can be killed.
+Also a program (`python -m tests.training.stub WORKDIR JSON`, the arguments of `small_config`), so that
+a run can be killed or have devices of its own.
 """
 
+import json
 import sys
 from pathlib import Path
 from unittest import mock
@@ -50,33 +52,46 @@ class StubBatches:
         }
 
 
-def small_config(steps=(12,), rows=(4, 4), checkpoint_every=5):
-    """A config of one stage for each entry of `steps`."""
+def small_config(steps=(12,), rows=(4, 4), checkpoint_every=5, levels=None, kind="linear", **others):
+    """A config of one stage for each entry of `steps`, of the base level unless `levels` says otherwise."""
     config = defaults()
+    levels = levels or ["base"] * len(steps)
     config.stage_order = tuple(f"stage{k}" for k in range(len(steps)))
+    if "full" in levels:
+        config.correctives.update(kind=kind, geometry=8, reflectance=8)
     stages = {}
-    for name, count in zip(config.stage_order, steps):
+    for name, count, level in zip(config.stage_order, steps, levels):
         stages[name] = stage(count, *rows, rate=1e-3)
+        stages[name].level = level
         stages[name].optimizer.schedule = "constant"
+        if "full" in levels:
+            stages[name].optimizer.groups = groups(1e-3, 1e-3 if level == "full" else 0.0)
     config.stages = stages
-    config.update(log_every=1, checkpoint_every=checkpoint_every, evaluate_every=1000)
+    config.update(log_every=1, checkpoint_every=checkpoint_every, evaluate_every=1000, **others)
     return config.to_dict()
+
+
+def groups(encoder, others):
+    """A rate for the encoder, and one for all that the final level adds."""
+    prefixes = ("encoder", "final", "correctives")
+    return {prefix: {"prefix": prefix, "rate": encoder if prefix == "encoder" else others} for prefix in prefixes}
 
 
 def run(config, workdir: Path):
     """`loop.train` on stubs."""
+    from fml_jax import multilevel
     from fml_jax.training import loop
     from tests.conftest import make_tiny_model
 
     stubs = {
         "StageBatches": StubBatches,
         "validation_batch": lambda *_: None,
-        "make_encoder": lambda name, size: LinearEncoder(size),
         "load_face_model": lambda path, detail: make_tiny_model(),
     }
-    with mock.patch.multiple(loop, **stubs):
+    encoder = mock.patch.object(multilevel, "make_encoder", lambda name, size: LinearEncoder(size))
+    with encoder, mock.patch.multiple(loop, **stubs):
         return loop.train(config, Path(workdir))
 
 
 if __name__ == "__main__":
-    run(small_config(steps=tuple(int(count) for count in sys.argv[2:])), Path(sys.argv[1]))
+    run(small_config(**json.loads(sys.argv[2])), Path(sys.argv[1]))

@@ -36,6 +36,16 @@ def test_groups_have_their_own_rates():
     assert moved["head"] == 0
 
 
+@pytest.mark.parametrize("name", ["adadelta", "adam", "adamw"])
+def test_a_rate_of_zero_leaves_parameters_and_keeps_nothing_of_them(name):
+    groups = {"body": {"prefix": "body", "rate": 0.1}, "head": {"prefix": "head", "rate": 0.0}, "rest": {"prefix": "header", "rate": 0.1}}
+    optimizer = make_optimizer(settings(name, groups), 10)
+    params, _ = run(optimizer, PARAMS, steps=2)
+    np.testing.assert_array_equal(params["head"]["kernel"], PARAMS["head"]["kernel"])
+    kept = {path[-2].key for path, leaf in jax.tree_util.tree_leaves_with_path(optimizer.init(PARAMS)) if leaf.ndim}
+    assert kept == {"body", "header"}
+
+
 def test_a_parameter_without_a_group_is_refused():
     with pytest.raises(ValueError, match="'head/kernel' belongs to no group"):
         group_labels(PARAMS, {"body": "body", "rest": "header"})

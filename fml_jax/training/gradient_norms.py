@@ -1,0 +1,45 @@
+"""How strongly each term pulls at each group of parameters."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from fml_jax.multilevel import Network
+from fml_jax.training.optimizers import group_labels
+from fml_jax.training.step import make_loss, step_key
+
+
+def make_gradient_norms(network: Network, stage: Mapping, seed: int) -> Callable:
+    """`gradient_norms(state, model, batch) -> {"gradient/TERM/GROUP": norm}`, to be compiled by the caller.
+
+    Norms are of each term's mean before its weight, at the parameters that the step begins with, over
+    the groups of the stage's optimizer; "loss" among the terms is the weighted sum. It takes as long
+    as a backward pass a term.
+    """
+    loss = make_loss(network, stage)
+    prefixes = {name: group["prefix"] for name, group in stage["optimizer"]["groups"].items()}
+
+    def gradient_norms(state, model, batch):
+        def means(params):
+            _, metrics = loss(params, model, batch, step_key(seed, state.step))
+            return {name: value for name, value in metrics.items() if name != "rows"}
+
+        values, pullback = jax.vjp(means, state.params)
+        labels = group_labels(state.params, prefixes)
+
+        def of_one(which):
+            cotangent = dict(zip(values, which))
+            (gradient,) = pullback(cotangent)
+            return {group: optax.tree.norm(_members(gradient, labels, group)) for group in prefixes}
+
+        # One after the other: one compiled backward pass, and one gradient in memory, for all terms.
+        norms = jax.lax.map(of_one, jnp.eye(len(values)))
+        return {f"gradient/{name}/{group}": norms[group][k] for k, name in enumerate(values) for group in prefixes}
+
+    return gradient_norms
+
+
+def _members(tree, labels, group):
+    return [leaf for leaf, label in zip(jax.tree.leaves(tree), jax.tree.leaves(labels)) if label == group]

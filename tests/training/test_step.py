@@ -1,0 +1,107 @@
+"""The step of each level: what it trains, what it leaves, what it tells."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from fml_jax.errors import InputError
+from fml_jax.face_model.correctives import Correctives
+from fml_jax.multilevel import Network
+from fml_jax.training.gradient_norms import make_gradient_norms
+from fml_jax.training.optimizers import make_optimizer
+from fml_jax.training.step import init_state, make_loss, make_train_step, step_key
+from tests.training import stub
+
+FULL_TERMS = {"sparse", "photo_base", "photo_final", "std", "smo", "ref", "glo", "sta"}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return Network(stub.LinearEncoder(41), Correctives(81), (8, 8))
+
+
+def stage_of(level, **full):
+    stage = stub.small_config(levels=[level, "full"], steps=(1, 1))["stages"]["stage0"]
+    stage["full"].update(photo=50.0, sparse=1e-3, contour="pose", **full)
+    return stage
+
+
+def batch_of(step=0):
+    return stub.StubBatches({"seed": 0}, {"synthetic": 4, "photos": 4}).batch(step)
+
+
+def run(network, model, stage, steps, state=None):
+    optimizer = make_optimizer(stage["optimizer"], steps)
+    state = state or init_state(network, optimizer, seed=0)
+    state = state.replace(opt_state=optimizer.init(state.params))
+    step = jax.jit(make_train_step(network, optimizer, stage, seed=0))
+    for _ in range(steps):
+        state, metrics = step(state, model, batch_of())
+    return state, metrics
+
+
+def moved(before, after):
+    """Names of the parameters that changed."""
+    leaves = jax.tree_util.tree_leaves_with_path(jax.tree.map(lambda a, b: bool((a != b).any()), before, after))
+    return {"/".join(key.key for key in path) for path, changed in leaves if changed}
+
+
+def test_the_base_stage_leaves_the_final_level_as_it_is(network, tiny_model):
+    stage = stage_of("base")
+    start = init_state(network, make_optimizer(stage["optimizer"], 1), seed=0)
+    state, _ = run(network, tiny_model, stage, 3)
+    assert moved(start.params, state.params) == {f"encoder/{layer}/{part}" for layer in ("hidden", "code", "score") for part in ("kernel", "bias")}
+    statistics = sum(leaf.size for leaf in jax.tree.leaves(state.opt_state))
+    assert statistics < 3 * sum(leaf.size for leaf in jax.tree.leaves(state.params["encoder"]))  # none of the modes'
+
+
+def test_the_full_stage_trains_everything_and_the_final_level_gets_ahead(network, tiny_model):
+    stage = stage_of("full", ref=0.0, glo=0.0)
+    stage["optimizer"]["groups"] = stub.groups(1e-3, 1e-2)
+    start, first = run(network, tiny_model, stage, 1)
+    assert first["photos/photo_final"] == pytest.approx(float(first["photos/photo_base"]), rel=1e-5)
+    state, metrics = run(network, tiny_model, stage, 120, start)
+    assert metrics["photos/photo_final"] < 0.9 * metrics["photos/photo_base"]
+    names = {"/".join(key.key for key in path) for path, _ in jax.tree_util.tree_leaves_with_path(state.params)}
+    assert moved(start.params, state.params) == names
+
+
+def test_metrics_are_unreduced_terms_and_their_means(network, tiny_model):
+    stage, params, batch = stage_of("full"), network.init(jax.random.key(0)), batch_of()
+    total, metrics = jax.jit(make_loss(network, stage))(params, tiny_model, batch, step_key(0, 0))
+    rows, faces = metrics["rows"], np.asarray(batch["is_face"][4:])
+    assert {name.removeprefix("photos/") for name in rows if name.startswith("photos/")} == FULL_TERMS
+    assert all(row.shape == (8,) for row in rows.values()) and metrics.keys() - {"rows", "loss"} == rows.keys() - {"energy"}
+    assert float(total) == pytest.approx(float(rows["energy"].mean()), rel=1e-6)
+    np.testing.assert_array_equal(rows["photos/sparse"] > 0, [False] * 4 + list(faces > 0))
+    assert float(metrics["photos/sparse"]) == pytest.approx(float(rows["photos/sparse"].sum() / faces.sum()), rel=1e-6)
+    np.testing.assert_array_equal(rows["synthetic/identity"] > 0, [True] * 4 + [False] * 4)
+    assert float(metrics["synthetic/identity"]) == pytest.approx(float(rows["synthetic/identity"][:4].mean()), rel=1e-6)
+
+
+def test_skin_pairs_are_those_of_seed_and_step(network, tiny_model):
+    params = network.init(jax.random.key(0))
+    params["final"]["bias"] = params["final"]["bias"].at[8:16].set(1.0)  # reflectance that varies
+    loss = jax.jit(make_loss(network, stage_of("full")))
+    found = [float(loss(params, tiny_model, batch_of(), step_key(*place))[1]["photos/glo"]) for place in ((0, 3), (0, 3), (0, 4), (1, 3))]
+    assert found[0] == found[1] and len(set(found)) == 3
+
+
+def test_gradient_norms_are_those_of_each_terms_mean(network, tiny_model):
+    stage, batch = stage_of("full"), batch_of()
+    state = init_state(network, make_optimizer(stage["optimizer"], 1), seed=0)
+    norms = jax.jit(make_gradient_norms(network, stage, seed=0))(state, tiny_model, batch)
+    loss = make_loss(network, stage)
+    photo = lambda params: loss(params, tiny_model, batch, step_key(0, 0))[1]["photos/photo_final"]
+    for group, part in jax.jit(jax.grad(photo))(state.params).items():
+        norm = float(norms[f"gradient/photos/photo_final/{group}"])
+        assert norm == pytest.approx(float(optax.tree.norm(part)), rel=1e-4) and norm > 0
+    assert norms["gradient/photos/photo_base/correctives"] == 0 < norms["gradient/photos/photo_base/encoder"]
+
+
+def test_a_network_parameter_without_a_group_is_refused(network):
+    stage = stage_of("full")
+    del stage["optimizer"]["groups"]["correctives"]
+    with pytest.raises(InputError, match="'correctives/geometry/modes' belongs to no group"):
+        init_state(network, make_optimizer(stage["optimizer"], 1), seed=0)
