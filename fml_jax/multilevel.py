@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fml_jax.codes import FinalCode, final_code_from_network
 from fml_jax.encoders import Seen, look, make_encoder
@@ -28,6 +29,7 @@ class Network:
     encoder: nn.Module
     correctives: Correctives | None = None
     sizes: tuple[int, int] = (0, 0)  # C_g, C_r
+    mesh: Mesh | None = None  # of the devices that it runs on, where it runs on several
 
     def init(self, key: jax.Array) -> dict:
         """Fresh parameters; the final level begins as the base level."""
@@ -48,17 +50,24 @@ class Network:
     def final_level(self, params: dict, seen: Seen, model: BaseModel) -> tuple[FinalCode, Corrections]:
         """Both levels' codes [B, …] and what the correctives make of δ, [B, N, 3] each."""
         added = self._final_layer.apply({"params": params["final"]}, seen.features)
-        raw = jnp.concatenate([seen.raw, added], axis=-1)
+        raw = jnp.concatenate([seen.raw, self._whole_rows(added)], axis=-1)
         code = final_code_from_network(raw, self.sizes, model.code_sizes)
         spaces = {"params": params.get("correctives", {})}
         return code, self.correctives.apply(spaces, code.geometry, code.reflectance)
+
+    def _whole_rows(self, added):
+        """Rows in one piece: else the split of the modes would spread to δ and on to the layer that says it."""
+        if self.mesh is None:
+            return added
+        spec = PartitionSpec(PartitionSpec.UNCONSTRAINED, None)
+        return jax.lax.with_sharding_constraint(added, NamedSharding(self.mesh, spec))
 
     @property
     def _final_layer(self):
         return nn.Dense(sum(self.sizes) + 27, kernel_init=nn.initializers.zeros_init())
 
 
-def make_network(encoder: str, correctives: Mapping, model: BaseModel) -> Network:
+def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mesh | None = None) -> Network:
     """The network of a config.
 
     Args:
@@ -76,4 +85,4 @@ def make_network(encoder: str, correctives: Mapping, model: BaseModel) -> Networ
     if kind not in KINDS:
         raise InputError(f"correctives.kind {kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     spaces = Correctives(model.vertex_count, KINDS[kind])
-    return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]))
+    return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]), mesh)

@@ -127,6 +127,11 @@ def build_synthetic(
             progress.update()
 
 
+def is_synthetic(folder: str | Path) -> bool:
+    """Whether `build_synthetic` has made a folder."""
+    return (Path(folder) / _RECIPE).is_file()
+
+
 class SyntheticBatches:
     """Training batches out of a folder that `build_synthetic` has filled; every face once an epoch."""
 

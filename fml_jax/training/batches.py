@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from fml_jax.data.corpus import CorpusBatches
-from fml_jax.data.synthetic import SyntheticBatches
+from fml_jax.data.synthetic import SyntheticBatches, is_synthetic
 from fml_jax.errors import InputError
+from fml_jax.image_formation.camera import CROP_SIZE
 
 _MADE_BY = {
     "synthetic": "python -m experiments.prepare --layout=synthetic --output=FOLDER",
@@ -23,8 +25,7 @@ class StageBatches:
             folder = existing_folder(config, "synthetic")
             self._sources.append(SyntheticBatches(folder, stage["synthetic"], seed=config["seed"], vary=True))
         if stage["photos"]:
-            folder = existing_folder(config, "photos")
-            self._sources.append(CorpusBatches(folder, "train", stage["photos"], seed=config["seed"]))
+            self._sources.append(_faces_without_codes(existing_folder(config, "photos"), stage["photos"], config["seed"]))
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step, synthetic rows first; the same whenever it is asked for."""
@@ -33,15 +34,39 @@ class StageBatches:
         return {name: np.concatenate([part[name] for part in parts]) for name in sorted(names)}
 
 
+def batch_shapes(rows: int, code_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """What `StageBatches.batch` gives, by its shapes alone."""
+    shapes = {
+        "crop": ((CROP_SIZE, CROP_SIZE, 3), np.uint8),
+        "mask": ((CROP_SIZE, CROP_SIZE), np.uint8),
+        "landmarks": ((68, 2), np.float32),
+        "confidence": ((68,), np.float32),
+        "is_face": ((), np.float32),
+        "code": ((code_size,), np.float32),
+        "has_code": ((), np.float32),
+    }
+    return {name: jax.ShapeDtypeStruct((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()}
+
+
 def validation_batch(config: dict, kind: str, rows: int) -> dict[str, np.ndarray] | None:
     """One fixed batch of faces that no stage trains on; None where the config names no such data."""
     if kind == "photos" and config["data"]["photos"]:
-        source = CorpusBatches(existing_folder(config, "photos"), "validation", rows, seed=0, jitter=0.0, negatives=0.0)
+        folder = existing_folder(config, "photos")
+        if is_synthetic(folder):
+            return None  # it has no validation split; data.synthetic_validation names such faces
+        source = CorpusBatches(folder, "validation", rows, seed=0, jitter=0.0, negatives=0.0)
     elif kind == "synthetic" and config["data"]["synthetic_validation"]:
         source = SyntheticBatches(existing_folder(config, "synthetic_validation"), rows, seed=0)
     else:
         return None
     return source.batch(0)
+
+
+def _faces_without_codes(folder: Path, rows: int, seed: int):
+    """A corpus of photos; or synthetic faces taken as photos, of which training sees crops and landmarks alone."""
+    if is_synthetic(folder):
+        return SyntheticBatches(folder, rows, seed=seed, vary=True)
+    return CorpusBatches(folder, "train", rows, seed=seed)
 
 
 def existing_folder(config: dict, field: str) -> Path:

@@ -9,6 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 from absl import logging
+from jax.experimental.multihost_utils import reached_preemption_sync_point
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from fml_jax.errors import InputError
@@ -58,22 +60,22 @@ def train(config: dict, workdir: Path) -> Path:
     """
     workdir.mkdir(parents=True, exist_ok=True)
     model = load_face_model(config["model"] or None, config["detail"])
-    run = Run(config, workdir, make_network(config["encoder"], config["correctives"], model), model)
+    mesh = make_mesh(config["model_devices"])
+    run = Run(config, workdir, make_network(config["encoder"], config["correctives"], model, mesh), model, mesh)
     return run.written(run.all_stages())
 
 
 class Run:
     """The parts that the steps of one run share."""
 
-    def __init__(self, config: dict, workdir: Path, network: Network, model: BaseModel):
-        self.config, self.workdir, self.network, self.model = config, workdir, network, model
+    def __init__(self, config: dict, workdir: Path, network: Network, model: BaseModel, mesh: Mesh):
+        self.config, self.workdir, self.network, self.model, self.mesh = config, workdir, network, model, mesh
         self.batches = {name: StageBatches(config, config["stages"][name]) for name in config["stage_order"]}
-        self.mesh = make_mesh(config["model_devices"])
         self.checkpoints = Checkpoints(workdir, config["keep_checkpoints"])
-        self.metrics = MetricsWriter(workdir)
+        self.is_first = jax.process_index() == 0  # of several processes, one writes
+        self.metrics = MetricsWriter(workdir if self.is_first else None)
         held_out = (validation_batch(config, kind, config["validation_rows"]) for kind in ("photos", "synthetic"))
         self.evaluator = Evaluator(network.encoder, model, *held_out)
-        self.is_first = jax.process_index() == 0
         self.stop_asked = False
 
     def all_stages(self) -> TrainState:
@@ -106,7 +108,7 @@ class Run:
         start = int(state.step)
         batches = prefetched(self.batches[name].batch, start, end)
         clock = _Clock(stage["synthetic"] + stage["photos"])
-        with tqdm(total=end - begin, initial=start - begin, desc=name, unit="step", dynamic_ncols=True) as bar:
+        with tqdm(total=end - begin, initial=start - begin, desc=name, unit="step", dynamic_ncols=True, disable=not self.is_first) as bar:
             for done in range(start + 1, end + 1):
                 batch = placed(clock.waiting_for(lambda: next(batches)), over_batch(self.mesh))
                 norms = gradient_norms(state, model, batch) if self._due("gradient_norms_every", done) else {}
@@ -155,15 +157,16 @@ class Run:
             bar.set_postfix(loss=f"{values['loss']:.3f}", images=f"{rate:.0f}/s")
         if last or self._due("evaluate_every", done):
             self._evaluate(done, state)
-        if last or self._due("checkpoint_every", done) or self.stop_asked:
+        stop = self._stop_agreed(done)
+        if last or self._due("checkpoint_every", done) or stop:
             self.checkpoints.save(state, self.config)
-        if self.stop_asked and not last:
+        if stop and not last:
             tqdm.write(f"stopped by SIGTERM at step {done}; the same command resumes here")
             raise SystemExit(0)
 
     def _evaluate(self, done, state):
         values = self.evaluator(state.average["encoder"])
-        if values:
+        if values and self.is_first:
             self.metrics.write(done, {"validation": 1, **values})
             tqdm.write(f"step {done}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
@@ -194,6 +197,8 @@ class Run:
             )
 
     def _report_config(self):
+        if not self.is_first:
+            return
         if self.checkpoints.latest_step() is not None:
             for line in changes(self.checkpoints.saved_config(), json.loads(json.dumps(self.config))):
                 logging.warning("config changed since the checkpoint: %s", line)
@@ -201,6 +206,10 @@ class Run:
 
     def _ask_to_stop(self, *_):
         self.stop_asked = True
+
+    def _stop_agreed(self, done: int) -> bool:
+        """Whether to stop after this step; several processes agree on one, whichever got the signal."""
+        return self.stop_asked if jax.process_count() == 1 else reached_preemption_sync_point(done)
 
 
 class _Clock:
@@ -230,7 +239,12 @@ class _Clock:
 
 
 def _on_sigterm(handler) -> Callable[[], None]:
-    """Installs a handler where that is possible (the main thread); returns what takes it out again."""
+    """Installs a handler where that is possible (the main thread); returns what takes it out again.
+
+    Of several processes JAX itself handles the signal, and tells all of them.
+    """
+    if jax.process_count() > 1:
+        return lambda: None
     try:
         previous = signal.signal(signal.SIGTERM, handler)
     except ValueError:

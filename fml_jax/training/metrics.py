@@ -1,14 +1,15 @@
 """Metrics as JSON lines: one object a line, readable while the run goes on and after it was killed."""
 
 import json
+import os
 from pathlib import Path
 
 
 class MetricsWriter:
-    """Appends to `WORKDIR/metrics.jsonl`, each line flushed when written."""
+    """Appends to `WORKDIR/metrics.jsonl`, each line flushed when written; without a workdir, nowhere."""
 
-    def __init__(self, workdir: Path):
-        self._file = open(Path(workdir) / "metrics.jsonl", "a", encoding="utf-8")
+    def __init__(self, workdir: Path | None):
+        self._file = open(os.devnull if workdir is None else Path(workdir) / "metrics.jsonl", "a", encoding="utf-8")
 
     def write(self, step: int, values: dict) -> None:
         row = {"step": step, **{name: float(value) for name, value in values.items()}}

@@ -1,7 +1,7 @@
 """A training run small enough for tests: a linear encoder, the tiny model, batches made from a seed.
 
 Also a program (`python -m tests.training.stub WORKDIR JSON`, the arguments of `small_config`), so that
-a run can be killed or have devices of its own.
+a run can be killed or have devices of its own, and ADDRESS COUNT INDEX where it is one of COUNT processes.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import flax.linen as nn
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from experiments.configs.common import defaults, stage
@@ -94,4 +94,7 @@ def run(config, workdir: Path):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:  # one of several processes
+        address, count, index = sys.argv[3:]
+        jax.distributed.initialize(address, int(count), int(index))
     run(small_config(**json.loads(sys.argv[2])), Path(sys.argv[1]))

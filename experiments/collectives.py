@@ -1,0 +1,62 @@
+"""Lists what the devices of a training step tell each other: how many exchanges, how many bytes.
+
+    python -m experiments.collectives --config=experiments/configs/paper.py --devices=8 --config.model_devices=4
+
+Each stage's step is compiled and not run: neither data nor as many devices are needed. Bytes are
+those of an exchange's result on one device. The state is what one device holds of parameters, their
+average and the optimizer's statistics; XLA's estimate of what the step needs beside it is the workspace.
+"""
+
+import sys
+from collections import defaultdict
+
+import jax
+from absl import app, flags
+from ml_collections import config_flags
+
+from fml_jax.errors import InputError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Python file whose get_config() describes the run.")
+_DEVICES = flags.DEFINE_integer("devices", 0, "So many virtual CPU devices; 0 takes the machine's.", lower_bound=0)
+
+
+def main(_):
+    if _DEVICES.value:
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", _DEVICES.value)
+    try:
+        report(_CONFIG.value.to_dict())
+    except InputError as error:
+        sys.exit(f"collectives: {error}")
+
+
+def report(config: dict) -> None:
+    """Prints a table for each stage of a config."""
+    from fml_jax.evaluation.tables import markdown
+    from fml_jax.face_model.files import load_face_model
+    from fml_jax.multilevel import make_network
+    from fml_jax.training.collectives import collectives, compile_stage
+    from fml_jax.training.sharding import bytes_per_device, make_mesh
+
+    model = load_face_model(config["model"] or None, config["detail"])
+    mesh = make_mesh(config["model_devices"])
+    network = make_network(config["encoder"], config["correctives"], model, mesh)
+    for name in config["stage_order"]:
+        compiled, state = compile_stage(network, model, config["stages"][name], config["seed"], mesh)
+        sums = defaultdict(list)
+        for exchange in collectives(compiled.as_text(), mesh):
+            sums[exchange.kind, exchange.axis].append(exchange.bytes)
+        rows = [(kind, axis, len(sizes), megabytes(sum(sizes))) for (kind, axis), sizes in sorted(sums.items())]
+        print(f"\nstage {name}, {mesh.shape['data']} × {mesh.shape['model']} devices (data × model)\n")
+        print(markdown(["exchange", "axis", "how many", "MB"], rows))
+        workspace = compiled.memory_analysis().temp_size_in_bytes
+        print(f"\nstate {megabytes(bytes_per_device(state))} MB a device, workspace {megabytes(workspace)} MB")
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.3f}"
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config"])
+    app.run(main)

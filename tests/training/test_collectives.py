@@ -1,0 +1,93 @@
+"""What is read out of XLA's programs, in each of the ways that it writes them; and the command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fml_jax.training.collectives import Collective, collectives
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def mesh():
+    """What is asked of a mesh of 4 × 2 devices."""
+    return SimpleNamespace(devices=np.arange(8).reshape(4, 2), axis_names=("data", "model"))
+
+
+@pytest.mark.parametrize(
+    "groups, axis",
+    [
+        ("{{0,1},{2,3},{4,5},{6,7}}", "model"),
+        ("{{0,2,4,6},{1,3,5,7}}", "data"),
+        ("[4,2]<=[8]", "model"),
+        ("[2,4]<=[4,2]T(1,0)", "data"),
+        ("[1,8]<=[8]", "data and model"),
+        ("mesh['axis_0'=4,'axis_1'=2] {'axis_1'}", "model"),
+        ("mesh['axis_0'=4,'axis_1'=1,'axis_2'=2] {'axis_0'}", "data"),
+        ("mesh['axis_0'=2,'axis_1'=4], device_ids=([4,2]T(1,0)) {'axis_0'}", "model"),
+        ("mesh['axis_0'=4,'axis_1'=2] {'axis_0','axis_1'}", "data and model"),
+    ],
+)
+def test_groups_of_devices_are_axes_of_the_mesh(mesh, groups, axis):
+    line = f"  %all-reduce.3 = f32[10,3]{{1,0}} all-reduce(%x), channel_id=1, replica_groups={groups}, to_apply=%add"
+    assert collectives(line, mesh) == [Collective("all-reduce", axis, 120)]
+
+
+def test_bytes_are_those_of_all_results(mesh):
+    program = """
+      %fusion.1 = f32[4]{0} fusion(%a), calls=%all-reduce.7
+      %all-reduce.9 = (f32[], bf16[8,2]{1,0}, /*index=2*/u8[5]{0}, pred[3]{0}) all-reduce(%a, %b), replica_groups=[4,2]<=[8]
+      %all-gather-start.1 = (f32[2]{0}, f32[4]{0}) all-gather-start(%a), replica_groups=[4,2]<=[8], dimensions={0}
+      %all-gather-done.1 = f32[4]{0} all-gather-done(%all-gather-start.1)
+      ROOT %collective-permute.2 = f32[6]{0} collective-permute(%a), source_target_pairs={{0,1},{1,0}}
+    """
+    found = [(found.kind, found.bytes) for found in collectives(program, mesh)]
+    assert found == [("all-reduce", 4 + 32 + 5 + 3), ("all-gather", 16), ("collective-permute", 24)]
+
+
+PROGRAM = """
+import json
+import sys
+
+import jax
+
+jax.config.update("jax_num_cpu_devices", 4)
+
+from fml_jax.face_model.correctives import Correctives
+from fml_jax.multilevel import Network
+from fml_jax.training.collectives import collectives, compile_stage
+from fml_jax.training.sharding import bytes_per_device, make_mesh
+from tests.conftest import make_tiny_model
+from tests.training import stub
+
+mesh = make_mesh(int(sys.argv[1]))
+network = Network(stub.LinearEncoder(41), Correctives(81), (8, 8), mesh)
+stage = stub.small_config(steps=(1,), levels=["full"], rows=(0, 8))["stages"]["stage0"]
+compiled, state = compile_stage(network, make_tiny_model(), stage, 0, mesh)
+print(json.dumps([bytes_per_device(state), collectives(compiled.as_text(), mesh)]))
+"""
+
+
+def test_a_step_sums_gradients_over_data_and_corrections_over_model():
+    held, exchanged = {}, {}
+    for model_devices in (1, 2):
+        command = [sys.executable, "-c", PROGRAM, str(model_devices)]
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        held[model_devices], found = json.loads(done.stdout)
+        exchanged[model_devices] = [Collective(*each) for each in found]
+    modes = 2 * 8 * 81 * 3 * 4  # bytes of M_g and M_r
+    # Parameters, their average, and Adam's two moments: half of the modes' share has gone.
+    assert held[1] - held[2] == 4 * modes // 2
+    sums = {count: {e.axis: e.bytes for e in found if e.kind == "all-reduce" and e.bytes > 1000} for count, found in exchanged.items()}
+    assert set(sums[1]) == {"data"} and set(sums[2]) == {"data", "model"}
+    assert sums[1]["data"] - sums[2]["data"] == pytest.approx(modes / 2, rel=0.05)
+    assert sums[2]["model"] == 2 * 4 * 81 * 3 * 4  # F_g and F_r of the four rows of a device
+    # No crop travels: everything else is small.
+    rest = [e for e in exchanged[2] if e.kind != "all-reduce"]
+    assert sum(e.bytes for e in rest) < 10_000
