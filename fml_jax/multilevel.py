@@ -49,16 +49,20 @@ class Network:
 
     def final_level(self, params: dict, seen: Seen, model: BaseModel) -> tuple[FinalCode, Corrections]:
         """Both levels' codes [B, …] and what the correctives make of δ, [B, N, 3] each."""
-        added = self._final_layer.apply({"params": params["final"]}, seen.features)
-        raw = jnp.concatenate([seen.raw, self._whole_rows(added)], axis=-1)
+        raw = jnp.concatenate([seen.raw, self._added(params, seen)], axis=-1)
         code = final_code_from_network(raw, self.sizes, model.code_sizes)
         spaces = {"params": params.get("correctives", {})}
         return code, self.correctives.apply(spaces, code.geometry, code.reflectance)
 
-    def _whole_rows(self, added):
-        """Rows in one piece: else the split of the modes would spread to δ and on to the layer that says it."""
+    def deltas(self, params: dict, crops: jax.Array) -> jax.Array:
+        """(δ_g, δ_r) of crops, [B, C_g + C_r]."""
+        return self._added(params, self.look(params, crops))[:, : sum(self.sizes)]
+
+    def _added(self, params, seen):
+        added = self._final_layer.apply({"params": params["final"]}, seen.features)
         if self.mesh is None:
             return added
+        # Rows in one piece: else the split of the modes would spread to δ and on to the layer that says it.
         spec = PartitionSpec(PartitionSpec.UNCONSTRAINED, None)
         return jax.lax.with_sharding_constraint(added, NamedSharding(self.mesh, spec))
 

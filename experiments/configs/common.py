@@ -20,6 +20,7 @@ def defaults() -> ConfigDict:
             "stages": {},
             "model_devices": 1,  # devices that share one copy of the model; the rest split the batch
             "validation_rows": 200,
+            "delta_faces": 1000,  # from so many faces the learned model knows how its δ spread
             "log_every": 20,
             "gradient_norms_every": 0,  # steps between norms of each term's gradient; 0 is never
             "evaluate_every": 500,

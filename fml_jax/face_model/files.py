@@ -1,5 +1,6 @@
 """The one file format of face models: an npz of plain arrays, validated when it is read."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -72,23 +73,38 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
       InputError: missing, unreadable, of another version, or inconsistent.
     """
+    arrays = read_npz(path, FORMAT_VERSION)
+    check_shapes(path, arrays, _SHAPES)
+    return arrays
+
+
+def read_npz(path: Path, version: int) -> dict[str, np.ndarray]:
+    """All arrays of a file whose `format_version` is as given.
+
+    Raises:
+      InputError: it is missing, unreadable or of another version.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        found = int(arrays.get("format_version", 0))
     except FileNotFoundError:
         raise InputError(f"{path}: no such face model file") from None
     except Exception as error:
         raise InputError(f"{path}: not a face model file ({error})") from None
-    version = int(arrays.get("format_version", 0))
-    if version != FORMAT_VERSION:
-        raise InputError(f"{path}: face model format {version}, this program reads {FORMAT_VERSION}")
-    _check_shapes(path, arrays)
+    if found != version:
+        raise InputError(f"{path}: face model format {found}, this program reads {version}")
     return arrays
 
 
-def _check_shapes(path, arrays):
+def check_shapes(path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, str]) -> None:
+    """Whether arrays are there, finite and fit each other; a shape is a digit or letter a side, and letters must agree.
+
+    Raises:
+      InputError: the first that does not.
+    """
     sizes = {}
-    for name, letters in _SHAPES.items():
+    for name, letters in shapes.items():
         if name not in arrays:
             raise InputError(f"{path}: the face model lacks {name!r}")
         shape = arrays[name].shape

@@ -16,11 +16,13 @@ from tqdm import tqdm
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
+from fml_jax.face_model.learned import FaceModel, save_learned_model
 from fml_jax.multilevel import Network, make_network
 from fml_jax.training.batches import StageBatches, validation_batch
 from fml_jax.training.checkpoints import Checkpoints, changes
 from fml_jax.training.evaluate import Evaluator
 from fml_jax.training.gradient_norms import make_gradient_norms
+from fml_jax.training.learned import learned_model
 from fml_jax.training.metrics import MetricsWriter
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.prefetch import prefetched
@@ -37,6 +39,7 @@ from fml_jax.training.step import TrainState, init_state, make_train_step
 from fml_jax.weights import save_weights
 
 WEIGHTS_FILE = "weights.npz"
+MODEL_FILE = "face_model.npz"
 LEVELS = ("base", "full")
 
 
@@ -49,7 +52,8 @@ def train(config: dict, workdir: Path) -> Path:
 
     Args:
       config: plain dict, as `experiments/configs/common.py` describes it.
-      workdir: gets `config.json`, `metrics.jsonl`, `checkpoints/` and, at the end, `weights.npz`.
+      workdir: gets `config.json`, `metrics.jsonl`, `checkpoints/` and, at the end, `weights.npz` and,
+        where both levels were trained, `face_model.npz`.
 
     Returns:
       the path of the weights.
@@ -138,11 +142,21 @@ class Run:
     def written(self, state: TrainState) -> Path:
         """Writes what the run has learned; the path of the weights."""
         path = self.workdir / WEIGHTS_FILE
-        average = gathered(state.average, self.mesh)
+        average, learned = gathered(state.average, self.mesh), self._learned_model(state)
         if self.is_first:
+            if learned is not None:
+                save_learned_model(self.workdir / MODEL_FILE, learned)
             layers = average["encoder"] | {name: layer for name, layer in average.items() if name == "final"}
             save_weights(path, layers, _note(self.config, self.model, int(state.step)))
         return path
+
+    def _learned_model(self, state: TrainState) -> FaceModel | None:
+        """The face model of both levels, where a stage has trained them."""
+        full = [name for name in self.config["stage_order"] if self.config["stages"][name]["level"] == "full"]
+        if not full:
+            return None
+        batches, photos = self.batches[full[-1]], self.config["stages"][full[-1]]["photos"]
+        return learned_model(self.network, self.model, state, batches.batch, photos, self.config["delta_faces"])
 
     def _due(self, every: str, done: int) -> bool:
         return bool(self.config[every]) and done % self.config[every] == 0

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fml_jax.errors import InputError
+from fml_jax.face_model import load_learned_model
 from fml_jax.training import loop
 from fml_jax.training.metrics import read_metrics
 from fml_jax.weights import load_weights
@@ -40,6 +41,14 @@ def test_a_run_learns_and_writes_its_weights(uninterrupted):
     assert np.mean(found[30:40]) < 0.9 * np.mean(found[:10]) and np.mean(found[-10:]) < 0.9 * np.mean(found[40:50])
     params, metadata = load_weights(uninterrupted / loop.WEIGHTS_FILE)
     assert set(params) == {"hidden", "code", "score", "final"} and metadata["steps"] == 70 and metadata["model"] == "tiny"
+
+
+def test_the_learned_model_is_taken_out(uninterrupted):
+    model = load_learned_model(uninterrupted / loop.MODEL_FILE)
+    assert model.base.name == "tiny" and model.sizes == (8, 8)
+    assert np.isfinite(model.delta_factor).all() and np.abs(model.delta_factor).max() > 0
+    assert model.correctives["geometry"]["modes"].shape == (8, 81, 3)
+    assert np.abs(model.correctives["geometry"]["offset"]).max() > 0  # it began at zero
 
 
 def test_metrics_tell_terms_and_speed(uninterrupted):

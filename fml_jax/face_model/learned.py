@@ -1,0 +1,159 @@
+"""A face model as training leaves it: base, correctives, and how faces use these; one npz file.
+
+The file holds all of it, base included, at the detail that was trained, so that a model learned over
+any base can be used without that base's file, without the encoder and without the photos.
+"""
+
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Float
+
+from fml_jax.arrays import Array
+from fml_jax.codes import FinalCode, neutral_code
+from fml_jax.errors import InputError
+from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.correctives import Corrections, Correctives
+from fml_jax.face_model.files import check_shapes, read_npz
+from fml_jax.face_model.landmarks import Landmarks
+from fml_jax.face_model.topology import make_topology
+
+FORMAT_VERSION = 101  # apart from those of base models
+
+_BASE = ("mean", "identity", "expression", "reflectance_mean", "reflectance", "uv", "uv_triangles")
+# As in `files`: letters must agree.
+_SHAPES = {
+    "mean": "N3",
+    "identity": "iN3",
+    "expression": "eN3",
+    "reflectance_mean": "N3",
+    "reflectance": "rN3",
+    "triangles": "T3",
+    "uv": "M2",
+    "uv_triangles": "T3",
+    "landmarks/fixed_vertices": "L3",
+    "landmarks/fixed_weights": "L3",
+    "landmarks/ibug_from_mediapipe": "B",
+    "landmarks/contour_yaws": "Y",
+    "landmarks/contour_vertices": "YS3",
+    "landmarks/contour_weights": "YS3",
+    "landmarks/candidates": "K",
+    "delta_mean": "D",
+    "delta_factor": "DD",
+}
+
+
+@struct.dataclass
+class FaceModel:
+    """Both levels of a learned face model."""
+
+    base: BaseModel
+    correctives: dict  # Θ, as `init_correctives` lays it out
+    delta_mean: jax.Array  # of (δ_g, δ_r) over faces, [C_g + C_r]
+    delta_factor: jax.Array  # square root of their covariance, [C_g + C_r, C_g + C_r]
+    nonlinearities: int = struct.field(pytree_node=False)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """(C_g, C_r)."""
+        spaces = (self.correctives.get(name) for name in ("geometry", "reflectance"))
+        return tuple(0 if space is None else space["modes"].shape[0] for space in spaces)
+
+
+def corrections(model: FaceModel, code: FinalCode) -> Corrections:
+    """F_g(δ_g) and F_r(δ_r) of one face, [N, 3] each; see `final_geometry` and `final_reflectance`."""
+    spaces = Correctives(model.base.vertex_count, model.nonlinearities)
+    return spaces.apply({"params": model.correctives}, code.geometry, code.reflectance)
+
+
+def random_face(model: FaceModel, key: jax.Array, expression: float = 0.5) -> FinalCode:
+    """A face that the model can make, frontal and in white light.
+
+    Identity and reflectance are drawn as the base model has them, δ as the faces of its training
+    used it, independently of these.
+
+    Args:
+      expression: standard deviation of the expression's parameters, of which most faces use few at a time.
+    """
+    for_identity, for_expression, for_reflectance, for_delta = jax.random.split(key, 4)
+    identities, expressions, reflectances = model.base.code_sizes
+    base = neutral_code(identities, expressions, reflectances).replace(
+        identity=jax.random.normal(for_identity, (identities,)),
+        expression=expression * jax.random.normal(for_expression, (expressions,)),
+        reflectance=jax.random.normal(for_reflectance, (reflectances,)),
+    )
+    delta = model.delta_mean + model.delta_factor @ jax.random.normal(for_delta, model.delta_mean.shape)
+    geometry, reflectance = jnp.split(delta, [model.sizes[0]])
+    return FinalCode(base, geometry, reflectance, base.illumination)
+
+
+def delta_statistics(deltas: Float[Array, "S D"]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and square root of the covariance of S faces' (δ_g, δ_r)."""
+    deltas = np.asarray(deltas, np.float64)
+    mean = deltas.mean(axis=0)
+    values, vectors = np.linalg.eigh((deltas - mean).T @ (deltas - mean) / max(len(deltas) - 1, 1))
+    factor = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    return mean.astype(np.float32), factor.astype(np.float32)
+
+
+def save_learned_model(path: str | Path, model: FaceModel) -> None:
+    """Writes a model as one npz of float32 arrays; the file is there whole or not at all."""
+    base, path = model.base, Path(path)
+    arrays = {name: getattr(base, name) for name in _BASE}
+    arrays |= {"triangles": base.topology.triangles, "delta_mean": model.delta_mean, "delta_factor": model.delta_factor}
+    tables = {"landmarks": base.landmarks._asdict(), "regions": base.regions, "correctives": model.correctives}
+    arrays |= flatten_dict(tables, sep="/")
+    arrays |= {"name": base.name, "nonlinearities": model.nonlinearities, "format_version": FORMAT_VERSION}
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        np.savez(file, **{name: np.asarray(array) for name, array in arrays.items()})
+    os.replace(partial, path)
+
+
+def load_learned_model(path: str | Path) -> FaceModel:
+    """Reads what `save_learned_model` wrote.
+
+    Raises:
+      InputError: missing, unreadable, of another kind, or inconsistent.
+    """
+    path = Path(path)
+    arrays = read_npz(path, FORMAT_VERSION)
+    check_shapes(path, arrays, _SHAPES)
+    tables = unflatten_dict({tuple(name.split("/")): array for name, array in arrays.items() if "/" in name})
+    spaces = tables.get("correctives", {})
+    _check_correctives(path, spaces, arrays)
+    _check_vertices(path, arrays)
+    base = BaseModel(
+        **{name: jnp.asarray(arrays[name]) for name in _BASE},
+        topology=make_topology(arrays["triangles"], len(arrays["mean"])),
+        landmarks=Landmarks(**jax.tree.map(jnp.asarray, tables["landmarks"])),
+        regions=jax.tree.map(jnp.asarray, tables.get("regions", {})),
+        name=str(arrays["name"]),
+    )
+    statistics = (jnp.asarray(arrays[name]) for name in ("delta_mean", "delta_factor"))
+    return FaceModel(base, jax.tree.map(jnp.asarray, spaces), *statistics, int(arrays["nonlinearities"]))
+
+
+def _check_vertices(path, arrays):
+    for name in ("triangles", "landmarks/fixed_vertices", "landmarks/contour_vertices", "landmarks/candidates"):
+        if arrays[name].size and not 0 <= arrays[name].min() <= arrays[name].max() < len(arrays["mean"]):
+            raise InputError(f"{path}: {name!r} names vertices that the model does not have")
+
+
+def _check_correctives(path, spaces, arrays):
+    """The spaces have the layers, vertices and parameters that the rest of the file says."""
+    total, layers = 0, {f"layer_{k}" for k in range(int(arrays.get("nonlinearities", 0)))}
+    for name, space in spaces.items():
+        if set(space) != {"modes", "offset"} | layers:
+            raise InputError(f"{path}: its {name} correctives hold {', '.join(sorted(space))}, which is no corrective space")
+        own = {"mean": arrays["mean"], **flatten_dict(space, sep="/")}
+        hidden = {f"{layer}/{part}": sides for layer in layers for part, sides in (("kernel", "CC"), ("bias", "C"))}
+        check_shapes(path, own, {"mean": "N3", "modes": "CN3", "offset": "N3", **hidden})
+        total += len(space["modes"])
+    if total != len(arrays["delta_mean"]):
+        raise InputError(f"{path}: {total} corrective parameters, but statistics of {len(arrays['delta_mean'])}")
