@@ -5,7 +5,12 @@
 The config is a Python file whose docstring says what it trains, with which data and how long; any
 of its fields can be set here (--config.seed=3, --config.stages.synthetic.steps=100). A workdir
 that holds checkpoints is continued. It gets metrics.jsonl, checkpoints/ and, at the end, weights.npz,
-which fml_jax.Reconstructor(weights=...) and experiments.reconstruct --weights=... read.
+which fml_jax.Reconstructor(weights=...) and experiments.reconstruct --weights=... read; and where
+both levels were trained face_model.npz, which fml_jax.face_model.load_learned_model reads.
+
+All devices of a machine take part. Several processes, which must share the workdir, are started with
+the same command and --coordinator=auto where the cluster tells each its place (Slurm, Kubernetes, TPU
+pods), else with --coordinator=HOST:PORT --processes=N --process=K.
 """
 
 import sys
@@ -20,17 +25,33 @@ CONFIGS = Path(__file__).parent / "configs"
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Python file whose get_config() describes the run.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for metrics, checkpoints and weights; continued if it has any.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "Of several processes: HOST:PORT of the first, or auto.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many there are, unless the cluster tells.", lower_bound=1)
+_PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is, from 0.", lower_bound=0)
 
 
 def main(_):
     from fml_jax.training.loop import NonFiniteLoss, train
 
     logging.set_verbosity(logging.WARNING)  # JAX and Orbax tell much; the run itself speaks beside its bar
+    join_processes()
     try:
         weights = train(_CONFIG.value.to_dict(), Path(_WORKDIR.value))
     except (InputError, NonFiniteLoss) as error:
         sys.exit(f"train: {error}")
     print(f"weights: {weights}")
+
+
+def join_processes() -> None:
+    """Meets the other processes of the run, where there are any."""
+    import jax
+
+    if _COORDINATOR.value == "auto":
+        jax.distributed.initialize()
+    elif _COORDINATOR.value:
+        if _PROCESSES.value is None or _PROCESS.value is None:
+            sys.exit(f"train: --coordinator={_COORDINATOR.value}: also give --processes=N and --process=K, or --coordinator=auto")
+        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
 
 def parse_flags(arguments: list[str]) -> list[str]:

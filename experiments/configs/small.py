@@ -19,7 +19,7 @@ def get_config():
     config.stage_order = ("base", "full")
 
     base = _stage(steps=900, encoder=1e-3, final=0.0, geometry=0.0, reflectance=0.0)
-    full = _stage(steps=900, encoder=3e-4, final=1e-3, geometry=3e-3, reflectance=2e-4)
+    full = _stage(steps=900, encoder=3e-4, final=1e-3, geometry=3e-3, reflectance=3e-4)
     full.level = "full"
     config.stages = {"base": base, "full": full}
     return config
@@ -34,7 +34,7 @@ def _stage(steps, encoder, final, geometry, reflectance):
     )
     level = dict(photo=200.0, sparse=0.3, keypoints=3.0, reg=0.01, rstd=1.0, contour="pose")
     result.base.update(level)
-    result.full.update(level, smo=4e5, ref=4e3, glo=2.4e4, sta=24.0)
+    result.full.update(level, smo=1e5, ref=400.0, glo=1.2e3, sta=24.0)
     result.average = 0.99
     result.optimizer.schedule = "constant"
     result.optimizer.groups = {

@@ -65,7 +65,9 @@ def train(config: dict, workdir: Path) -> Path:
     workdir.mkdir(parents=True, exist_ok=True)
     model = load_face_model(config["model"] or None, config["detail"])
     mesh = make_mesh(config["model_devices"])
-    run = Run(config, workdir, make_network(config["encoder"], config["correctives"], model, mesh), model, mesh)
+    network = make_network(config["encoder"], config["correctives"], model, mesh)
+    _check_levels(config)
+    run = Run(config, workdir, network, model, mesh)
     return run.written(run.all_stages())
 
 
@@ -199,10 +201,6 @@ class Run:
         stages = [self.config["stages"][name] for name in self.config["stage_order"]]
         devices, end = self.mesh.shape["data"], sum(stage["steps"] for stage in stages)
         for name, stage in zip(self.config["stage_order"], stages):
-            if stage["level"] not in LEVELS:
-                raise InputError(f"stage {name!r}: level {stage['level']!r} is unknown; choose one of {', '.join(LEVELS)}")
-            if stage["level"] == "full" and self.network.correctives is None:
-                raise InputError(f"stage {name!r} trains both levels; give it a final one with --config.correctives.kind=linear")
             if (rows := stage["synthetic"] + stage["photos"]) % devices:
                 raise InputError(f"stage {name!r}: a batch of {rows} rows cannot be split evenly over {devices} devices")
         if (done := self.checkpoints.latest_step() or 0) > end:
@@ -224,6 +222,15 @@ class Run:
     def _stop_agreed(self, done: int) -> bool:
         """Whether to stop after this step; several processes agree on one, whichever got the signal."""
         return self.stop_asked if jax.process_count() == 1 else reached_preemption_sync_point(done)
+
+
+def _check_levels(config):
+    for name in config["stage_order"]:
+        level = config["stages"][name]["level"]
+        if level not in LEVELS:
+            raise InputError(f"stage {name!r}: level {level!r} is unknown; choose one of {', '.join(LEVELS)}")
+        if level == "full" and config["correctives"]["kind"] == "none":
+            raise InputError(f"stage {name!r} trains both levels; give it a final one with --config.correctives.kind=linear")
 
 
 class _Clock:

@@ -15,6 +15,9 @@ QUICK = "--config=experiments/configs/quick.py"
     [
         ("--config=nope.py", "quick.py"),
         ("--config.lerning=1", "--config.lerning=1: the config has no such field"),
+        ("--coordinator=localhost:1", "--coordinator=localhost:1: also give --processes=N and --process=K"),
+        ("--config.correctives.kind=cubic", "correctives.kind 'cubic' is unknown"),
+        ("--config.stages.synthetic.level=full", "stage 'synthetic' trains both levels; give it a final one"),
         ("--config.data.synthetic=/nowhere", "/nowhere: no such folder; make one with: python -m experiments.prepare"),
     ],
 )
