@@ -1,8 +1,9 @@
 """Lists what the devices of a training step tell each other: how many exchanges, how many bytes.
 
-    python -m experiments.collectives --config=experiments/configs/paper.py --devices=8 --config.model_devices=4
+    python -m experiments.collectives --config=experiments/configs/paper.py --stage=full \
+        --config.stages.full.photos=10 --devices=8 --config.model_devices=4
 
-Each stage's step is compiled and not run: neither data nor as many devices are needed. Bytes are
+A stage's step (without --stage each one's) is compiled and not run: neither data nor as many devices are needed. Bytes are
 those of an exchange's result on one device. The state is what one device holds of parameters, their
 average and the optimizer's statistics; XLA's estimate of what the step needs beside it is the workspace.
 """
@@ -18,6 +19,7 @@ from fml_jax.errors import InputError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Python file whose get_config() describes the run.")
 _DEVICES = flags.DEFINE_integer("devices", 0, "So many virtual CPU devices; 0 takes the machine's.", lower_bound=0)
+_STAGE = flags.DEFINE_string("stage", None, "One stage of the config; without it, all of them.")
 
 
 def main(_):
@@ -31,17 +33,20 @@ def main(_):
 
 
 def report(config: dict) -> None:
-    """Prints a table for each stage of a config."""
+    """Prints a table for each stage asked for."""
     from fml_jax.evaluation.tables import markdown
     from fml_jax.face_model.files import load_face_model
     from fml_jax.multilevel import make_network
     from fml_jax.training.collectives import collectives, compile_stage
-    from fml_jax.training.sharding import bytes_per_device, make_mesh
+    from fml_jax.training.sharding import bytes_per_device, check_rows, make_mesh
 
     model = load_face_model(config["model"] or None, config["detail"])
     mesh = make_mesh(config["model_devices"])
     network = make_network(config["encoder"], config["correctives"], model, mesh)
-    for name in config["stage_order"]:
+    for name in [_STAGE.value] if _STAGE.value else config["stage_order"]:
+        if name not in config["stages"]:
+            raise InputError(f"--stage={name}: the config has {', '.join(config['stages'])}")
+        check_rows(name, config["stages"][name], mesh)
         compiled, state = compile_stage(network, model, config["stages"][name], config["seed"], mesh)
         sums = defaultdict(list)
         for exchange in collectives(compiled.as_text(), mesh):

@@ -27,6 +27,7 @@ from fml_jax.training.metrics import MetricsWriter
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.prefetch import prefetched
 from fml_jax.training.sharding import (
+    check_rows,
     compiled_step,
     gathered,
     make_mesh,
@@ -198,11 +199,10 @@ class Run:
 
     def _check_fits(self):
         """The batch splits over the devices, and the config reaches as far as the checkpoint does."""
-        stages = [self.config["stages"][name] for name in self.config["stage_order"]]
-        devices, end = self.mesh.shape["data"], sum(stage["steps"] for stage in stages)
-        for name, stage in zip(self.config["stage_order"], stages):
-            if (rows := stage["synthetic"] + stage["photos"]) % devices:
-                raise InputError(f"stage {name!r}: a batch of {rows} rows cannot be split evenly over {devices} devices")
+        stages = {name: self.config["stages"][name] for name in self.config["stage_order"]}
+        for name, stage in stages.items():
+            check_rows(name, stage, self.mesh)
+        end = sum(stage["steps"] for stage in stages.values())
         if (done := self.checkpoints.latest_step() or 0) > end:
             raise InputError(
                 f"{self.workdir}: its checkpoint is at step {done}, this config ends at {end}; choose another --workdir"

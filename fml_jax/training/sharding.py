@@ -7,7 +7,7 @@ whose N is seldom divisible, and leaves checkpoints independent of the number of
 one sum of F(δ) [B, N, 3] over `model` a space and step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -36,6 +36,17 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def over_batch(mesh: Mesh) -> NamedSharding:
     """The first axis split over `data`."""
     return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def check_rows(name: str, stage: Mapping, mesh: Mesh) -> None:
+    """Whether a stage's batch can be split over `data`.
+
+    Raises:
+      InputError: not evenly.
+    """
+    rows, devices = stage["synthetic"] + stage["photos"], mesh.shape["data"]
+    if rows % devices:
+        raise InputError(f"stage {name!r}: a batch of {rows} rows cannot be split evenly over {devices} devices")
 
 
 def state_shardings(mesh: Mesh, state):
