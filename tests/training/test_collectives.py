@@ -91,3 +91,23 @@ def test_a_step_sums_gradients_over_data_and_corrections_over_model():
     # No crop travels: everything else is small.
     rest = [e for e in exchanged[2] if e.kind != "all-reduce"]
     assert sum(e.bytes for e in rest) < 10_000
+
+
+def command(*arguments):
+    quick = [sys.executable, "-m", "experiments.collectives", "--config=experiments/configs/quick.py", "--devices=2"]
+    return subprocess.run([*quick, *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_the_command_prints_a_table_a_stage():
+    done = command()
+    assert done.returncode == 0 and "stage synthetic, 2 × 1 devices" in done.stdout
+    assert "| all-reduce | data | 1 |" in done.stdout and "MB a device" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "argument, said", [("--stage=last", "the config has synthetic"), ("--config.stages.synthetic.synthetic=3", "a batch of 3 rows")]
+)
+def test_what_cannot_be_compiled_is_told(argument, said):
+    done = command(argument)
+    assert done.returncode == 1 and said in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
