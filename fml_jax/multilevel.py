@@ -90,3 +90,11 @@ def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mes
         raise InputError(f"correctives.kind {kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     spaces = Correctives(model.vertex_count, KINDS[kind])
     return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]), mesh)
+
+
+def layers(params: dict) -> dict:
+    """A network's parameters without the correctives, as weights files name them: the encoder's, "final" beside them.
+
+    Whoever wants the base level alone can take them for an encoder's.
+    """
+    return params["encoder"] | {name: layer for name, layer in params.items() if name == "final"}

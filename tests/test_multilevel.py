@@ -7,7 +7,10 @@ import pytest
 
 from fml_jax.codes import flatten_code
 from fml_jax.errors import InputError
-from fml_jax.multilevel import Network, make_network
+from fml_jax.face_model import load_face_model
+from fml_jax.multilevel import Network, layers, make_network
+from fml_jax.reconstruction import Reconstructor
+from fml_jax.weights import save_weights
 from tests.training.stub import LinearEncoder
 
 
@@ -96,3 +99,14 @@ def test_every_encoder_shows_what_its_last_layer_reads(name, tiny_model):
     params = jax.eval_shape(network.init, jax.random.key(0))
     seen = jax.eval_shape(network.look, params, jnp.zeros((2, 240, 240, 3)))
     assert seen.raw.shape == (2, 41) and seen.features.shape == (2, params["encoder"]["code"]["kernel"].shape[0])
+
+
+def test_weights_of_both_levels_serve_where_the_base_level_is_wanted(tmp_path):
+    model = load_face_model()
+    network = make_network("light", settings(), model)
+    params = jax.jit(network.init)(jax.random.key(0))
+    save_weights(tmp_path / "w.npz", layers(params), {"encoder": "light", "model": model.name})
+    crops = np.random.default_rng(0).integers(0, 255, (1, 240, 240, 3), dtype=np.uint8)
+    codes, _ = Reconstructor(weights=tmp_path / "w.npz").codes(crops)
+    code, _ = network.final_level(params, network.look(params, crops / 255.0), model)
+    np.testing.assert_allclose(flatten_code(codes), flatten_code(code.base), rtol=2e-3, atol=2e-3)

@@ -17,7 +17,7 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.learned import FaceModel, save_learned_model
-from fml_jax.multilevel import Network, make_network
+from fml_jax.multilevel import Network, layers, make_network
 from fml_jax.training.batches import StageBatches, validation_batch
 from fml_jax.training.checkpoints import Checkpoints, changes
 from fml_jax.training.evaluate import Evaluator
@@ -149,8 +149,7 @@ class Run:
         if self.is_first:
             if learned is not None:
                 save_learned_model(self.workdir / MODEL_FILE, learned)
-            layers = average["encoder"] | {name: layer for name, layer in average.items() if name == "final"}
-            save_weights(path, layers, _note(self.config, self.model, int(state.step)))
+            save_weights(path, layers(average), _note(self.config, self.model, int(state.step)))
         return path
 
     def _learned_model(self, state: TrainState) -> FaceModel | None:
