@@ -50,7 +50,8 @@ def join_processes() -> None:
         jax.distributed.initialize()
     elif _COORDINATOR.value:
         if _PROCESSES.value is None or _PROCESS.value is None:
-            sys.exit(f"train: --coordinator={_COORDINATOR.value}: also give --processes=N and --process=K, or --coordinator=auto")
+            given = f"--coordinator={_COORDINATOR.value}"
+            sys.exit(f"train: {given}: also give --processes=N and --process=K, or --coordinator=auto")
         jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
 

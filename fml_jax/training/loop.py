@@ -115,7 +115,8 @@ class Run:
         start = int(state.step)
         batches = prefetched(self.batches[name].batch, start, end)
         clock = _Clock(stage["synthetic"] + stage["photos"])
-        with tqdm(total=end - begin, initial=start - begin, desc=name, unit="step", dynamic_ncols=True, disable=not self.is_first) as bar:
+        shown = dict(desc=name, unit="step", dynamic_ncols=True, disable=not self.is_first)
+        with tqdm(total=end - begin, initial=start - begin, **shown) as bar:
             for done in range(start + 1, end + 1):
                 batch = placed(clock.waiting_for(lambda: next(batches)), over_batch(self.mesh))
                 norms = gradient_norms(state, model, batch) if self._due("gradient_norms_every", done) else {}

@@ -14,8 +14,8 @@ def make_optimizer(settings: Mapping, steps: int) -> optax.GradientTransformatio
     Args:
       settings: `name` ("adadelta", "adam" or "adamw"), `groups` (name → {`prefix`, `rate`}: the
         parameters whose '/'-joined path begins with the prefix; rate 0 leaves them as they are and
-        keeps no statistics of them), `schedule` ("constant" or "cosine"), `warmup` (steps), `clip` (global norm; 0 is none), and the optimizer's own
-        `rho` and `eps` (adadelta) or `decay` (adamw).
+        keeps no statistics of them), `schedule` ("constant" or "cosine"), `warmup` (steps), `clip`
+        (global norm; 0 is none), and the optimizer's own `rho` and `eps` (adadelta) or `decay` (adamw).
       steps: the stage's length, which the cosine ends with.
 
     Raises:

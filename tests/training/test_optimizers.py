@@ -38,7 +38,8 @@ def test_groups_have_their_own_rates():
 
 @pytest.mark.parametrize("name", ["adadelta", "adam", "adamw"])
 def test_a_rate_of_zero_leaves_parameters_and_keeps_nothing_of_them(name):
-    groups = {"body": {"prefix": "body", "rate": 0.1}, "head": {"prefix": "head", "rate": 0.0}, "rest": {"prefix": "header", "rate": 0.1}}
+    rates = {"body": 0.1, "head": 0.0, "header": 0.1}
+    groups = {prefix: {"prefix": prefix, "rate": rate} for prefix, rate in rates.items()}
     optimizer = make_optimizer(settings(name, groups), 10)
     params, _ = run(optimizer, PARAMS, steps=2)
     np.testing.assert_array_equal(params["head"]["kernel"], PARAMS["head"]["kernel"])
