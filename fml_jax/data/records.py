@@ -52,7 +52,7 @@ class Example:
     crop: Float[np.ndarray, "2 3"]  # window pixels to the detector's crop
     landmarks68: Float[np.ndarray, "68 2"]  # window pixels
     confidence: Float[np.ndarray, "68"]  # [0, 1]; 0 for landmarks outside the photo, which are guesses
-    landmarks478: Float[np.ndarray, "478 2"]  # MediaPipe's points, window pixels
+    landmarks478: Float[np.ndarray, "478 3"]  # MediaPipe's points, window pixels; the third is depth, larger is farther
     from_detector: bool  # the crop is the detector's own, not made from the landmarks
     stats: Stats
     code: Float[np.ndarray, "257"] | None = None  # of a render, which is known exactly
@@ -63,7 +63,7 @@ _ARRAYS = {  # float64 for maps to photos, whose pixels count by thousands
     "crop": ("<f8", (2, 3)),
     "landmarks68": ("<f4", (68, 2)),
     "confidence": ("<f4", (68,)),
-    "landmarks478": ("<f4", (478, 2)),
+    "landmarks478": ("<f4", (478, 3)),
 }
 _CODE = "<f4"
 

@@ -52,7 +52,7 @@ def test_pixels_have_their_centres_at_whole_numbers(monkeypatch):
 
     def corners(rgb):
         sizes.append(rgb.shape[:2])
-        return np.float32([[0, 0]] * 477 + [[1, 1]])
+        return np.float32([[0, 0, 0]] * 477 + [[1, 1, 1]])
 
     monkeypatch.setattr(landmarks, "_detect", corners)
     photo = np.zeros((100, 200, 3), np.uint8)

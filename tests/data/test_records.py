@@ -25,7 +25,7 @@ def make_record_example(seed=0, code=None):
         crop=rng.normal(size=(2, 3)),
         landmarks68=rng.normal(100, 30, (68, 2)).astype(np.float32),
         confidence=rng.random(68).astype(np.float32),
-        landmarks478=rng.normal(100, 30, (478, 2)).astype(np.float32),
+        landmarks478=rng.normal(100, 30, (478, 3)).astype(np.float32),
         from_detector=True,
         stats=Stats(*range(6)),
         code=code,
