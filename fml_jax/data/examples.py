@@ -32,7 +32,7 @@ class Settings:
     max_brightness: float = 230.0
     min_confidence: float = 0.3  # mean over the 68 landmarks
     off_centre: float | None = None  # in photo sides: faces farther from the middle may be a bystander's
-    duplicate_bits: int | None = 6  # of 64: photos whose fingerprints differ by no more are near-copies; None keeps all
+    duplicate_bits: int | None = 16  # of 128: photos whose fingerprints differ by no more are near-copies; None keeps all
 
 
 class Rejected(NamedTuple):

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fml_jax.data.crops import crop_from_landmarks
-from fml_jax.data.landmarks import detect_mesh, ibug68
+from fml_jax.data.examples import Settings
+from fml_jax.data.landmarks import detect_landmarks, detect_mesh, ibug68
 from fml_jax.data.photos import read_photo
-from fml_jax.data.quality import face_stats, fingerprint, hamming, head_angles
+from fml_jax.data.quality import face_stats, fingerprint, head_angles, near_copies
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,22 @@ def test_a_turned_head_has_turned():
     assert np.allclose(head_angles(raised), (0, 20, 0), atol=1e-3)
 
 
-def test_near_copies_share_their_fingerprint_and_others_do_not(shared):
+def test_near_copies_are_found_and_others_are_not(shared):
     folders = sorted((shared / "photos" / "lfw").iterdir())[:30]
     photos = [read_photo(sorted(folder.iterdir())[0]) for folder in folders]
-    crops = [crop_from_landmarks(ibug68(detect_mesh(photo)[:, :2])) for photo in photos]
-    prints = [fingerprint(photo, crop) for photo, crop in zip(photos, crops)]
-    assert min(hamming(a, b) for k, a in enumerate(prints) for b in prints[:k]) > 6
-    for photo, crop, original in zip(photos, crops, prints):
-        small = cv2.resize(photo, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
-        _, coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 60])
-        copy = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-        assert hamming(fingerprint(copy, crop_from_landmarks(ibug68(detect_mesh(copy)[:, :2]))), original) <= 6
+    copies = [recompressed(photo) for photo in photos]
+    prints = np.stack([fingerprint(photo, ibug68(detect_landmarks(photo))) for photo in photos + copies])
+    found = near_copies(prints, Settings().duplicate_bits)
+    assert found.items() <= {30 + k: k for k in range(30)}.items() and len(found) >= 28
+
+
+def recompressed(photo):
+    small = cv2.resize(photo, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    return cv2.imdecode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
+
+
+def test_a_chain_of_near_copies_keeps_its_first_and_what_is_far_from_it():
+    bits = np.array([0b0, 0b11, 0b1111, 0b111111], np.uint64)  # two bits from one to the next
+    prints = np.column_stack([np.zeros(4, np.uint64), bits])
+    assert near_copies(prints, 2) == {1: 0, 3: 2}
+    assert near_copies(np.tile(prints[:1], (600, 1)), 0) == {row: 0 for row in range(1, 600)}
