@@ -61,7 +61,7 @@ def evaluate_photos(reconstructor) -> None:
 
 def photo_row(reconstructor, path: Path) -> dict | None:
     """One photo's numbers; None where the reference finds no face."""
-    from fml_jax.data.corpus import shows_face
+    from fml_jax.data.examples import shows_face
     from fml_jax.data.landmarks import detect_landmarks, ibug68
     from fml_jax.data.photos import read_photo
     from fml_jax.evaluation.photos import network_errors, refined_errors, span_errors
@@ -123,17 +123,17 @@ def evaluate_synthetic(reconstructor) -> None:
     import jax
 
     from fml_jax.codes import unflatten_code
-    from fml_jax.data.synthetic import SyntheticBatches
+    from fml_jax.data.loader import CorpusBatches
     from fml_jax.evaluation.tables import markdown
     from fml_jax.training.evaluate import synthetic_errors
 
-    faces = SyntheticBatches(_SYNTHETIC.value, 1)
-    batch = SyntheticBatches(_SYNTHETIC.value, len(faces)).batch(0)
+    faces = len(CorpusBatches(_SYNTHETIC.value, "all", 1))
+    batch = CorpusBatches(_SYNTHETIC.value, "all", faces, jitter=0.0).batch(0)
     codes, _ = reconstructor.codes(batch["crop"])
     true = unflatten_code(batch["code"], *reconstructor.model.code_sizes)
     errors = synthetic_errors(reconstructor.model, jax.device_get(codes), true)
     rows = [(name.removeprefix("synthetic/").replace("_", " "), value) for name, value in errors.items()]
-    print(f"{len(faces)} synthetic faces:\n\n" + markdown(["", "network (ratios: the mean face scores 1)"], rows))
+    print(f"{faces} synthetic faces:\n\n" + markdown(["", "network (ratios: the mean face scores 1)"], rows))
 
 
 if __name__ == "__main__":

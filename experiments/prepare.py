@@ -1,48 +1,89 @@
-"""Makes the data folders that experiments.train reads.
+"""Makes the corpora that experiments.train reads, from photos, videos, or renders of the open face model.
 
-Photos, each of one person, best sorted into a folder a person (then no person is in both splits):
+    python -m experiments.prepare --layout=lfw --input=lfw --output=data/photos
+    python -m experiments.prepare --input=PHOTOS --output=data/photos        (a folder, best one subfolder a person)
+    python -m experiments.prepare --layout=list --input=photos.txt --output=data/photos
 
-    python -m experiments.prepare --layout=folder --input=PHOTOS --output=data/photos
+Several inputs become one corpus, each with a weight:
 
-Synthetic faces of the open model, rendered with known codes; a build that was cut off goes on:
+    python -m experiments.prepare --layout=celeba --input=CelebA --weight=1 --layout=lfw --input=lfw --weight=3 --output=data/photos
+
+Synthetic faces, rendered with known codes; --input names photos for their backgrounds:
 
     python -m experiments.prepare --layout=synthetic --count=16000 --output=data/synthetic
+
+A build that was cut off goes on when the same command is run again. OUTPUT/index.html shows what was
+made, OUTPUT/rejected.csv what was not, and why.
 """
 
+import dataclasses
 import sys
 
 from absl import app, flags
 
+from fml_jax.data.examples import DETECTORS, Settings
+from fml_jax.data.layouts import LAYOUTS, Source
 from fml_jax.errors import InputError
 
-_LAYOUT = flags.DEFINE_enum("layout", "folder", ["folder", "synthetic"], "What the data are made from.")
-_INPUT = flags.DEFINE_string("input", None, "Folder of photos; with --layout=synthetic, optional photos for backgrounds.")
+_LAYOUT = flags.DEFINE_multi_enum(
+    "layout", ["folder"], [*LAYOUTS, "synthetic"], "How an input lies on the disk; once for all inputs or once for each."
+)
+_INPUT = flags.DEFINE_multi_string("input", [], "Folder, pattern or list of photos and videos; may be repeated.")
+_WEIGHT = flags.DEFINE_multi_float(
+    "weight", [], "How often a photo of an input is seen in training, compared with the others'; 1 by default."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+_WORKERS = flags.DEFINE_integer("workers", None, "Processes; all cores by default.", lower_bound=1)
+_SECONDS = flags.DEFINE_float("seconds", 1.0, "Between the frames taken of a video.", lower_bound=0.0)
 _COUNT = flags.DEFINE_integer("count", 16000, "Synthetic faces to render.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Synthetic faces: another seed gives other faces.")
-_WORKERS = flags.DEFINE_integer("workers", 2, "Processes.", lower_bound=1)
+_DETECTOR = flags.DEFINE_enum(
+    "detector", Settings.detector, DETECTORS, "Who frames the crop; the second where the first has no box on the face."
+)
+_THRESHOLDS = {
+    field.name: flags.DEFINE_float(field.name, None, f"Threshold, see fml_jax/data/examples.py; {field.default} by default.")
+    for field in dataclasses.fields(Settings)
+    if field.name != "detector"
+}
 
 
 def main(_):
     try:
-        _prepare()
+        card = _synthetic() if _LAYOUT.value == ["synthetic"] else _photos()
     except InputError as error:
         sys.exit(f"prepare: {error}")
+    print(f"{card['examples']} of {card['photos']} photos are in {_OUTPUT.value}; {_OUTPUT.value}/index.html shows them")
 
 
-def _prepare():
-    if _LAYOUT.value == "synthetic":
-        from fml_jax.data.synthetic import build_synthetic
-        from fml_jax.face_model.files import load_face_model
+def _synthetic() -> dict:
+    from fml_jax.data.synthetic import build_synthetic
+    from fml_jax.face_model.files import load_face_model
 
-        build_synthetic(load_face_model(), _OUTPUT.value, _COUNT.value, _SEED.value, _WORKERS.value, _INPUT.value)
-        return
+    if len(_INPUT.value) > 1:
+        raise InputError("--input: synthetic faces take their backgrounds from one folder")
+    backgrounds = _INPUT.value[0] if _INPUT.value else None
+    return build_synthetic(load_face_model(), _OUTPUT.value, _COUNT.value, _SEED.value, _WORKERS.value, backgrounds)
+
+
+def _photos() -> dict:
     from fml_jax.data.corpus import build_corpus
 
-    if not _INPUT.value:
-        raise InputError("--input is missing: the folder of photos")
-    about = build_corpus(_INPUT.value, _OUTPUT.value, _WORKERS.value)
-    print(f"{about['examples']} of {about['photos']} photos kept in {_OUTPUT.value}")
+    settings = {"detector": _DETECTOR.value}
+    settings |= {name: flag.value for name, flag in _THRESHOLDS.items() if flag.value is not None}
+    return build_corpus(_sources(), _OUTPUT.value, _WORKERS.value, settings, _SECONDS.value)
+
+
+def _sources() -> list[Source]:
+    inputs = _INPUT.value
+    if not inputs:
+        raise InputError("--input is missing: a folder, pattern or list of photos")
+    layouts = _LAYOUT.value * len(inputs) if len(_LAYOUT.value) == 1 else _LAYOUT.value
+    weights = _WEIGHT.value or [1.0] * len(inputs)
+    if "synthetic" in layouts:
+        raise InputError("--layout=synthetic makes a corpus of its own; training mixes it with that of photos")
+    if not len(inputs) == len(layouts) == len(weights) or min(weights) <= 0:
+        raise InputError("--layout and --weight: give one for each --input (weights above 0), in the same order")
+    return [Source(*each) for each in zip(layouts, inputs, weights)]
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ def random_face(
     window: UInt8[np.ndarray, "S S 3"],
     valid: Bool[np.ndarray, "S S"],
     landmarks68: Float[np.ndarray, "68 2"],
+    confidence: Float[np.ndarray, "68"],
     crop: Float[np.ndarray, "2 3"],
     rng: np.random.Generator,
     jitter: float = 1.0,
@@ -41,6 +42,7 @@ def random_face(
 
     Args:
       landmarks68: window pixels.
+      confidence: of the landmarks; those outside the window lose theirs.
       crop: the detector's crop, from window pixels to crop pixels.
       jitter: scales the measured scatter of crops, the roll and the change of colours; 0 for none.
       mirror: probability of a mirrored crop.
@@ -52,7 +54,7 @@ def random_face(
         crop=cv2.LUT(crop_photo(window, affine), _random_colours(rng, jitter * GAIN_STD)),
         mask=crop_mask(valid, affine),
         landmarks=apply_affine(affine, landmarks68).astype(np.float32),
-        confidence=inside.astype(np.float32),
+        confidence=np.where(inside, confidence, 0).astype(np.float32),
     )
     return mirrored(sample) if rng.random() < mirror else sample
 

@@ -1,30 +1,30 @@
 """Synthetic faces: crops of the face model whose codes are known exactly.
 
 The network learns from them what photos alone cannot tell it, such as how reflectance and light
-share a colour. Faces are rendered ahead and stored as plain arrays; face k depends on (seed, k)
+share a colour. Faces are rendered ahead into a corpus like that of photos; face k depends on (seed, k)
 alone, so that a build can be cut off, taken up again, and shared by processes.
 """
 
-import json
-import multiprocessing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
 
-from fml_jax.codes import CODE_SIZE, NEUTRAL_DEPTH, FaceCode, flatten_code
+from fml_jax.codes import NEUTRAL_DEPTH, FaceCode, flatten_code
 from fml_jax.data import synthetic_scene as scene
+from fml_jax.data.corpus import build
 from fml_jax.data.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, SIDE_FACTOR
-from fml_jax.data.synthetic_augmentation import near_frontal, varied
+from fml_jax.data.quality import face_stats
+from fml_jax.data.records import Example
+from fml_jax.data.shards import PER_SHARD
+from fml_jax.data.synthetic_augmentation import near_frontal
 from fml_jax.data.synthetic_expression import ExpressionUnits, expression_units
-from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
-from fml_jax.face_model.landmarks import landmarks68
+from fml_jax.face_model.landmarks import landmarks68, landmarks478
 from fml_jax.face_model.topology import vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS, project, to_camera
 from fml_jax.image_formation.illumination import sh_basis
@@ -33,9 +33,9 @@ from fml_jax.image_formation.raster import interpolate, rasterize
 from fml_jax.image_formation.rotation import rotation_matrix
 
 _FACES_CAMERA = np.diag([1.0, -1.0, -1.0])
-_RECIPE = "recipe.json"
 _RECIPE_VERSION = 3  # raise it when the same seed gives other faces
 
+_UNMOVED = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 _PROJECTED = jax.jit(project)
 _REFLECTANCE = jax.jit(reflectance)
 
@@ -47,6 +47,7 @@ class SyntheticFace:
     crop: np.ndarray  # [240, 240, 3] uint8
     code: np.ndarray  # [257] float32, as `codes.flatten_code` orders it
     landmarks: np.ndarray  # [68, 2] float32, crop pixels
+    mesh: np.ndarray  # [478, 3] float32, MediaPipe's points in crop pixels, with depth as `landmarks.detect_mesh` has it
 
 
 def render_synthetic(
@@ -79,7 +80,8 @@ def render_synthetic(
     shown = face * scene.strands(rng, hair_cover)
     picture = np.where(triangle_index[:, :, None] >= 0, shown, picture).astype(np.float32)
     picture = scene.add_occluders(rng, picture, landmarks)
-    return SyntheticFace(scene.photographed(rng, picture), np.asarray(flatten_code(code), np.float32), landmarks)
+    flat = np.asarray(flatten_code(code), np.float32)
+    return SyntheticFace(scene.photographed(rng, picture), flat, landmarks, np.asarray(_mesh(model, code)))
 
 
 def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generator) -> FaceCode:
@@ -98,87 +100,77 @@ def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generat
     return code.replace(translation=_float32(_framing_translation(np.asarray(_camera_landmarks(model, code)), rng)))
 
 
+class SyntheticFaceNumber(NamedTuple):
+    """An item of a corpus of renders."""
+
+    name: str
+    source: str
+    number: int
+
+
+class SyntheticMaker:
+    """Renders face number k; a pure function of (seed, k) and the background photos."""
+
+    def __init__(self, model: BaseModel, seed: int, background_folder: str | None):
+        self._model, self._seed, self._background_folder = jax.device_get(model), seed, background_folder
+
+    def start(self) -> None:
+        self._model, self._units = jax.device_put(self._model), expression_units(self._model)
+        self._backgrounds = scene.load_backgrounds(self._background_folder)
+
+    def __call__(self, item: SyntheticFaceNumber) -> Example:
+        rng = np.random.default_rng([self._seed, item.number])
+        face = render_synthetic(self._model, self._units, rng, self._backgrounds)
+        return Example(
+            name=item.name,
+            source=item.source,
+            person="",
+            window=face.crop,
+            valid=np.ones((CROP_SIZE, CROP_SIZE), bool),
+            to_photo=_UNMOVED,
+            crop=_UNMOVED,
+            landmarks68=face.landmarks,
+            confidence=np.ones(68, np.float32),
+            landmarks478=face.mesh,
+            from_detector=False,
+            stats=face_stats(face.crop, face.mesh),
+            code=face.code,
+        )
+
+
 def build_synthetic(
     model: BaseModel,
     output_folder: str | Path,
     count: int,
     seed: int = 0,
-    workers: int = 2,
+    workers: int | None = None,
     background_folder: str | Path | None = None,
-) -> None:
-    """Renders `count` faces into crops.npy, codes.npy and landmarks.npy of a folder.
+    per_shard: int = PER_SHARD,
+) -> dict:
+    """Renders `count` faces into a corpus, as `corpus.build_corpus` does with photos; returns its card.
 
-    A build that was cut off goes on where it stopped. Row k depends on (seed, k) and the
-    background photos alone, whatever the number of workers.
+    The code in each record, with the model that the card names, is the face: vertices and reflectance are
+    eq. 3–4 of it.
 
     Raises:
-      InputError: the folder holds faces of another recipe.
+      InputError: the folder holds something else, or the disk is full.
     """
-    folder = Path(output_folder)
     backgrounds = None if background_folder is None else str(background_folder)
-    recipe = {"version": _RECIPE_VERSION, "model": model.name, "seed": seed, "count": count, "backgrounds": backgrounds}
-    _prepare(folder, recipe)
-    done = np.load(folder / "done.npy", mmap_mode="r+")
-    missing = np.flatnonzero(~done)
-    start = partial(_start_worker, jax.device_get(model), folder, seed, backgrounds)
-    with tqdm(total=count, initial=count - len(missing), unit="face", desc=str(folder)) as progress:
-        for k in _in_processes(start, missing, workers):
-            done[k] = True
-            progress.update()
-
-
-def is_synthetic(folder: str | Path) -> bool:
-    """Whether `build_synthetic` has made a folder."""
-    return (Path(folder) / _RECIPE).is_file()
-
-
-class SyntheticBatches:
-    """Training batches out of a folder that `build_synthetic` has filled; every face once an epoch."""
-
-    def __init__(self, folder: str | Path, batch_size: int, seed: int = 0, vary: bool = False):
-        """Opens a folder; with `vary`, each crop is changed a little whenever it comes (`synthetic_augmentation`).
-
-        Raises:
-          InputError: no faces there, or not all that were begun.
-        """
-        folder = Path(folder)
-        try:
-            self._crops, self._codes, self._landmarks, done = (
-                np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("crops", "codes", "landmarks", "done")
-            )
-        except OSError:
-            raise InputError(f"{folder}: no synthetic faces there; render them first (build_synthetic)") from None
-        if not done.all():
-            raise InputError(f"{folder}: {np.count_nonzero(~done)} faces are missing; run the same build again to finish it")
-        self._batch_size, self._seed, self._vary = batch_size, seed, vary
-
-    def __len__(self) -> int:
-        """How many faces there are."""
-        return len(self._crops)
-
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """The batch of a step, a function of (seed, step)."""
-        rows = self._rows(step)
-        ones = np.ones(len(rows), np.float32)
-        crops, codes, landmarks = self._crops[rows], self._codes[rows], self._landmarks[rows]
-        if self._vary:
-            rng = np.random.default_rng([self._seed, step])
-            crops, codes, landmarks = map(np.stack, zip(*(varied(*face, rng) for face in zip(crops, codes, landmarks))))
-        return {
-            "crop": crops,
-            "mask": np.ones((len(rows), CROP_SIZE, CROP_SIZE), np.uint8),
-            "landmarks": landmarks,
-            "confidence": np.ones((len(rows), 68), np.float32),
-            "is_face": ones,
-            "code": codes,
-            "has_code": ones.copy(),
-        }
-
-    def _rows(self, step):
-        positions = step * self._batch_size + np.arange(self._batch_size)
-        epochs, places = np.divmod(positions, len(self))
-        orders = {epoch: np.random.default_rng([self._seed, epoch]).permutation(len(self)) for epoch in np.unique(epochs)}
-        return np.array([orders[epoch][place] for epoch, place in zip(epochs, places)])
+    about = {
+        "sources": [
+            {
+                "name": "synthetic",
+                "layout": "synthetic",
+                "input": backgrounds,
+                "weight": 1.0,
+                "where": f"rendered from the face model {model.name!r}",
+                "terms": "the face model's, and the background photos'" if backgrounds else "the face model's",
+            }
+        ],
+        "settings": {"recipe": _RECIPE_VERSION, "model": model.name, "seed": seed, "count": count},
+    }
+    items = [SyntheticFaceNumber(f"synthetic/{seed}/{k:08d}", "synthetic", k) for k in range(count)]
+    return build(Path(output_folder), items, SyntheticMaker(model, seed, backgrounds), about, workers, per_shard)
 
 
 @jax.jit
@@ -196,6 +188,16 @@ def _camera_landmarks(model, code):
     R = rotation_matrix(code.rotation)
     vertices = geometry(model, code.identity, code.expression)
     return landmarks68(model.landmarks, vertices, R) @ R.T + code.translation
+
+
+@jax.jit
+def _mesh(model, code):
+    """MediaPipe's points in crop pixels, and how much farther than their mean they are, in such pixels too."""
+    on_face = landmarks478(model.landmarks, geometry(model, code.identity, code.expression))
+    points = to_camera(on_face, code.rotation, code.translation)
+    middle = points[:, 2].mean()
+    depth = FOCAL_IN_CROP_WIDTHS * CROP_SIZE * (points[:, 2] - middle) / middle
+    return jnp.column_stack([project(points), depth])
 
 
 def _sample_reflectance(model, rng, size):
@@ -274,54 +276,3 @@ def _sphere(count):
 
 def _float32(array):
     return jnp.asarray(array, jnp.float32)
-
-
-def _prepare(folder, recipe):
-    """Creates the empty arrays, or finds those of the same recipe."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _RECIPE
-    if path.exists():
-        found = json.loads(path.read_text())
-        if found != recipe:
-            raise InputError(f"{folder}: holds synthetic faces of another recipe ({found}); choose another folder or remove it")
-        return
-    count = recipe["count"]
-    shapes = {
-        "crops": ((count, CROP_SIZE, CROP_SIZE, 3), np.uint8),
-        "codes": ((count, CODE_SIZE), np.float32),
-        "landmarks": ((count, 68, 2), np.float32),
-        "done": ((count,), np.bool_),
-    }
-    for name, (shape, dtype) in shapes.items():
-        np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
-    path.write_text(json.dumps(recipe))
-
-
-def _in_processes(start, rows, workers):
-    """Renders rows and yields their numbers as they are stored."""
-    if workers <= 1 or len(rows) < 2:
-        start()
-        yield from map(_render_row, rows)
-        return
-    context = multiprocessing.get_context("spawn")  # JAX does not survive a fork
-    with context.Pool(workers, start) as pool:
-        yield from pool.imap_unordered(_render_row, rows, chunksize=4)
-
-
-_worker = {}  # what this process renders with
-
-
-def _start_worker(model, folder, seed, background_folder):
-    _worker["model"] = jax.device_put(model)
-    _worker["units"] = expression_units(model)
-    _worker["seed"] = seed
-    _worker["backgrounds"] = scene.load_backgrounds(background_folder)
-    for name in ("crops", "codes", "landmarks"):
-        _worker[name] = np.load(folder / f"{name}.npy", mmap_mode="r+")
-
-
-def _render_row(k):
-    rng = np.random.default_rng([_worker["seed"], k])
-    face = render_synthetic(_worker["model"], _worker["units"], rng, _worker["backgrounds"])
-    _worker["crops"][k], _worker["codes"][k], _worker["landmarks"][k] = face.crop, face.code, face.landmarks
-    return k

@@ -5,8 +5,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from fml_jax.data.corpus import CorpusBatches
-from fml_jax.data.synthetic import SyntheticBatches, is_synthetic
+from fml_jax.data.corpus import is_synthetic, open_corpus
+from fml_jax.data.loader import CorpusBatches
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE
 
@@ -23,9 +23,11 @@ class StageBatches:
         self._sources = []
         if stage["synthetic"]:
             folder = existing_folder(config, "synthetic")
-            self._sources.append(SyntheticBatches(folder, stage["synthetic"], seed=config["seed"], vary=True))
+            self._sources.append(CorpusBatches(folder, "all", stage["synthetic"], seed=config["seed"]))
         if stage["photos"]:
-            self._sources.append(_faces_without_codes(existing_folder(config, "photos"), stage["photos"], config["seed"]))
+            # Synthetic faces may be taken as photos too: training then sees their crops and landmarks alone.
+            folder = existing_folder(config, "photos")
+            self._sources.append(CorpusBatches(folder, "train", stage["photos"], seed=config["seed"]))
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step, synthetic rows first; the same whenever it is asked for."""
@@ -52,21 +54,14 @@ def validation_batch(config: dict, kind: str, rows: int) -> dict[str, np.ndarray
     """One fixed batch of faces that no stage trains on; None where the config names no such data."""
     if kind == "photos" and config["data"]["photos"]:
         folder = existing_folder(config, "photos")
-        if is_synthetic(folder):
+        if is_synthetic(open_corpus(folder)):
             return None  # it has no validation split; data.synthetic_validation names such faces
         source = CorpusBatches(folder, "validation", rows, seed=0, jitter=0.0, negatives=0.0)
     elif kind == "synthetic" and config["data"]["synthetic_validation"]:
-        source = SyntheticBatches(existing_folder(config, "synthetic_validation"), rows, seed=0)
+        source = CorpusBatches(existing_folder(config, "synthetic_validation"), "all", rows, seed=0, jitter=0.0)
     else:
         return None
     return source.batch(0)
-
-
-def _faces_without_codes(folder: Path, rows: int, seed: int):
-    """A corpus of photos; or synthetic faces taken as photos, of which training sees crops and landmarks alone."""
-    if is_synthetic(folder):
-        return SyntheticBatches(folder, rows, seed=seed, vary=True)
-    return CorpusBatches(folder, "train", rows, seed=seed)
 
 
 def existing_folder(config: dict, field: str) -> Path:

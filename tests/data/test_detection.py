@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from fml_jax.data import detection
-from fml_jax.data.corpus import shows_face
 from fml_jax.data.crops import crop_from_landmarks, crop_from_photo
 from fml_jax.data.detection import Detection, detect_faces
+from fml_jax.data.examples import shows_face
 from fml_jax.data.landmarks import detect_landmarks, ibug68
 from fml_jax.data.photos import list_photos, read_photo
 from fml_jax.errors import InputError
