@@ -6,8 +6,12 @@ import pytest
 
 from fml_jax.codes import neutral_code, unflatten_code
 from fml_jax.data import synthetic
+from fml_jax.data.corpus import open_corpus
 from fml_jax.data.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, crop_from_landmarks
-from fml_jax.data.synthetic import SyntheticBatches, build_synthetic, render_synthetic, sample_code
+from fml_jax.data.landmarks import IBUG_FROM_MEDIAPIPE
+from fml_jax.data.loader import CorpusBatches
+from fml_jax.data.records import decode, read_shard
+from fml_jax.data.synthetic import build_synthetic, render_synthetic, sample_code
 from fml_jax.data.synthetic_expression import expression_units
 from fml_jax.errors import InputError
 from fml_jax.face_model import load_face_model
@@ -34,7 +38,7 @@ def faces(model):
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory):
     place = tmp_path_factory.mktemp("synthetic") / "faces"
-    build_synthetic(model, place, COUNT, seed=0, workers=1)
+    build_synthetic(model, place, COUNT, seed=0, workers=1, per_shard=2)
     return place
 
 
@@ -101,57 +105,42 @@ def test_light_is_positive_where_it_is_seen():
         assert light.min() > 0.05 and 0.3 < light.mean() < 1.5
 
 
+def test_the_mesh_has_the_landmarks(faces):
+    """Inner landmarks are fixed points of MediaPipe's mesh; the nose is nearer than the ears."""
+    for face in faces:
+        np.testing.assert_allclose(face.mesh[IBUG_FROM_MEDIAPIPE[17:], :2], face.landmarks[17:], atol=1e-2)
+        assert face.mesh[4, 2] < face.mesh[[127, 356], 2].mean() - 20
+
+
 def test_build_stores_what_render_draws(faces, folder):
-    crops, codes, landmarks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("crops", "codes", "landmarks"))
-    for k, face in enumerate(faces):
-        np.testing.assert_array_equal(crops[k], face.crop)
-        np.testing.assert_array_equal(codes[k], face.code)
-        np.testing.assert_array_equal(landmarks[k], face.landmarks)
-
-
-def test_build_goes_on_where_it_stopped(model, folder):
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    done = np.load(folder / "done.npy", mmap_mode="r+")
-    crops = np.load(folder / "crops.npy", mmap_mode="r+")
-    done[[1, 3]] = False
-    crops[[1, 3]] = 0
-    crops[2, 0, 0] += 1  # a finished face is not drawn again
-    with pytest.raises(InputError, match="2 faces are missing"):
-        SyntheticBatches(folder, 2)
-    build_synthetic(model, folder, COUNT, seed=0, workers=1)
-    assert done.all()
-    crops[2, 0, 0] -= 1
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    corpus = open_corpus(folder)
+    examples = [decode(record) for path in corpus.shard_paths() for record in read_shard(path)]
+    assert len(examples) == COUNT == corpus.card["examples"] == corpus.card["training"]
+    for face, example in zip(faces, examples):
+        assert np.abs(example.window.astype(int) - face.crop).mean() < 4
+        np.testing.assert_array_equal(example.code, face.code)
+        np.testing.assert_array_equal(example.landmarks68, face.landmarks)
+        np.testing.assert_array_equal(example.landmarks478, face.mesh)
+        assert example.confidence.min() == 1 and example.valid.all()
 
 
 def test_processes_draw_the_same(model, folder, tmp_path):
-    build_synthetic(model, tmp_path, COUNT, seed=0, workers=2)
-    for name in ("crops.npy", "codes.npy", "landmarks.npy", "recipe.json"):
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    build_synthetic(model, tmp_path, COUNT, seed=0, workers=2, per_shard=2)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes(), path
 
 
 def test_another_recipe_is_refused(model, folder):
-    with pytest.raises(InputError, match="another recipe"):
-        build_synthetic(model, folder, COUNT, seed=1, workers=1)
+    with pytest.raises(InputError, match="other items, settings"):
+        build_synthetic(model, folder, COUNT, seed=1, workers=1, per_shard=2)
 
 
-def test_batches(folder, tmp_path):
-    batches = SyntheticBatches(folder, 3, seed=5)
-    batch = batches.batch(0)
-    assert {name: (part.shape, part.dtype.name) for name, part in batch.items()} == {
-        "crop": ((3, 240, 240, 3), "uint8"),
-        "mask": ((3, 240, 240), "uint8"),
-        "landmarks": ((3, 68, 2), "float32"),
-        "confidence": ((3, 68), "float32"),
-        "is_face": ((3,), "float32"),
-        "code": ((3, 257), "float32"),
-        "has_code": ((3,), "float32"),
-    }
-    for name in batch:
-        np.testing.assert_array_equal(SyntheticBatches(folder, 3, seed=5).batch(0)[name], batch[name])
-    # Five batches of three are three epochs: every face three times.
-    codes = np.concatenate([batches.batch(step)["code"] for step in range(5)])
-    _, counts = np.unique(codes, axis=0, return_counts=True)
-    assert counts.tolist() == [3] * COUNT
-    with pytest.raises(InputError, match="no synthetic faces there"):
-        SyntheticBatches(tmp_path, 3)
+def test_batches_carry_codes(faces, folder):
+    batch = CorpusBatches(folder, "all", COUNT, jitter=0.0).batch(0)
+    assert batch["has_code"].all() and batch["is_face"].all() and batch["mask"].all()
+    order = [int(np.flatnonzero([(face.code == code).all() for face in faces])[0]) for code in batch["code"]]
+    assert sorted(order) == list(range(COUNT))
+    for k, crop, landmarks in zip(order, batch["crop"], batch["landmarks"]):
+        np.testing.assert_array_equal(landmarks, faces[k].landmarks)
+        assert np.abs(crop.astype(int) - faces[k].crop).mean() < 4

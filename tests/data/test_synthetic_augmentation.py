@@ -7,7 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from fml_jax.codes import unflatten_code
 from fml_jax.data import synthetic_augmentation as augmentation
-from fml_jax.data.synthetic import SyntheticBatches, build_synthetic, render_synthetic
+from fml_jax.data.loader import CorpusBatches
+from fml_jax.data.synthetic import build_synthetic, render_synthetic
 from fml_jax.data.synthetic_expression import expression_units
 from fml_jax.face_model.files import load_face_model
 from fml_jax.image_formation.illumination import shading
@@ -69,8 +70,8 @@ def test_gains_change_picture_and_light_alike(faces, monkeypatch):
 
 def test_varied_batches_depend_on_seed_and_step_alone(model, tmp_path):
     build_synthetic(model, tmp_path, count=3, workers=1)
-    one, other = (SyntheticBatches(tmp_path, 2, seed=4, vary=True) for _ in range(2))
+    one, other = (CorpusBatches(tmp_path, "all", 2, seed=4) for _ in range(2))
     first, second = one.batch(5), other.batch(5)
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
-    assert (first["crop"] != SyntheticBatches(tmp_path, 2, seed=4).batch(5)["crop"]).any()
+    assert (first["crop"] != CorpusBatches(tmp_path, "all", 2, seed=4, jitter=0.0).batch(5)["crop"]).any()
