@@ -14,13 +14,14 @@ from fml_jax.data.landmarks import IBUG_MIRROR, detect_landmarks, ibug68
 
 HALFWAY = 0.02  # disagreement, in sizes √(w·h) of the face, at which a landmark is half sure
 # How the second looks frame the face: (side and shift of the view in face sizes, mirrored or not).
-LOOKS = ((1.9, (0.0, 0.0), True), (2.5, (0.2, -0.15), False))
+LOOKS = ((1.8, (0.0, 0.0), True), (2.1, (0.15, -0.12), False))
+ANOTHER_FACE = 0.3  # sizes of the face: a look that is off by more on average has fallen on a neighbour
 
 
 def landmark_confidence(
     rgb: UInt8[np.ndarray, "H W 3"], landmarks68: Float[np.ndarray, "68 2"]
 ) -> Float[np.ndarray, "68"]:
-    """The confidence of each landmark, in [0, 1]; 0 outside the photo, all 0 when no second look sees a face.
+    """The confidence of each landmark, in [0, 1]; 0 outside the photo, all 0 when no second look sees this face.
 
     Args:
       rgb: the photo.
@@ -38,7 +39,7 @@ def landmark_confidence(
 
 
 def _look_again(rgb, points, size, side, shift, mirrored):
-    """The 68 points of a view about the face, in photo pixels; None where no face is seen."""
+    """The 68 points of a view about the face, in photo pixels; None where this face is not seen."""
     centre = (points.min(axis=0) + points.max(axis=0)) / 2 + size * np.array(shift)
     low = np.clip(np.round(centre - side * size / 2), 0, None).astype(int)
     high = np.clip(np.round(centre + side * size / 2) + 1, 0, rgb.shape[1::-1]).astype(int)
@@ -51,4 +52,5 @@ def _look_again(rgb, points, size, side, shift, mirrored):
     seen = ibug68(found)
     if mirrored:
         seen = (seen * np.float32([-1, 1]) + np.float32([view.shape[1] - 1, 0]))[IBUG_MIRROR]
-    return seen + low.astype(np.float32)
+    seen = seen + low.astype(np.float32)
+    return seen if np.linalg.norm(seen - points, axis=1).mean() < ANOTHER_FACE * size else None

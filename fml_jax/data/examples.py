@@ -72,7 +72,7 @@ def make_example(
       annotated: x0, y0, x1, y1 about the face that is meant, photo pixels.
     """
     boxes = [] if settings.detector == "mediapipe" else [face.box for face in detect_faces(rgb)]
-    mesh = _find_mesh(rgb, boxes, annotated)
+    mesh = _find_mesh(rgb, boxes, annotated, settings.off_centre)
     if mesh is None:
         return Rejected("no face", f"{len(boxes)} boxes, none with landmarks" if boxes else "neither box nor landmarks")
     points = ibug68(mesh[:, :2])
@@ -115,13 +115,31 @@ def shows_face(box: Box, landmarks68: Float[np.ndarray, "68 2"]) -> bool:
     return bool(np.abs(centre - (low + high) / 2).max() < side / 2 and 0.5 < (box[2] - box[0]) / side < 2)
 
 
-def _find_mesh(rgb, boxes, annotated):
+def _find_mesh(rgb, boxes, annotated, off_centre):
+    """MediaPipe's points of the face that is meant: the annotated one, or the one in the middle where such are
+    wanted, or the largest. MediaPipe may prefer another, or overlook it in a large photo; then it is shown that part."""
     if annotated is not None:
         return detect_mesh(rgb, annotated)
     mesh = detect_mesh(rgb)
-    if mesh is None and boxes:  # a small face in a large photo
-        mesh = detect_mesh(rgb, boxes[0])
-    return mesh
+    meant = _meant_box(boxes, rgb.shape, off_centre)
+    if meant is None or (mesh is not None and shows_face(meant, ibug68(mesh[:, :2]))):
+        return mesh
+    nearer = detect_mesh(rgb, meant)
+    return mesh if nearer is None else nearer
+
+
+def _meant_box(boxes, shape, off_centre) -> Box | None:
+    if off_centre is None:
+        return boxes[0] if boxes else None
+    height, width = shape[:2]
+    middle = (width / 4, height / 4, 3 * width / 4, 3 * height / 4)
+    return min(boxes, key=lambda box: _from_middle(np.reshape(box, (2, 2)), shape), default=middle)
+
+
+def _from_middle(points, shape) -> float:
+    """How far the middle of the points' box is from the photo's, in parts of its shorter side."""
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    return float(np.linalg.norm(centre - (np.array(shape[1::-1]) - 1) / 2)) / min(shape[:2])
 
 
 def _misplaced(points, shape, annotated, settings) -> Rejected | None:
@@ -131,7 +149,7 @@ def _misplaced(points, shape, annotated, settings) -> Rejected | None:
         if not (x0 <= centre[0] <= x1 and y0 <= centre[1] <= y1):
             return Rejected("another face than annotated", f"at {centre.round().astype(int).tolist()}")
     if settings.off_centre is not None:
-        distance = float(np.linalg.norm(centre - (np.array(shape[1::-1]) - 1) / 2)) / min(shape[:2])
+        distance = _from_middle(points, shape)
         if distance > settings.off_centre:
             return Rejected("face off centre", f"{distance:.2f} photo sides, allowed {settings.off_centre:g}")
     return None

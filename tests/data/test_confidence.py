@@ -40,6 +40,13 @@ def test_no_second_look_is_no_confidence(photo, monkeypatch):
     assert not landmark_confidence(photo, points).any()
 
 
+def test_a_neighbour_is_no_second_opinion(photo, monkeypatch):
+    points = ibug68(detect_landmarks(photo))
+    neighbour = np.tile(points[:1] + 300, (478, 1))
+    monkeypatch.setattr(confidence, "detect_landmarks", lambda rgb: neighbour)
+    assert not landmark_confidence(photo, points).any()
+
+
 def test_low_confidence_ranks_errors_on_renders():
     """Of the landmarks of renders, whose true places are known, those with least confidence are the worst."""
     model = load_face_model()

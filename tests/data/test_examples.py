@@ -87,3 +87,13 @@ def test_black_borders_are_told_from_black_hair():
     window[100:140, 100:140] = 0
     border = black_border(window)
     assert border[:20].all() and not border[25:].any()
+
+
+def test_the_face_in_the_middle_is_meant_where_such_are_wanted(photo):
+    """Beside a face that is larger, which MediaPipe and the largest box prefer."""
+    larger = cv2.resize(photo[40:210, 40:210], (500, 500), interpolation=cv2.INTER_CUBIC)
+    wide = np.zeros((500, 1500, 3), np.uint8)
+    wide[:, :500], wide[125:375, 625:875] = larger, photo
+    made = make_example(wide, dataclasses.replace(SETTINGS, off_centre=0.2))
+    assert 625 < apply_affine(made.to_photo, made.landmarks68)[:, 0].mean() < 875
+    assert apply_affine((largest := make_example(wide)).to_photo, largest.landmarks68)[:, 0].mean() < 500
