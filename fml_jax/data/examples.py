@@ -27,10 +27,10 @@ class Settings:
     # Who frames the crop: Haar's box; MediaPipe's landmarks where Haar has none on the face; these alone.
     detector: str = "haar+mediapipe"
     min_size: float = 40.0  # √(w·h) of the landmarks' box, photo pixels
-    min_sharpness: float = 4.0  # see `records.Stats`
+    min_sharpness: float = 5.0  # see `records.Stats`
     min_brightness: float = 35.0
     max_brightness: float = 230.0
-    min_confidence: float = 0.3  # mean over the 68 landmarks
+    min_confidence: float = 0.45  # mean over the 68 landmarks
     off_centre: float | None = None  # in photo sides: faces farther from the middle may be a bystander's
     duplicate_bits: int | None = 16  # of 128: photos whose fingerprints differ by no more are near-copies; None keeps all
 
