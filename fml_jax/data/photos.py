@@ -2,22 +2,19 @@
 
 import glob
 import os
-import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from fml_jax.data.photo_headers import is_cut_short, size_in_header
 from fml_jax.errors import InputError
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 MIN_SIDE = 32  # pixels; smaller pictures hold no face that could be found
 MAX_PIXELS = 64_000_000  # 192 MB once decoded
 
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # headers that hold the picture's size
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
@@ -27,15 +24,16 @@ def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
 
     Raises:
       InputError: missing, empty, no picture, cut short, smaller than MIN_SIDE, or larger than
-        MAX_PIXELS (which JPEG and PNG files tell before anything is decoded).
+        MAX_PIXELS (which headers tell before anything is decoded).
     """
     path = Path(path)
     content = _read_bytes(path)
-    height, width = _size_in_header(content) or (MIN_SIDE, MIN_SIDE)
-    _check_size(height, width, str(path))
-    if _is_cut_short(content):
+    size = size_in_header(content)
+    if size is not None:
+        _check_size(*size, str(path))
+    if is_cut_short(content):
         raise InputError(f"{path}: the file is cut short; copy or download it again")
-    bgr = _decode(content)
+    bgr = None if size is None else _decode(content)
     if bgr is None:
         raise InputError(f"{path}: not a picture that can be read; use a JPEG, PNG, WebP, BMP or TIFF file")
     _check_size(*bgr.shape[:2], str(path))
@@ -128,38 +126,3 @@ def _as_uint8(array: np.ndarray, name: str) -> np.ndarray:
     if not (array.min() >= 0 and array.max() <= 1):  # also catches NaN
         raise InputError(f"{name}: floats outside [0, 1] are no colours; divide by the largest possible value")
     return np.rint(array * 255).astype(np.uint8)
-
-
-def _size_in_header(content: bytes) -> tuple[int, int] | None:
-    """Height and width as a JPEG or PNG header states them; None for other or damaged files."""
-    if content.startswith(_PNG_START) and len(content) >= 24:
-        width, height = struct.unpack(">II", content[16:24])
-        return height, width
-    for marker, start in _jpeg_segments(content):
-        if marker in _JPEG_FRAMES and len(content) >= start + 7:
-            return struct.unpack(">HH", content[start + 3 : start + 7])
-    return None
-
-
-def _is_cut_short(content: bytes) -> bool:
-    """Whether a JPEG or PNG ends before its picture does; decoders fill the rest with grey."""
-    if content.startswith(_PNG_START):
-        return b"IEND" not in content
-    if content.startswith(_JPEG_START):
-        scans = [start for marker, start in _jpeg_segments(content) if marker == _JPEG_SCAN]
-        return not scans or content.rfind(_JPEG_END) < scans[0]
-    return False
-
-
-def _jpeg_segments(content: bytes):
-    """(marker, start of the segment's length field) of each header segment, up to the first scan."""
-    position = 2 if content.startswith(_JPEG_START) else len(content)
-    while position + 4 <= len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        yield marker, position + 2
-        if marker == _JPEG_SCAN:
-            return
-        position += 2 + struct.unpack(">H", content[position + 2 : position + 4])[0]
