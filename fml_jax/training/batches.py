@@ -1,11 +1,12 @@
 """Where batches come from: synthetic faces and photos, each row a function of seed and step."""
 
+import json
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from fml_jax.data.corpus import is_synthetic, open_corpus
+from fml_jax.data.corpus import CARD, is_synthetic, open_corpus
 from fml_jax.data.loader import CorpusBatches
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE
@@ -62,6 +63,22 @@ def validation_batch(config: dict, kind: str, rows: int) -> dict[str, np.ndarray
     else:
         return None
     return source.batch(0)
+
+
+def copy_cards(config: dict, workdir: Path) -> list[str]:
+    """Puts the card of every corpus that the config names beside the checkpoints, as FIELD.corpus.json.
+
+    Returns:
+      a line for each that differs from the one put there before.
+    """
+    changed = []
+    for field in filter(config["data"].get, config["data"]):
+        card = open_corpus(existing_folder(config, field)).card
+        copy = workdir / f"{field}.{CARD}"
+        if copy.is_file() and (before := json.loads(copy.read_text("utf-8"))["sha256"]) != card["sha256"]:
+            changed.append(f"{field}: corpus {before[:12]} → {card['sha256'][:12]}")
+        copy.write_text(json.dumps(card, indent=2, ensure_ascii=False), "utf-8")
+    return changed
 
 
 def existing_folder(config: dict, field: str) -> Path:

@@ -18,7 +18,7 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.learned import FaceModel, save_learned_model
 from fml_jax.multilevel import Network, layers, make_network
-from fml_jax.training.batches import StageBatches, validation_batch
+from fml_jax.training.batches import StageBatches, copy_cards, validation_batch
 from fml_jax.training.checkpoints import Checkpoints, changes
 from fml_jax.training.evaluate import Evaluator
 from fml_jax.training.gradient_norms import make_gradient_norms
@@ -53,7 +53,7 @@ def train(config: dict, workdir: Path) -> Path:
 
     Args:
       config: plain dict, as `experiments/configs/common.py` describes it.
-      workdir: gets `config.json`, `metrics.jsonl`, `checkpoints/` and, at the end, `weights.npz` and,
+      workdir: gets `config.json`, the cards of its corpora, `metrics.jsonl`, `checkpoints/` and, at the end, `weights.npz` and,
         where both levels were trained, `face_model.npz`.
 
     Returns:
@@ -215,6 +215,8 @@ class Run:
             for line in changes(self.checkpoints.saved_config(), json.loads(json.dumps(self.config))):
                 logging.warning("config changed since the checkpoint: %s", line)
         (self.workdir / "config.json").write_text(json.dumps(self.config, indent=2), encoding="utf-8")
+        for line in copy_cards(self.config, self.workdir):
+            logging.warning("data changed since the run began: %s", line)
 
     def _ask_to_stop(self, *_):
         self.stop_asked = True

@@ -1,45 +1,89 @@
-"""Batches of a stage: which rows come from where, and what shapes they have."""
+"""Stages mix rows of renders and of photos; the cards of their corpora lie beside the checkpoints."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from experiments.configs.common import defaults, stage
 from fml_jax.codes import CODE_SIZE
-from fml_jax.training.batches import StageBatches, batch_shapes, validation_batch
+from fml_jax.data.corpus import build
+from fml_jax.errors import InputError
+from fml_jax.training.batches import StageBatches, batch_shapes, copy_cards, validation_batch
+from tests.data.stub_build import Number
+from tests.data.test_records import make_record_example
 
-COUNT = 6
+UNMOVED = np.eye(3)[:2]
 
 
-@pytest.fixture
-def config(tmp_path):
-    """Of a folder of grey synthetic faces, each of its own landmarks, named for synthetic faces and for photos."""
-    landmarks = np.arange(COUNT, dtype=np.float32)[:, None, None] + np.full((COUNT, 68, 2), 100, np.float32)
-    arrays = {
-        "crops": np.full((COUNT, 240, 240, 3), 128, np.uint8),
-        "codes": np.ones((COUNT, CODE_SIZE), np.float32),
-        "landmarks": landmarks,
-        "done": np.ones(COUNT, bool),
-    }
-    for name, array in arrays.items():
-        np.save(tmp_path / f"{name}.npy", array)
-    (tmp_path / "recipe.json").write_text(json.dumps({"count": COUNT}))
-    config = defaults()
-    config.data.update(synthetic=str(tmp_path), photos=str(tmp_path))
-    return config.to_dict()
+class Make:
+    """Photos of many people, or renders."""
+
+    def __init__(self, source):
+        self._source = source
+
+    def __call__(self, item):
+        example = make_record_example(item.number)
+        if self._source == "photos":
+            return dataclasses.replace(example, source="photos", person=str(item.number), crop=UNMOVED)
+        code = np.full(257, item.number, np.float32)
+        return dataclasses.replace(
+            example, source="synthetic", person="", crop=UNMOVED, code=code, window=example.window[:240, :240], valid=np.ones((240, 240), bool)
+        )
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return {"seed": 0, "data": {field: make(tmp_path_factory.mktemp(field), field) for field in ("synthetic", "photos")}}
+
+
+def make(folder, source, count=40):
+    about = {"sources": [{"name": source, "layout": source, "weight": 1.0, "input": "", "where": "", "terms": ""}]}
+    build(folder, [Number(f"{source}/{k}", source, k) for k in range(count)], Make(source), about, workers=1)
+    return str(folder)
+
+
+def test_renders_come_first_and_carry_their_codes(config):
+    stage = {"synthetic": 3, "photos": 5}
+    batch = StageBatches(config, stage).batch(7)
+    assert batch["has_code"].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert len(set(batch["code"][:3, 0])) == 3 and not batch["code"][3:].any()
+    again = StageBatches(config, stage).batch(7)
+    assert all((batch[name] == again[name]).all() for name in batch)
 
 
 def test_synthetic_faces_can_stand_in_for_photos(config):
-    batch = StageBatches(config, stage(steps=1, synthetic=2, photos=3, rate=0.1).to_dict()).batch(0)
+    config = {**config, "data": {"synthetic": config["data"]["synthetic"], "photos": config["data"]["synthetic"]}}
+    batch = StageBatches(config, {"synthetic": 2, "photos": 3}).batch(0)
     assert len(batch["crop"]) == 5 and batch["is_face"].all()
     assert len({float(row[0, 0]) for row in batch["landmarks"][2:]}) == 3
     assert validation_batch(config, "photos", 2) is None  # none are held out of them
 
 
 def test_the_shapes_are_told_without_data(config):
-    batch = StageBatches(config, stage(steps=1, synthetic=2, photos=3, rate=0.1).to_dict()).batch(0)
+    batch = StageBatches(config, {"synthetic": 2, "photos": 3}).batch(0)
     told = batch_shapes(5, CODE_SIZE)
     assert {name: (column.shape, column.dtype) for name, column in batch.items()} == {
         name: (shape.shape, shape.dtype) for name, shape in told.items()
     }
+
+
+def test_validation_is_the_other_people(config):
+    batch = validation_batch(config, "photos", 6)
+    assert batch["is_face"].all() and len(batch["crop"]) == 6
+    assert validation_batch({"data": {"synthetic_validation": ""}}, "synthetic", 6) is None
+
+
+def test_cards_are_copied_and_changes_told(config, tmp_path):
+    assert copy_cards(config, tmp_path) == []
+    card = json.loads((tmp_path / "photos.corpus.json").read_text())
+    assert card["examples"] == 40 and card["sha256"]
+    assert copy_cards(config, tmp_path) == []
+    other = {"data": {"photos": make(tmp_path / "other", "photos", count=8), "synthetic": ""}}
+    (line,) = copy_cards(other, tmp_path)
+    assert line.startswith(f"photos: corpus {card['sha256'][:12]} → ")
+
+
+def test_missing_folders_are_told():
+    with pytest.raises(InputError, match="make one with: python -m experiments.prepare"):
+        copy_cards({"data": {"photos": "/nowhere"}}, None)
