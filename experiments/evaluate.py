@@ -61,7 +61,7 @@ def evaluate_photos(reconstructor) -> None:
 
 def photo_row(reconstructor, path: Path) -> dict | None:
     """One photo's numbers; None where the reference finds no face."""
-    from fml_jax.data.examples import shows_face
+    from fml_jax.data.meant_face import shows_face
     from fml_jax.data.landmarks import detect_landmarks, ibug68
     from fml_jax.data.photos import read_photo
     from fml_jax.evaluation.photos import network_errors, refined_errors, span_errors

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fml_jax.data.examples import Box
+from fml_jax.data.meant_face import Box
 from fml_jax.data.photos import PHOTO_SUFFIXES, list_photos
 from fml_jax.data.videos import VIDEO_SUFFIXES, sampled_frames
 from fml_jax.errors import InputError

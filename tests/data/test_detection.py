@@ -7,8 +7,8 @@ import pytest
 from fml_jax.data import detection
 from fml_jax.data.crops import crop_from_landmarks, crop_from_photo
 from fml_jax.data.detection import Detection, detect_faces
-from fml_jax.data.examples import shows_face
 from fml_jax.data.landmarks import detect_landmarks, ibug68
+from fml_jax.data.meant_face import shows_face
 from fml_jax.data.photos import list_photos, read_photo
 from fml_jax.errors import InputError
 
