@@ -9,10 +9,13 @@ setup(
     package_data={"fml_jax.face_model": ["*.npz", "*.md"], "fml_jax.reconstruction": ["*.npz", "*.md"]},
     install_requires=[
         "absl-py",
+        "array_record",
         "flax>=0.12",
+        "grain>=0.2.18",
         "jax>=0.10",
         "jaxtyping",
         "ml_collections",
+        "msgpack",
         "numpy",
         "opencv-contrib-python>=4.10,<5",  # 5 comes without the Haar cascades
         "optax>=0.2.8",

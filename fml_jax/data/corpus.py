@@ -237,7 +237,7 @@ def _card(folder, about, shards, entries, rejected) -> dict:
         "record_version": VERSION,
         "versions": {
             "python": platform.python_version(),
-            **{package: importlib.metadata.version(package) for package in _VERSIONS_OF},
+            **{package: importlib.metadata.version(package) for package in _VERSIONS_OF if _is_installed(package)},
         },
         "shards": [
             {"file": shard.file, "sha256": shard.sha256, "records": sum("reason" not in entry for entry in shard.entries)}
@@ -245,6 +245,11 @@ def _card(folder, about, shards, entries, rejected) -> dict:
         ],
         "sha256": hashlib.sha256("".join(digests).encode()).hexdigest(),
     }
+
+
+def _is_installed(package: str) -> bool:
+    """MediaPipe may be missing where synthetic faces are rendered."""
+    return bool(list(importlib.metadata.distributions(name=package)))
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: list[dict]) -> None:

@@ -5,7 +5,7 @@ the window as a JPEG file. Reading it runs no code (unlike pickle), needs no sch
 protocol buffers), takes half a millisecond, and other languages can do it. Shapes and types are those of `Example`'s
 fields and not stored again; `VERSION` changes when they do.
 
-A window is compressed once, at a quality where it differs by less than a grey level on average, with
+A window is compressed once, at a quality where a photo differs by less than a grey level on average, with
 colours at full resolution: a ninth of the bytes of plain pixels, a quarter of PNG's.
 """
 
