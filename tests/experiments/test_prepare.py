@@ -1,0 +1,44 @@
+"""The launcher: what it makes, and its one line when it cannot."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def prepare(*arguments):
+    return subprocess.run([sys.executable, "-m", "experiments.prepare", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_photos_and_a_list_become_one_corpus(shared, tmp_path):
+    photo = shared / "photos" / "samples" / "obama.jpg"
+    person = sorted((shared / "photos" / "lfw").iterdir())[0]
+    (tmp_path / "list.txt").write_text(f"{photo},Obama\nmissing.jpg,Nobody\n")
+    arguments = [f"--input={person}", f"--input={tmp_path}/list.txt", "--layout=folder", "--layout=list", "--weight=1", "--weight=2"]
+    result = prepare(*arguments, "--min_size=41", "--workers=1", f"--output={tmp_path}/corpus")
+    assert result.returncode == 0, result.stderr
+    card = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
+    assert [source["weight"] for source in card["sources"]] == [1, 2] and card["settings"]["list"]["min_size"] == 41
+    assert f"{card['examples']} of {card['photos']} photos" in result.stdout
+    assert "missing.jpg,unreadable" in (tmp_path / "corpus" / "rejected.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ([], "--input is missing"),
+        (["--input=/nowhere"], "/nowhere: no such file, folder or pattern"),
+        (["--input=a", "--input=b", "--weight=1"], "one for each --input"),
+        (["--input=a", "--weight=0"], "weights above 0"),
+        (["--layout=celeba", "--input=."], "identity_CelebA.txt is missing"),
+        (["--layout=synthetic", "--layout=lfw", "--input=a", "--input=b"], "a corpus of its own"),
+    ],
+)
+def test_one_line_says_what_is_wrong(tmp_path, arguments, said):
+    result = prepare(*arguments, f"--output={tmp_path}/corpus")
+    assert result.returncode == 1
+    assert said in result.stderr.splitlines()[-1] and "Traceback" not in result.stderr
