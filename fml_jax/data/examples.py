@@ -45,6 +45,7 @@ class Rejected(NamedTuple):
 REASONS = (
     "unreadable",
     "no face",
+    "no landmarks",
     "box misses landmarks",
     "another face than annotated",
     "face off centre",
@@ -75,7 +76,7 @@ def make_example(
     face = MeantFace(rgb.shape, boxes, annotated, settings.off_centre)
     mesh = face.find(rgb)
     if mesh is None:
-        return Rejected("no face", f"{len(boxes)} boxes, none with landmarks" if boxes else "neither box nor landmarks")
+        return Rejected("no landmarks", f"in {len(boxes)} boxes") if boxes else Rejected("no face", "neither box nor landmarks")
     points = ibug68(mesh[:, :2])
     box = next((box for box in boxes if shows_face(box, points)), None)
     if box is None and settings.detector == "haar":
