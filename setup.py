@@ -24,5 +24,5 @@ setup(
         "scipy",
         "tqdm",
     ],
-    extras_require={"landmarks": ["mediapipe>=1.2"]},
+    extras_require={"landmarks": ["mediapipe>=1.2"], "ray": ["ray>=2.60"]},
 )

@@ -34,6 +34,7 @@ _WEIGHT = flags.DEFINE_multi_float(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
 _WORKERS = flags.DEFINE_integer("workers", None, "Processes; all cores by default.", lower_bound=1)
+_RUNNER = flags.DEFINE_enum("runner", "local", ["local", "ray"], "Processes of this machine, or a Ray cluster (RAY_ADDRESS).")
 _SECONDS = flags.DEFINE_float("seconds", 1.0, "Between the frames taken of a video.", lower_bound=0.0)
 _COUNT = flags.DEFINE_integer("count", 16000, "Synthetic faces to render.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Synthetic faces: another seed gives other faces.")
@@ -62,7 +63,7 @@ def _synthetic() -> dict:
     if len(_INPUT.value) > 1:
         raise InputError("--input: synthetic faces take their backgrounds from one folder")
     backgrounds = _INPUT.value[0] if _INPUT.value else None
-    return build_synthetic(load_face_model(), _OUTPUT.value, _COUNT.value, _SEED.value, _WORKERS.value, backgrounds)
+    return build_synthetic(load_face_model(), _OUTPUT.value, _COUNT.value, _SEED.value, _WORKERS.value, backgrounds, runner=_runner())
 
 
 def _photos() -> dict:
@@ -70,7 +71,17 @@ def _photos() -> dict:
 
     settings = {"detector": _DETECTOR.value}
     settings |= {name: flag.value for name, flag in _THRESHOLDS.items() if flag.value is not None}
-    return build_corpus(_sources(), _OUTPUT.value, _WORKERS.value, settings, _SECONDS.value)
+    return build_corpus(_sources(), _OUTPUT.value, _WORKERS.value, settings, _SECONDS.value, runner=_runner())
+
+
+def _runner():
+    if _RUNNER.value == "ray":
+        from fml_jax.data.ray_runner import run_on_ray
+
+        return run_on_ray
+    from fml_jax.data.shards import run_in_processes
+
+    return run_in_processes
 
 
 def _sources() -> list[Source]:

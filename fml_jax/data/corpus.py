@@ -30,7 +30,7 @@ from fml_jax.data.layouts import LAYOUTS, Photo, Source, find_photos, source_nam
 from fml_jax.data.photos import read_photo
 from fml_jax.data.quality import near_copies
 from fml_jax.data.records import VERSION, complete_or_absent
-from fml_jax.data.shards import PER_SHARD, Item, Shard, build_shards
+from fml_jax.data.shards import PER_SHARD, Item, Runner, Shard, build_shards, run_in_processes
 from fml_jax.data.videos import VideoReader
 from fml_jax.errors import InputError
 
@@ -80,6 +80,7 @@ def build_corpus(
     settings: dict[str, Any] | None = None,
     seconds: float = 1.0,
     per_shard: int = PER_SHARD,
+    runner: Runner = run_in_processes,
 ) -> dict:
     """Makes a corpus of photos; a build that was cut off goes on where it stopped.
 
@@ -89,6 +90,7 @@ def build_corpus(
       settings: fields of `Settings` that are to differ from their defaults and the layouts'.
       seconds: between the frames taken of videos.
       per_shard: photos a shard is made from.
+      runner: see `shards.build_shards`.
 
     Returns:
       the card.
@@ -119,7 +121,7 @@ def build_corpus(
         "landmark_model_sha256": SHA256,
     }
     bits = min((each.duplicate_bits for each in of_source.values() if each.duplicate_bits is not None), default=None)
-    return build(Path(output), photos, PhotoMaker(of_source), about, workers, per_shard, duplicate_bits=bits)
+    return build(Path(output), photos, PhotoMaker(of_source), about, workers, per_shard, bits, runner)
 
 
 def build(
@@ -130,6 +132,7 @@ def build(
     workers: int | None = None,
     per_shard: int = PER_SHARD,
     duplicate_bits: int | None = None,
+    runner: Runner = run_in_processes,
 ) -> dict:
     """Makes a corpus of any items, as `shards.build_shards` does; see `build_corpus`.
 
@@ -140,7 +143,7 @@ def build(
     from fml_jax.data.corpus_page import write_page
 
     _start_plan(folder, {**about, "record_version": VERSION, "per_shard": per_shard, "items": _digest(items)})
-    shards = build_shards(folder / "shards", items, make, workers or os.cpu_count() or 1, per_shard)
+    shards = build_shards(folder / "shards", items, make, workers or os.cpu_count() or 1, per_shard, runner)
     entries, rejected = _sorted_out(shards, duplicate_bits)
     _write_table(folder / "examples.csv", _COLUMNS, entries)
     _write_table(folder / "rejected.csv", ("source", "name", "reason", "detail"), rejected)

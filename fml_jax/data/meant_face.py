@@ -60,7 +60,7 @@ class MeantFace:
         height, width = self.shape[:2]
         half = (width / 4, height / 4, 3 * width / 4, 3 * height / 4)
         box = min(self.boxes, key=lambda box: self.distance(np.reshape(box, (2, 2))), default=half)
-        return [None, box, _nearer(box), half]
+        return [None, box, _nearer(box), _nearer(half)]
 
     def _middle(self):
         return (np.array(self.shape[1::-1]) - 1) / 2

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 from tqdm import tqdm
@@ -36,6 +36,18 @@ class Item(Protocol):
     source: str
 
 
+class Job(NamedTuple):
+    """A shard to be made."""
+
+    folder: Path
+    name: str
+    items: Sequence[Item]
+
+
+Note = Callable[..., None]  # (rejected: bool, items: int = 1)
+Runner = Callable[[Callable[[Item], Example | Rejected], Sequence[Job], int, Note], None]
+
+
 @dataclass(frozen=True)
 class Shard:
     """A finished shard."""
@@ -51,6 +63,7 @@ def build_shards(
     make: Callable[[Item], Example | Rejected],
     workers: int,
     per_shard: int = PER_SHARD,
+    runner: Runner | None = None,
 ) -> list[Shard]:
     """Makes all items that no finished shard in the folder holds already.
 
@@ -59,21 +72,34 @@ def build_shards(
       make: pure, and picklable when there are several workers; a method `start()`, if it has one, is
         called once in each process.
       workers: processes; with one, all happens in this one.
+      runner: who runs the jobs; `run_in_processes` if None, `ray_runner.run_on_ray` on a cluster.
 
     Raises:
       InputError: the disk is full, or a worker died.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.glob(f"*{PARTIAL_SUFFIX}"):
-        left_over.unlink(missing_ok=True)
+    _remove_left_overs(folder)
     total = -(-len(items) // per_shard)
     names = [f"{index:05d}-of-{total:05d}" for index in range(total)]
-    jobs = [(folder, name, items[k * per_shard : (k + 1) * per_shard]) for k, name in enumerate(names)]
-    missing = [job for job in jobs if not is_finished(*job[:2])]
-    already = len(items) - sum(len(job[2]) for job in missing)
+    jobs = [Job(folder, name, items[k * per_shard : (k + 1) * per_shard]) for k, name in enumerate(names)]
+    missing = [job for job in jobs if not is_finished(folder, job.name)]
+    already = len(items) - sum(len(job.items) for job in missing)
     with tqdm(total=len(items), initial=already, unit="photo", dynamic_ncols=True) as bar:
-        (_here if workers == 1 else _in_processes)(make, missing, workers, bar)
+        (runner or run_in_processes)(make, missing, workers, _Progress(bar))
+    _remove_left_overs(folder)  # of workers that were killed
     return [_read_report(folder, name) for name in names]
+
+
+class _Progress:
+    """Counts items on a bar: how many a second, how many rejected, how long to go."""
+
+    def __init__(self, bar):
+        self._bar, self._rejected = bar, 0
+
+    def __call__(self, rejected: bool, items: int = 1) -> None:
+        self._rejected += rejected * items
+        self._bar.set_postfix(rejected=self._rejected, refresh=False)
+        self._bar.update(items)
 
 
 def is_finished(folder: Path, name: str) -> bool:
@@ -81,33 +107,49 @@ def is_finished(folder: Path, name: str) -> bool:
     return (folder / f"{name}.arrayrecord").is_file() and (folder / f"{name}.jsonl").is_file()
 
 
-class _Worker:
-    """What a process makes examples with."""
+def build_shard(make: Callable[[Item], Example | Rejected], job: Job, note: Note) -> None:
+    """Makes and writes one shard and its report.
 
-    make: Callable[[Item], Example | Rejected]
-    done = rejected = None  # counters that processes share
+    Args:
+      note: is told of each item whether it was rejected.
+    """
+    folder, name, items = job
+    entries: list[dict] = []
+    path = folder / f"{name}.arrayrecord"
+    write_shard(path, _records(make, items, entries, note))
+    head = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    with complete_or_absent(folder / f"{name}.jsonl") as partial:
+        partial.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [head, *entries]), "utf-8")
 
 
-def _here(make, jobs, workers, bar):
-    context = multiprocessing.get_context("spawn")
-    counters = context.Value("q"), context.Value("q")
-    _start(make, *counters)
-    for job in jobs:
-        _build_shard(job, lambda: _show(bar, *counters))
+def start(make: Callable[[Item], Example | Rejected]) -> None:
+    """What a process does once before it makes anything."""
+    cv2.setNumThreads(1)  # there is a process a core already
+    getattr(make, "start", lambda: None)()
 
 
-def _in_processes(make, jobs, workers, bar):
+def run_in_processes(make: Callable[[Item], Example | Rejected], jobs: Sequence[Job], workers: int, note: Note) -> None:
+    """The runner of one machine: `workers` processes, or this one.
+
+    Raises:
+      InputError: a process died, or could not write.
+    """
+    if workers == 1:
+        start(make)
+        for job in jobs:
+            build_shard(make, job, note)
+        return
     context = multiprocessing.get_context("spawn")  # forked copies of JAX's and MediaPipe's threads would hang
-    counters = context.Value("q"), context.Value("q")
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_process, initargs=(make, *counters)
-    )
+    counts = context.Array("q", 2)  # items kept and rejected
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context, _start_process, (make, counts))
     with pool:
-        waiting = {pool.submit(_build_shard, job) for job in jobs}
+        waiting, noted = {pool.submit(_build_in_process, job) for job in jobs}, [0, 0]
         try:
             while waiting:
                 done, waiting = concurrent.futures.wait(waiting, timeout=0.2, return_when="FIRST_EXCEPTION")
-                _show(bar, *counters)
+                for rejected in (False, True):
+                    note(rejected, counts[rejected] - noted[rejected])
+                    noted[rejected] = counts[rejected]
                 for future in done:
                     future.result()
         except concurrent.futures.process.BrokenProcessPool as error:
@@ -116,15 +158,17 @@ def _in_processes(make, jobs, workers, bar):
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _show(bar, done, rejected):
-    bar.set_postfix(rejected=rejected.value, refresh=False)
-    bar.update(done.value - getattr(bar, "shown", 0))
-    bar.shown = done.value
+class _Process:
+    """What a process of the pool makes shards with."""
+
+    make: Callable[[Item], Example | Rejected]
+    counts = None
 
 
-def _start_process(make, done, rejected):
+def _start_process(make, counts):
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _start(make, done, rejected)
+    _Process.make, _Process.counts = staticmethod(make), counts
+    start(make)
 
 
 def _die_with_parent():
@@ -133,35 +177,25 @@ def _die_with_parent():
     os._exit(1)
 
 
-def _start(make, done, rejected):
-    cv2.setNumThreads(1)  # there is a process a core already
-    _Worker.make, _Worker.done, _Worker.rejected = staticmethod(make), done, rejected
-    getattr(make, "start", lambda: None)()
+def _build_in_process(job):
+    build_shard(_Process.make, job, _count)
 
 
-def _build_shard(job: tuple[Path, str, Sequence[Item]], after_each: Callable[[], None] = lambda: None) -> None:
-    folder, name, items = job
-    entries: list[dict] = []
-    path = folder / f"{name}.arrayrecord"
-    write_shard(path, _records(items, entries, after_each))
-    head = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    with complete_or_absent(folder / f"{name}.jsonl") as partial:
-        partial.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [head, *entries]), "utf-8")
+def _count(rejected, items=1):
+    with _Process.counts.get_lock():
+        _Process.counts[rejected] += items
 
 
-def _records(items, entries, after_each) -> Iterator[bytes]:
+def _records(make, items, entries, note) -> Iterator[bytes]:
     """The records of the items that make examples; `entries` gets a line for every item."""
     for item in items:
-        made = _Worker.make(item)
+        made = make(item)
         if isinstance(made, Rejected):
             entries.append({"name": item.name, "source": item.source, **made._asdict()})
         else:
             entries.append(_entry(made))
             yield encode(made)
-        with _Worker.done.get_lock():
-            _Worker.done.value += 1
-            _Worker.rejected.value += isinstance(made, Rejected)
-        after_each()
+        note(isinstance(made, Rejected))
 
 
 def _entry(example: Example) -> dict:
@@ -176,6 +210,11 @@ def _entry(example: Example) -> dict:
         **{name: round(float(value), 3) for name, value in example.stats._asdict().items()},
         "fingerprint": [int(part) for part in fingerprint(example.window, example.landmarks68)],
     }
+
+
+def _remove_left_overs(folder: Path) -> None:
+    for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
+        path.unlink(missing_ok=True)
 
 
 def _read_report(folder: Path, name: str) -> Shard:

@@ -20,7 +20,7 @@ from fml_jax.data.corpus import build
 from fml_jax.data.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, SIDE_FACTOR
 from fml_jax.data.quality import face_stats
 from fml_jax.data.records import Example
-from fml_jax.data.shards import PER_SHARD
+from fml_jax.data.shards import PER_SHARD, Runner, run_in_processes
 from fml_jax.data.synthetic_augmentation import near_frontal
 from fml_jax.data.synthetic_expression import ExpressionUnits, expression_units
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
@@ -146,6 +146,7 @@ def build_synthetic(
     workers: int | None = None,
     background_folder: str | Path | None = None,
     per_shard: int = PER_SHARD,
+    runner: Runner = run_in_processes,
 ) -> dict:
     """Renders `count` faces into a corpus, as `corpus.build_corpus` does with photos; returns its card.
 
@@ -170,7 +171,7 @@ def build_synthetic(
         "settings": {"recipe": _RECIPE_VERSION, "model": model.name, "seed": seed, "count": count},
     }
     items = [SyntheticFaceNumber(f"synthetic/{seed}/{k:08d}", "synthetic", k) for k in range(count)]
-    return build(Path(output_folder), items, SyntheticMaker(model, seed, backgrounds), about, workers, per_shard)
+    return build(Path(output_folder), items, SyntheticMaker(model, seed, backgrounds), about, workers, per_shard, runner=runner)
 
 
 @jax.jit

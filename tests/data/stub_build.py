@@ -29,9 +29,9 @@ class Make:
         return make_record_example(item.number)
 
 
-def build(folder, workers, seconds=0.0):
+def build(folder, workers, seconds=0.0, runner=None):
     items = [Number(f"stub/{k}", "stub", k) for k in range(COUNT)]
-    return build_shards(Path(folder), items, Make(seconds), workers, PER_SHARD)
+    return build_shards(Path(folder), items, Make(seconds), workers, PER_SHARD, runner)
 
 
 if __name__ == "__main__":
