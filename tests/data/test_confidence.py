@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 
+from benchmarks.confidence import measure
 from fml_jax.data import confidence
 from fml_jax.data.confidence import landmark_confidence
 from fml_jax.data.landmarks import detect_landmarks, ibug68
 from fml_jax.data.photos import read_photo
-from fml_jax.data.synthetic import render_synthetic
-from fml_jax.data.synthetic_expression import expression_units
-from fml_jax.face_model import load_face_model
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +47,6 @@ def test_a_neighbour_is_no_second_opinion(photo, monkeypatch):
 
 def test_low_confidence_ranks_errors_on_renders():
     """Of the landmarks of renders, whose true places are known, those with least confidence are the worst."""
-    model = load_face_model()
-    units, errors, sure = expression_units(model), [], []
-    for k in range(40):
-        face = render_synthetic(model, units, np.random.default_rng([5, k]))
-        found = detect_landmarks(face.crop)
-        if found is not None:
-            points = ibug68(found)
-            size = np.sqrt(np.prod(np.ptp(face.landmarks, axis=0)))
-            errors.append(np.linalg.norm(points - face.landmarks, axis=1) / size)
-            sure.append(landmark_confidence(face.crop, points))
-    errors, sure = np.concatenate(errors), np.concatenate(sure)
+    errors, sure = measure(40)
     doubtful = sure < np.quantile(sure, 0.1)
     assert errors[doubtful].mean() > 1.5 * errors[~doubtful].mean()
