@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from fml_jax.data.examples import REASONS, Example, Rejected, Settings, make_example
@@ -70,7 +71,10 @@ class PhotoMaker:
         except InputError as error:
             return Rejected("unreadable", str(error).removeprefix(f"{photo.path}: "))
         about = {"name": photo.name, "source": photo.source, "person": photo.person}
-        return make_example(rgb, self._settings[photo.source], **about, annotated=photo.annotated)
+        try:
+            return make_example(rgb, self._settings[photo.source], **about, annotated=photo.annotated)
+        except cv2.error as error:  # one odd photo among millions must not stop a build
+            return Rejected("unreadable", f"OpenCV fails on it: {error.err}")
 
 
 def build_corpus(

@@ -14,6 +14,7 @@ from fml_jax.errors import InputError
 
 WORKING_SIDE = 640  # photos are shrunk to this long side before the search
 SMALLEST_PART = 1 / 20  # of the photo's long side: smaller faces are not looked for
+SMALLEST_SIDE = 20  # pixels that the cascades' own windows have
 SCALE_STEP = 1.1
 SAME_FACE = 0.3  # boxes that overlap by more than this part of the smaller one show the same face
 
@@ -55,6 +56,8 @@ def detect_faces(rgb: UInt8[np.ndarray, "H W 3"], min_size: float = 60) -> list[
       InputError: the installed OpenCV comes without cascades.
     """
     scale = min(1.0, WORKING_SIDE / max(rgb.shape[:2]))
+    if scale * min(rgb.shape[:2]) < SMALLEST_SIDE:
+        return []  # a strip that no face fits into once it is shrunk
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     if scale < 1:
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

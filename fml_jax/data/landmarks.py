@@ -5,6 +5,7 @@ import functools
 import os
 import threading
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -36,6 +37,8 @@ IBUG_MIRROR = np.array(
 
 # MediaPipe looks for a face in the middle of this many box sides.
 BOX_PADDING = 2.0
+
+_LONGEST_SIDE = 32_000  # pixels; from 32,767 on, MediaPipe ends the process
 
 _one_at_a_time = threading.Lock()
 
@@ -92,6 +95,10 @@ def _detect(rgb: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | Non
     """Points as fractions of the picture's width and height, depth as one of its width."""
     import mediapipe
 
+    if max(rgb.shape) > _LONGEST_SIDE:
+        scale = _LONGEST_SIDE / max(rgb.shape)
+        size = [max(1, round(scale * side)) for side in rgb.shape[1::-1]]
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     with _one_at_a_time:
         found = _landmarker().detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, rgb)).face_landmarks
     if not found:

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from fml_jax.data import corpus
 from fml_jax.data.corpus import PhotoMaker
-from fml_jax.data.examples import Example, Rejected, Settings
+from fml_jax.data.examples import Example, Rejected, Settings, make_example
 from fml_jax.data.layouts import Photo
 from fml_jax.data.photo_headers import size_in_header
 from fml_jax.data.photos import MAX_PIXELS, read_photo
@@ -120,6 +121,23 @@ def test_broken_photos_are_rows_of_the_rejected(tmp_path):
         made = make(Photo(name, str(path), "folder", "nobody"))
         assert isinstance(made, (Example, Rejected))
         assert made.reason in ("unreadable", "no face", "no landmarks") and str(tmp_path) not in made.detail
+
+
+@pytest.mark.parametrize("shape", [(32, 70_000), (70_000, 33), (32, 32)])
+@pytest.mark.parametrize("off_centre", [None, 0.2])
+def test_strips_and_dots_hold_no_face(shape, off_centre):
+    made = make_example(np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8), Settings(off_centre=off_centre))
+    assert made.reason == "no face"
+
+
+def test_what_opencv_fails_on_is_a_row(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        cv2.resize(np.zeros((1, 1), np.uint8), (0, 0))
+
+    monkeypatch.setattr(corpus, "make_example", fail)
+    path = write(tmp_path / "a.jpg", sound_files()["jpg"])
+    made = PhotoMaker({"folder": Settings()})(Photo("a", str(path), "folder", "nobody"))
+    assert made.reason == "unreadable" and "OpenCV" in made.detail
 
 
 @pytest.mark.parametrize("name, content", sound_files().items())
