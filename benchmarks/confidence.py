@@ -24,7 +24,7 @@ _WRONG = 0.05  # an error beyond this is called wrong
 def main(_):
     errors, sure = measure(_COUNT.value)
     edges = np.quantile(sure, _SHARES)
-    print("| share | confidence | mean error | wrong (over 5 %) |\n|---|---|---|---|")
+    print("| share of landmarks | confidence | mean error | wrong (over 5 %) |\n| --- | --- | --- | --- |")
     for low, high, share, next_share in zip(edges, edges[1:], _SHARES, _SHARES[1:]):
         own = errors[(sure >= low) & (sure <= high)]
         print(f"| {share:.0%} to {next_share:.0%} | {low:.2f}–{high:.2f} | {own.mean():.2%} | {np.mean(own > _WRONG):.1%} |")
