@@ -16,6 +16,7 @@ def defaults() -> ConfigDict:
             # The final level: kind none, linear, relu1 or relu2, and how many parameters each space has.
             "correctives": {"kind": "none", "geometry": 0, "reflectance": 0},
             "data": {"synthetic": "", "synthetic_validation": "", "photos": ""},
+            "start_from": "",  # a weights file to begin with, such as fml_jax/reconstruction/open_light.npz
             "stage_order": (),
             "stages": {},
             "model_devices": 1,  # devices that share one copy of the model; the rest split the batch

@@ -37,6 +37,7 @@ from fml_jax.training.sharding import (
     state_shardings,
 )
 from fml_jax.training.step import TrainState, init_state, make_train_step
+from fml_jax.training.warm_start import warm_started
 from fml_jax.weights import save_weights
 
 WEIGHTS_FILE = "weights.npz"
@@ -139,7 +140,9 @@ class Run:
             described = jax.tree.map(lambda shape, place: shape.update(sharding=place), shapes, shardings)
             return self.checkpoints.restore(described), shardings
         if previous is None:
-            return jax.jit(fresh, out_shardings=shardings)(), shardings
+            state = jax.jit(fresh, out_shardings=shardings)()
+            path = self.config["start_from"]
+            return (warm_started(state, path) if path else state), shardings
         statistics = jax.jit(optimizer.init, out_shardings=shardings.opt_state)(previous.params)
         return previous.replace(opt_state=statistics), shardings
 

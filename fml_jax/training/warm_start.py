@@ -1,0 +1,38 @@
+"""A run that begins with the weights of another: to fine-tune the shipped network, or to change a part of it."""
+
+import jax
+import jax.numpy as jnp
+from absl import logging
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from fml_jax.errors import InputError
+from fml_jax.multilevel import layers
+from fml_jax.training.step import TrainState
+from fml_jax.weights import load_weights
+
+
+def warm_started(state: TrainState, path: str) -> TrainState:
+    """A fresh state with the parameters of a weights file wherever names and shapes agree.
+
+    Parameters that the file lacks, or has in another shape, stay as they are and are told.
+
+    Raises:
+      InputError: no weights file, or one of which nothing fits.
+    """
+    found = flatten_dict(load_weights(path)[0], sep="/")
+    own = flatten_dict(layers(state.params), sep="/")
+    taken = {name: found[name] for name, value in own.items() if name in found and found[name].shape == value.shape}
+    if not taken:
+        raise InputError(f"--config.start_from={path}: none of its {len(found)} parameters fit this network")
+    for name in sorted(own.keys() - taken.keys()):
+        logging.info("not in %s, starts afresh: %s", path, name)
+    params = {**state.params, **_by_part({**own, **taken}, state.params)}
+    return state.replace(params=params, average=jax.tree.map(jnp.copy, params))
+
+
+def _by_part(named: dict, params: dict) -> dict:
+    """The inverse of `layers`, each parameter where the one that it replaces lives."""
+    tree = unflatten_dict(named, sep="/")
+    parts = {"final": tree.pop("final")} if "final" in params else {}
+    parts["encoder"] = tree
+    return {part: jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), parts[part], params[part]) for part in parts}

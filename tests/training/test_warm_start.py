@@ -1,0 +1,50 @@
+"""Beginning with the weights of another run."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax.traverse_util import flatten_dict
+
+from fml_jax.errors import InputError
+from fml_jax.multilevel import Network, layers
+from fml_jax.training.step import init_state
+from fml_jax.training.warm_start import warm_started
+from fml_jax.weights import save_weights
+from tests.training.stub import LinearEncoder
+
+NOTE = {"encoder": "stub", "model": "tiny"}
+
+
+def fresh(seed):
+    return init_state(Network(LinearEncoder(41)), optax.sgd(0.1), seed)
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Weights of another network, whose last layer but one is missing and whose score has another shape."""
+    params = layers(jax.device_get(fresh(5).params))
+    params["score"] = {"kernel": np.ones((3, 1)), "bias": np.ones(1)}
+    del params["code"]
+    save_weights(tmp_path / "other.npz", params, NOTE)
+    return tmp_path / "other.npz", flatten_dict(params, sep="/")
+
+
+def test_what_fits_is_taken_and_the_rest_stays(other):
+    path, theirs = other
+    begun, own = fresh(0), flatten_dict(fresh(0).params["encoder"], sep="/")
+    state = warm_started(begun, str(path))
+    taken = flatten_dict(state.params["encoder"], sep="/")
+    assert taken.keys() == own.keys()
+    for name in ("hidden/kernel", "score/bias"):
+        np.testing.assert_allclose(taken[name], theirs[name], rtol=1e-3)
+    for name in ("code/kernel", "score/kernel"):
+        np.testing.assert_array_equal(taken[name], own[name])
+    jax.tree.map(np.testing.assert_array_equal, state.average, state.params)
+    assert state.step == 0
+
+
+def test_weights_of_nothing_alike_are_refused(tmp_path):
+    save_weights(tmp_path / "alien.npz", {"elsewhere": {"kernel": np.ones((2, 2))}}, NOTE)
+    with pytest.raises(InputError, match="none of its 1 parameters fit"):
+        warm_started(fresh(0), str(tmp_path / "alien.npz"))
