@@ -15,17 +15,18 @@ PAPER_LANDMARKS = np.array([k not in INNER_MOUTH_CORNERS for k in range(68)])
 
 
 def photometric_residuals(
-    points: Points, image: Float[Array, "H W 3"], region: Bool[Array, "N"]
-) -> tuple[Float[Array, "N"], Bool[Array, "N"]]:
+    points: Points, image: Float[Array, "H W 3"], region: Bool[Array, "N"] | Float[Array, "N"]
+) -> tuple[Float[Array, "N"], Bool[Array, "N"] | Float[Array, "N"]]:
     """‖I(u_i) − c_i‖₂ for every vertex (eq. 9 before its sum) and the members of V̄.
 
     Args:
-      region: vertices that may count, for example the model's "face" region.
+      region: vertices that may count, for example the model's "face" region; or how much each
+        counts, from 0 to 1.
     """
     difference = sample_bilinear(image, points.pixels) - points.colours
     squared = jnp.sum(difference**2, axis=1)
     # The norm's gradient at zero is guarded at the root's argument; 1e-8 is far under one grey level.
-    return jnp.sqrt(squared + 1e-8), points.visible & region
+    return jnp.sqrt(squared + 1e-8), points.visible * region
 
 
 def sparse_residuals(

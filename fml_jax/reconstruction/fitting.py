@@ -23,7 +23,7 @@ from fml_jax.losses import PAPER_LANDMARKS, BaseWeights, base_energy
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 
 # One photo has to settle all 257 numbers: landmarks hold the shape, the prior what they leave open.
-WEIGHTS = BaseWeights(photo=600.0, sparse=1.0, reg=0.02, rstd=0.5, contour="pose")
+WEIGHTS = BaseWeights(photo=2400.0, sparse=2.0, reg=0.04, rstd=0.25, contour="pose")
 
 # What the network's own landmarks count for where none are detected.
 UNDETECTED_CONFIDENCE = 0.1
@@ -33,8 +33,11 @@ ELSEWHERE = 0.5
 
 LANDMARK_STEPS = 12  # Gauss–Newton steps on landmarks and prior
 COLOUR_ROUNDS = 8  # of light and reflectance in turn, each a weighted linear problem
-ENERGY_STEPS = 120  # Adam steps on the whole energy
+ENERGY_STEPS = 240  # Adam steps on the whole energy
 ENERGY_RATE = 0.05
+
+# How much brows, eyes, lips and where beards grow count beside bare skin. At 0 the fit paints them at will.
+BESIDE_SKIN = 0.15
 
 _SMALLEST_RESIDUAL = 0.01  # RGB distance; keeps the weights of vertices that fit exactly finite
 
@@ -109,7 +112,7 @@ def fit_colours(model: BaseModel, code: FaceCode, crop: jax.Array) -> FaceCode:
     """
     points = form_points(model, code)
     seen = jax.lax.stop_gradient(sample_bilinear(crop, points.pixels))
-    members = (points.visible & model.regions["face"]).astype(crop.dtype)
+    members = (points.visible * model.regions["face"]).astype(crop.dtype)
     basis = sh_basis(points.normals).T
     # Half the reweighted square stands for each residual, and E_std for the whole of β².
     prior = 2 * WEIGHTS.reg * WEIGHTS.rstd / WEIGHTS.photo * jnp.maximum(members.sum(), 1.0)
@@ -213,7 +216,10 @@ def _with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
 
 @cache
 def _face_model() -> BaseModel:
-    return load_face_model(detail="face")
+    """The face, of which bare skin counts most: beards, brows and what hides a forehead follow from few modes or none."""
+    model = load_face_model(detail="face")
+    weights = jnp.where(model.regions["skin"], 1.0, BESIDE_SKIN) * model.regions["face"]
+    return model.replace(regions={**model.regions, "face": weights})
 
 
 @cache
