@@ -139,10 +139,11 @@ class _Keypoints(nn.Module):
     """Positions in the crop, pixels: means of distributions over the fine map, which the coarse one informs."""
 
     count: int
-    width: int = 32
+    width: int = 64  # channels, among which the points' places must be told apart
 
     @nn.compact
     def __call__(self, fine, coarse):
+        fine = nn.Conv(self.width, (1, 1), kernel_init=_HE)(fine)
         x = nn.relu(fine + _doubled(nn.Conv(4 * self.width, (1, 1), kernel_init=_HE)(coarse)))
         heat = nn.Conv(self.count, (1, 1), kernel_init=_HE)(x)
         batch, side = heat.shape[:2]
