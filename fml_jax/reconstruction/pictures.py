@@ -6,14 +6,11 @@ import numpy as np
 from fml_jax.data.crops import apply_affine, crop_photo
 from fml_jax.face_model.topology import vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
+from fml_jax.image_formation.drawing import Paint, clay, draw, shown_on_photos
 from fml_jax.image_formation.illumination import shading
-from fml_jax.image_formation.raster import interpolate, rasterize
 
 PAINTED = ("overlay", "geometry", "reflectance", "shading")  # pictures of the mesh
 KINDS = ("photo", "landmarks", *PAINTED)
-_BACKGROUND = 0.93  # of pictures without the photo
-_CLAY = np.array([0.78, 0.76, 0.74])
-_LAMP = np.array([-0.35, -0.45, -0.82])  # towards the camera's upper left
 
 
 def render(face, kind: str = "overlay", size: int | None = None) -> np.ndarray:
@@ -44,37 +41,18 @@ def render_all(face, kinds=KINDS, size: int | None = None) -> dict[str, np.ndarr
 
 
 def _painted_pictures(face, kinds, crop, size):
-    """The mesh over the crop or over a plain ground, drawn at twice the size and averaged: smooth edges."""
+    """The mesh over the crop or over a plain ground."""
     positions = np.asarray(to_camera(face.vertices, face.code.rotation, face.code.translation))
     normals = np.asarray(vertex_normals(face.model.topology, positions))
-    fine = 2 * size
-    pixels = (np.asarray(project(positions)) + 0.5) * fine / CROP_SIZE - 0.5
-    raster = rasterize(pixels, positions[:, 2], face.triangles, fine, fine)
-    everywhere = (raster[0] >= 0)[..., None].astype(np.float32)
-    on_photo = interpolate(_shown_on_photos(face.model), face.triangles, *raster) * everywhere
-    pictures = {}
-    for kind in kinds:
-        cover, ground = (on_photo, crop / np.float32(255)) if kind == "overlay" else (everywhere, np.float32(_BACKGROUND))
-        colours = np.clip(_colours(face, kind, normals), 0, 1).astype(np.float32)
-        painted = _halved(interpolate(colours, face.triangles, *raster) * cover) + (1 - _halved(cover)) * ground
-        pictures[kind] = (np.clip(painted, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return pictures
-
-
-def _shown_on_photos(model):
-    """Opacity of vertices on the photo, [N, 1]: face and eyes; the model's bald head would cover hair, its mouth teeth."""
-    return np.asarray(model.regions["face"] | model.regions["eyes"], np.float32)[:, None]
-
-
-def _halved(image):
-    """Averages of 2×2 pixels."""
-    return (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
+    paints = {kind: Paint(_colours(face, kind, normals)) for kind in kinds}
+    if "overlay" in paints:
+        paints["overlay"] = paints["overlay"]._replace(ground=crop / np.float32(255), opacity=shown_on_photos(face.model))
+    return draw(np.asarray(project(positions)), positions[:, 2], face.triangles, paints, size)
 
 
 def _colours(face, kind, normals):
     if kind == "geometry":
-        lit = np.clip(normals @ (_LAMP / np.linalg.norm(_LAMP)), 0, 1)
-        return _CLAY * (0.25 + 0.8 * lit[:, None])
+        return clay(normals)
     if kind == "reflectance":
         return face.reflectance
     light = np.asarray(shading(normals, face.code.illumination))
