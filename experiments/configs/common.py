@@ -25,6 +25,7 @@ def defaults() -> ConfigDict:
             "log_every": 20,
             "gradient_norms_every": 0,  # steps between norms of each term's gradient; 0 is never
             "evaluate_every": 500,
+            "sheet_every": 500,  # steps between picture sheets of a few held-out crops; 0 is never
             "checkpoint_every": 500,
             "keep_checkpoints": 3,
         }

@@ -36,6 +36,8 @@ from fml_jax.training.sharding import (
     replicated,
     state_shardings,
 )
+from fml_jax.training.sheets import FOLDER as SHEETS
+from fml_jax.training.sheets import Sheets, sheet_crops
 from fml_jax.training.step import TrainState, init_state, make_train_step
 from fml_jax.training.warm_start import warm_started
 from fml_jax.weights import save_weights
@@ -54,8 +56,8 @@ def train(config: dict, workdir: Path) -> Path:
 
     Args:
       config: plain dict, as `experiments/configs/common.py` describes it.
-      workdir: gets `config.json`, the cards of its corpora, `metrics.jsonl`, `checkpoints/` and, at the end, `weights.npz` and,
-        where both levels were trained, `face_model.npz`.
+      workdir: gets `config.json`, the cards of its corpora, `metrics.jsonl`, `sheets/`, `checkpoints/` and, at the end,
+        `weights.npz` and, where both levels were trained, `face_model.npz`.
 
     Returns:
       the path of the weights.
@@ -82,9 +84,14 @@ class Run:
         self.checkpoints = Checkpoints(workdir, config["keep_checkpoints"])
         self.is_first = jax.process_index() == 0  # of several processes, one writes
         self.metrics = MetricsWriter(workdir if self.is_first else None)
-        held_out = (validation_batch(config, kind, config["validation_rows"]) for kind in ("photos", "synthetic"))
+        held_out = [validation_batch(config, kind, config["validation_rows"]) for kind in ("photos", "synthetic")]
         self.evaluator = Evaluator(network.encoder, model, *held_out)
+        self.sheets = self._make_sheets(held_out) if config["sheet_every"] else None
         self.stop_asked = False
+
+    def _make_sheets(self, held_out) -> Sheets:
+        crops = sheet_crops(held_out, self.batches[self.config["stage_order"][0]].batch(0))
+        return Sheets(self.network, self.model, crops, self.workdir / SHEETS if self.is_first else None)
 
     def all_stages(self) -> TrainState:
         """Trains to the end; SIGTERM saves and exits with status 0."""
@@ -126,6 +133,8 @@ class Run:
                 self._check_finite(done, values)
                 clock.step()
                 self._after_step(done, end, state, values, clock, bar)
+                if self.sheets and (done == end or self._due("sheet_every", done)):
+                    self.sheets.write(done, state.average, stage["level"])
         return state
 
     def _starting_state(self, optimizer, previous: TrainState | None, begin: int):

@@ -77,8 +77,8 @@ def test_the_losses_do_not_depend_on_the_mesh(on_one_device, tmp_path, devices, 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_and_a_checkpoint_fits_any_mesh(on_one_device, tmp_path):
-    finish(*two_processes(tmp_path, steps=[3, 2]))
-    assert (tmp_path / "weights.npz").is_file()
+    finish(*two_processes(tmp_path, steps=[3, 2], sheet_every=3))
+    assert (tmp_path / "weights.npz").is_file() and len(list((tmp_path / "sheets").iterdir())) == 2
     finish(start(tmp_path, devices=4))  # goes on alone, to the end
     np.testing.assert_allclose(losses(tmp_path), on_one_device, rtol=TOLERANCE)
 
