@@ -23,6 +23,7 @@ def defaults() -> ConfigDict:
             "validation_rows": 200,
             "delta_faces": 1000,  # from so many faces the learned model knows how its δ spread
             "log_every": 20,
+            "tensorboard": True,  # its files beside metrics.jsonl
             "gradient_norms_every": 0,  # steps between norms of each term's gradient; 0 is never
             "evaluate_every": 500,
             "sheet_every": 500,  # steps between picture sheets of a few held-out crops; 0 is never

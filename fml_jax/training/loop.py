@@ -23,7 +23,7 @@ from fml_jax.training.checkpoints import Checkpoints, changes
 from fml_jax.training.evaluate import Evaluator
 from fml_jax.training.gradient_norms import make_gradient_norms
 from fml_jax.training.learned import learned_model
-from fml_jax.training.metrics import MetricsWriter
+from fml_jax.training.metrics import VALIDATION, MetricsWriter
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.prefetch import prefetched
 from fml_jax.training.sharding import (
@@ -56,8 +56,8 @@ def train(config: dict, workdir: Path) -> Path:
 
     Args:
       config: plain dict, as `experiments/configs/common.py` describes it.
-      workdir: gets `config.json`, the cards of its corpora, `metrics.jsonl`, `sheets/`, `checkpoints/` and, at the end,
-        `weights.npz` and, where both levels were trained, `face_model.npz`.
+      workdir: gets `config.json`, the cards of its corpora, `metrics.jsonl`, `tensorboard/`, `sheets/`, `checkpoints/`
+        and, at the end, `weights.npz` and, where both levels were trained, `face_model.npz`.
 
     Returns:
       the path of the weights.
@@ -83,7 +83,8 @@ class Run:
         self.batches = {name: StageBatches(config, config["stages"][name]) for name in config["stage_order"]}
         self.checkpoints = Checkpoints(workdir, config["keep_checkpoints"])
         self.is_first = jax.process_index() == 0  # of several processes, one writes
-        self.metrics = MetricsWriter(workdir if self.is_first else None)
+        done = self.checkpoints.latest_step() or 0
+        self.metrics = MetricsWriter(workdir if self.is_first else None, config["tensorboard"], done)
         held_out = [validation_batch(config, kind, config["validation_rows"]) for kind in ("photos", "synthetic")]
         self.evaluator = Evaluator(network.encoder, model, *held_out)
         self.sheets = self._make_sheets(held_out) if config["sheet_every"] else None
@@ -196,7 +197,7 @@ class Run:
     def _evaluate(self, done, state):
         values = self.evaluator(state.average["encoder"])
         if values and self.is_first:
-            self.metrics.write(done, {"validation": 1, **values})
+            self.metrics.write(done, {VALIDATION: 1, **values})
             tqdm.write(f"step {done}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
     def _check_finite(self, done, values):

@@ -67,11 +67,13 @@ def level_points(network: Network, params: dict, model: BaseModel, crops: jax.Ar
     return {"base": base, "final": final}
 
 
-def draw_sheet(model: BaseModel, crops: UInt8[np.ndarray, "B 240 240 3"], levels: dict[str, Points]) -> UInt8[np.ndarray, "H W 3"]:
+def draw_sheet(
+    model: BaseModel, crops: UInt8[np.ndarray, "B 240 240 3"], levels: dict[str, Points]
+) -> UInt8[np.ndarray, "H W 3"]:
     """A row for each crop: photo, every level on it, then reflectance and geometry of the last level."""
     last = list(levels)[-1]
     titles = ["photo", *(f"{name} level" for name in levels), f"{last} reflectance", f"{last} geometry"]
-    rows = [_row(model, crop, {name: jax.tree.map(lambda part: part[k], points) for name, points in levels.items()}) for k, crop in enumerate(crops)]
+    rows = [_row(model, crop, jax.tree.map(lambda part: part[k], levels)) for k, crop in enumerate(crops)]
     return np.concatenate([_header(titles), *rows])
 
 

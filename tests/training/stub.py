@@ -68,7 +68,7 @@ def small_config(steps=(12,), rows=(4, 4), checkpoint_every=5, levels=None, kind
             stages[name].optimizer.groups = groups(1e-3, 1e-3 if level == "full" else 0.0)
     config.stages = stages
     config.update(log_every=1, checkpoint_every=checkpoint_every, evaluate_every=1000, delta_faces=20)
-    config.update({"sheet_every": 0, **others})
+    config.update({"sheet_every": 0, "tensorboard": False, **others})
     return config.to_dict()
 
 

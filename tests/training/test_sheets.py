@@ -61,8 +61,9 @@ def test_a_row_has_photo_levels_reflectance_and_geometry(sheet_of):
 
 def test_the_last_level_is_whose_parts_are_shown(sheet_of):
     def redder(params):
-        offset = params["correctives"]["reflectance"]["offset"].at[:, 0].add(0.3)
-        return {**params, "correctives": {**params["correctives"], "reflectance": {**params["correctives"]["reflectance"], "offset": offset}}}
+        correctives = params["correctives"]
+        offset = correctives["reflectance"]["offset"].at[:, 0].add(0.3)
+        return {**params, "correctives": {**correctives, "reflectance": {**correctives["reflectance"], "offset": offset}}}
 
     (_, before), (_, after) = sheet_of("full"), sheet_of("full", redder)
     changed = [np.abs(cell(before, 0, column) - cell(after, 0, column)).max((0, 1)) for column in range(5)]
