@@ -23,7 +23,7 @@ from fml_jax.training.checkpoints import Checkpoints, changes
 from fml_jax.training.evaluate import Evaluator
 from fml_jax.training.gradient_norms import make_gradient_norms
 from fml_jax.training.learned import learned_model
-from fml_jax.training.metrics import VALIDATION, MetricsWriter
+from fml_jax.training.metrics import CONFIG, VALIDATION, MetricsWriter
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.prefetch import prefetched
 from fml_jax.training.sharding import (
@@ -227,7 +227,7 @@ class Run:
         if self.checkpoints.latest_step() is not None:
             for line in changes(self.checkpoints.saved_config(), json.loads(json.dumps(self.config))):
                 logging.warning("config changed since the checkpoint: %s", line)
-        (self.workdir / "config.json").write_text(json.dumps(self.config, indent=2), encoding="utf-8")
+        (self.workdir / CONFIG).write_text(json.dumps(self.config, indent=2), encoding="utf-8")
         for line in copy_cards(self.config, self.workdir):
             logging.warning("data changed since the run began: %s", line)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 
 FILE = "metrics.jsonl"
+CONFIG = "config.json"  # beside it: what the run was last started with
 TENSORBOARD = "tensorboard"
 VALIDATION = "validation"  # marks rows of values on held-out faces, and begins their names in TensorBoard
 _FLUSH_SECONDS = 10  # between TensorBoard's writes

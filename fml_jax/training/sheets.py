@@ -90,7 +90,8 @@ def _row(model, crop, levels):
         drawn = draw(points.pixels, points.positions[:, 2], np.asarray(model.topology.triangles), paints, _SIZE)
         pictures.append(drawn["level"])
     pictures += [drawn["reflectance"], drawn["geometry"]]
-    return np.concatenate([np.pad(picture, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255) for picture in pictures], axis=1)
+    gap = ((0, _GAP), (0, _GAP), (0, 0))
+    return np.concatenate([np.pad(picture, gap, constant_values=255) for picture in pictures], axis=1)
 
 
 def _header(titles):
