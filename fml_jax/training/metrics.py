@@ -30,8 +30,8 @@ class MetricsWriter:
             return
         self._file = open(workdir / FILE, "a", encoding="utf-8")
         if tensorboard:
-            again_from = done + 1 if done else None
-            self._events = SummaryWriter(str(workdir / TENSORBOARD), purge_step=again_from, flush_secs=_FLUSH_SECONDS)
+            settings = dict(flush_secs=_FLUSH_SECONDS, filename_suffix=f".after_{done}")
+            self._events = SummaryWriter(str(workdir / TENSORBOARD), purge_step=done + 1 if done else None, **settings)
 
     def write(self, step: int, values: dict) -> None:
         """One row; values on held-out faces have a further one under the name "validation"."""

@@ -50,8 +50,9 @@ def test_both_tell_the_same(write, tmp_path):
 def test_steps_done_again_are_marked_as_such(write, tmp_path):
     write([(1, {"loss": 5}), (2, {"loss": 4})])
     write([(2, {"loss": 3})], done=1)
-    starts = [event.step for event in events(tmp_path) if event.session_log.status == SessionLog.START]
-    assert starts == [2]
+    found = events(tmp_path)
+    assert [event.step for event in found if event.session_log.status == SessionLog.START] == [2]
+    assert [value.simple_value for event in found for value in event.summary.value] == [5, 4, 3]
     assert [row["loss"] for row in read_metrics(tmp_path)] == [5, 3]
 
 
