@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fml_jax.codes import FinalCode, final_code_from_network
+from fml_jax.codes import FinalCode, code_from_network, final_code_from_network
 from fml_jax.encoders import Seen, look, make_encoder
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
+from fml_jax.image_formation.points import Points, form_final_points, form_points
 
 # Corrective spaces by name, with how many ReLU layers each has (supplement, section 3).
 KINDS = {"linear": 0, "relu1": 1, "relu2": 2}
@@ -90,6 +91,16 @@ def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mes
         raise InputError(f"correctives.kind {kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     spaces = Correctives(model.vertex_count, KINDS[kind])
     return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]), mesh)
+
+
+def level_points(network: Network, params: dict, model: BaseModel, crops: jax.Array, level: str) -> dict[str, Points]:
+    """What the network sees in crops [B, 240, 240, 3]: the points of "base" and, at level "full", of "final"."""
+    seen = network.look(params, crops)
+    base = jax.vmap(lambda raw: form_points(model, code_from_network(raw, *model.code_sizes)))(seen.raw)
+    if level != "full":
+        return {"base": base}
+    final = jax.vmap(lambda code, added: form_final_points(model, code, added))(*network.final_level(params, seen, model))
+    return {"base": base, "final": final}
 
 
 def layers(params: dict) -> dict:

@@ -12,6 +12,7 @@ def defaults() -> ConfigDict:
             "seed": 0,
             "encoder": "light",  # light, alexnet or vggface
             "model": "",  # a face model file; empty is the open model
+            "reflectance_modes": 0,  # of the model, so many as the base level may use; 0 is all
             "detail": "face",  # standard, face or fine
             # The final level: kind none, linear, relu1 or relu2, and how many parameters each space has.
             "correctives": {"kind": "none", "geometry": 0, "reflectance": 0},

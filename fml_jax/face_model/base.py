@@ -7,6 +7,7 @@ from flax import struct
 from jaxtyping import Float
 
 from fml_jax.arrays import Array
+from fml_jax.errors import InputError
 from fml_jax.face_model.landmarks import Landmarks
 from fml_jax.face_model.topology import Topology, make_topology
 
@@ -53,6 +54,17 @@ def geometry(
 def reflectance(model: BaseModel, beta: Float[Array, "reflectance"]) -> Float[Array, "N 3"]:
     """r_b(β) = a_r + Σ_k β_k b_k^r (eq. 4), RGB; not clipped, so gradients live outside [0, 1] too."""
     return model.reflectance_mean + jnp.einsum("k,knc->nc", beta, model.reflectance)
+
+
+def with_reflectance_modes(model: BaseModel, count: int) -> BaseModel:
+    """The model with its first `count` reflectance modes alone, and a name that says so.
+
+    Raises:
+      InputError: it does not have so many.
+    """
+    if not 0 < count <= len(model.reflectance):
+        raise InputError(f"reflectance_modes={count}: the face model {model.name} has 1 to {len(model.reflectance)} to give")
+    return model.replace(reflectance=model.reflectance[:count], name=f"{model.name}, {count} reflectance modes")
 
 
 def restrict(model: BaseModel, keep: np.ndarray) -> BaseModel:

@@ -14,13 +14,13 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from fml_jax.errors import InputError
-from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.base import BaseModel, with_reflectance_modes
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.learned import FaceModel, save_learned_model
 from fml_jax.multilevel import Network, layers, make_network
 from fml_jax.training.batches import StageBatches, copy_cards, validation_batch
 from fml_jax.training.checkpoints import Checkpoints, changes
-from fml_jax.training.evaluate import Evaluator
+from fml_jax.training.evaluate import HEADLINES, Evaluator
 from fml_jax.training.gradient_norms import make_gradient_norms
 from fml_jax.training.learned import learned_model
 from fml_jax.training.metrics import CONFIG, VALIDATION, MetricsWriter
@@ -67,18 +67,20 @@ def train(config: dict, workdir: Path) -> Path:
       NonFiniteLoss: the last good checkpoint is kept.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    model = load_face_model(config["model"] or None, config["detail"])
+    truth = load_face_model(config["model"] or None, config["detail"])
+    model = with_reflectance_modes(truth, config["reflectance_modes"]) if config["reflectance_modes"] else truth
     mesh = make_mesh(config["model_devices"])
     network = make_network(config["encoder"], config["correctives"], model, mesh)
     _check_levels(config)
-    run = Run(config, workdir, network, model, mesh)
+    run = Run(config, workdir, network, model, truth, mesh)
     return run.written(run.all_stages())
 
 
 class Run:
     """The parts that the steps of one run share."""
 
-    def __init__(self, config: dict, workdir: Path, network: Network, model: BaseModel, mesh: Mesh):
+    def __init__(self, config: dict, workdir: Path, network: Network, model: BaseModel, truth: BaseModel, mesh: Mesh):
+        """`truth` is the model that synthetic faces were made with, `model` what of it the base level has."""
         self.config, self.workdir, self.network, self.model, self.mesh = config, workdir, network, model, mesh
         self.batches = {name: StageBatches(config, config["stages"][name]) for name in config["stage_order"]}
         self.checkpoints = Checkpoints(workdir, config["keep_checkpoints"])
@@ -86,7 +88,7 @@ class Run:
         done = self.checkpoints.latest_step() or 0
         self.metrics = MetricsWriter(workdir if self.is_first else None, config["tensorboard"], done)
         held_out = [validation_batch(config, kind, config["validation_rows"]) for kind in ("photos", "synthetic")]
-        self.evaluator = Evaluator(network.encoder, model, *held_out)
+        self.evaluator = Evaluator(network, model, truth, config, *held_out)
         self.sheets = self._make_sheets(held_out) if config["sheet_every"] else None
         self.stop_asked = False
 
@@ -133,7 +135,7 @@ class Run:
                 values = jax.device_get({**values, **norms})
                 self._check_finite(done, values)
                 clock.step()
-                self._after_step(done, end, state, values, clock, bar)
+                self._after_step(done, name, end, state, values, clock, bar)
                 if self.sheets and (done == end or self._due("sheet_every", done)):
                     self.sheets.write(done, state.average, stage["level"])
         return state
@@ -177,7 +179,7 @@ class Run:
     def _due(self, every: str, done: int) -> bool:
         return bool(self.config[every]) and done % self.config[every] == 0
 
-    def _after_step(self, done, end, state, values, clock, bar):
+    def _after_step(self, done, name, end, state, values, clock, bar):
         bar.update()
         last = done == end
         if last or self._due("log_every", done) or self._due("gradient_norms_every", done):
@@ -186,7 +188,7 @@ class Run:
             self.metrics.write(done, {**scalars, "images_per_second": rate, "wait": wait, "seconds": time.time()})
             bar.set_postfix(loss=f"{values['loss']:.3f}", images=f"{rate:.0f}/s")
         if last or self._due("evaluate_every", done):
-            self._evaluate(done, state)
+            self._evaluate(done, name, state)
         stop = self._stop_agreed(done)
         if last or self._due("checkpoint_every", done) or stop:
             self.checkpoints.save(state, self.config)
@@ -194,11 +196,12 @@ class Run:
             tqdm.write(f"stopped by SIGTERM at step {done}; the same command resumes here")
             raise SystemExit(0)
 
-    def _evaluate(self, done, state):
-        values = self.evaluator(state.average["encoder"])
+    def _evaluate(self, done, name, state):
+        values = self.evaluator(state.average, name)
         if values and self.is_first:
             self.metrics.write(done, {VALIDATION: 1, **values})
-            tqdm.write(f"step {done}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+            told = {name: value for name, value in values.items() if name.endswith(HEADLINES)}
+            tqdm.write(f"step {done}: " + ", ".join(f"{name} {value:.4g}" for name, value in told.items()))
 
     def _check_finite(self, done, values):
         if np.isfinite(values["loss"]) and np.isfinite(values["gradient_norm"]):

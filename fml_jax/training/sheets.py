@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from fml_jax.codes import code_from_network
 from fml_jax.data.records import complete_or_absent
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.drawing import Paint, clay, draw, shown_on_photos
-from fml_jax.image_formation.points import Points, form_final_points, form_points
-from fml_jax.multilevel import Network
+from fml_jax.image_formation.points import Points
+from fml_jax.multilevel import Network, level_points
 from fml_jax.training.sharding import placed, replicated
 
 FOLDER = "sheets"
@@ -55,16 +54,6 @@ def sheet_crops(held_out: Sequence[dict | None], training: dict) -> UInt8[np.nda
         return np.concatenate([crops[: ROWS // len(found)] for crops in found])
     faces_first = np.argsort(-training["is_face"], kind="stable")
     return training["crop"][faces_first[:ROWS]]
-
-
-def level_points(network: Network, params: dict, model: BaseModel, crops: jax.Array, level: str) -> dict[str, Points]:
-    """What the network sees in crops [B, 240, 240, 3]: the points of "base" and, at level "full", of "final"."""
-    seen = network.look(params, crops)
-    base = jax.vmap(lambda raw: form_points(model, code_from_network(raw, *model.code_sizes)))(seen.raw)
-    if level != "full":
-        return {"base": base}
-    final = jax.vmap(lambda code, added: form_final_points(model, code, added))(*network.final_level(params, seen, model))
-    return {"base": base, "final": final}
 
 
 def draw_sheet(

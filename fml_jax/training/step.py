@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from fml_jax.codes import code_from_network, unflatten_code
+from fml_jax.codes import code_from_network, leading_reflectance
 from fml_jax.encoders import Seen
 from fml_jax.face_model.base import BaseModel
 from fml_jax.losses import (
@@ -127,7 +127,7 @@ def _supervised_part(model, seen: Seen, batch, stage) -> _Part:
     weights, sizes = SupervisedWeights(**stage["supervised"]), model.code_sizes
 
     def one(raw, code, keypoints):
-        return supervised_energy(model, code_from_network(raw, *sizes), unflatten_code(code, *sizes), weights, keypoints)
+        return supervised_energy(model, code_from_network(raw, *sizes), leading_reflectance(code, *sizes), weights, keypoints)
 
     energies, terms = jax.vmap(one)(seen.raw, batch["code"], seen.keypoints)
     return _Part("synthetic/", 0, jnp.ones_like(energies), energies, terms)

@@ -78,7 +78,12 @@ def groups(encoder, others):
     return {prefix: {"prefix": prefix, "rate": encoder if prefix == "encoder" else others} for prefix in prefixes}
 
 
-def run(config, workdir: Path):
+def held_out_rows(config, kind, rows):
+    """A stub of `validation_batch` that has some rows of each kind."""
+    return StubBatches(config, {"synthetic": 0, "photos": 0, kind: 6}).batch(1_000_000)
+
+
+def run(config, workdir: Path, held_out=lambda *_: None):
     """`loop.train` on stubs."""
     from fml_jax import multilevel
     from fml_jax.training import loop
@@ -86,7 +91,7 @@ def run(config, workdir: Path):
 
     stubs = {
         "StageBatches": StubBatches,
-        "validation_batch": lambda *_: None,
+        "validation_batch": held_out,
         "load_face_model": lambda path, detail: make_tiny_model(),
     }
     encoder = mock.patch.object(multilevel, "make_encoder", lambda name, size: LinearEncoder(size))
