@@ -59,7 +59,9 @@ def parse_flags(arguments: list[str]) -> list[str]:
     """absl's parser; a config that cannot be used ends the program with one line."""
     _check_config_exists(arguments)
     try:
-        return app.parse_flags_with_usage(arguments)
+        return flags.FLAGS(arguments)
+    except flags.Error as error:  # of an error within get_config its text has the whole trace
+        sys.exit("train: " + str(error).strip().splitlines()[-1].removeprefix("fml_jax.errors.InputError: "))
     except (AttributeError, KeyError, TypeError) as error:  # what ml_collections raises for a wrong override
         given = " ".join(argument for argument in arguments if argument.startswith("--config."))
         sys.exit(f"train: {given}: the config has no such field, or not of this type ({error})")
@@ -68,7 +70,7 @@ def parse_flags(arguments: list[str]) -> list[str]:
 def _check_config_exists(arguments):
     for argument in arguments:
         name = argument.removeprefix("--config=")
-        if name != argument and not Path(name).is_file():
+        if name != argument and not Path(name.partition(":")[0]).is_file():
             known = ", ".join(sorted(path.name for path in CONFIGS.glob("[!_]*.py") if path.stem != "common"))
             sys.exit(f"train: --config={name}: no such file; experiments/configs/ has {known}")
 

@@ -86,7 +86,7 @@ def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mes
     body = make_encoder(encoder, sum(model.code_sizes) + 33)
     kind = correctives["kind"]
     if kind == "none":
-        return Network(body)
+        return Network(body, mesh=mesh)
     if kind not in KINDS:
         raise InputError(f"correctives.kind {kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     spaces = Correctives(model.vertex_count, KINDS[kind])

@@ -14,6 +14,9 @@ QUICK = "--config=experiments/configs/quick.py"
     "argument, said",
     [
         ("--config=nope.py", "quick.py"),
+        ("--config=experiments/configs/ablations.py:c7", "train: ablation 'c7' is unknown; choose one of c500, c250"),
+        ("--config=experiments/configs/ablations.py:no_ref", "data/small: no such folder"),
+        ("--learning=1", "train: Unknown command line flag 'learning'"),
         ("--config.lerning=1", "--config.lerning=1: the config has no such field"),
         ("--coordinator=localhost:1", "--coordinator=localhost:1: also give --processes=N and --process=K"),
         ("--config.correctives.kind=cubic", "correctives.kind 'cubic' is unknown"),

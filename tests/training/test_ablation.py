@@ -1,0 +1,135 @@
+"""Sets of runs: what they share, how they resume, and the table."""
+
+import json
+from unittest import mock
+
+import pytest
+
+from experiments.configs.ablations import REFERENCE, SIZES, VARIANTS, get_config
+from fml_jax.errors import InputError
+from fml_jax.training import ablation, loop
+from fml_jax.training.checkpoints import changes
+from fml_jax.training.metrics import read_metrics
+from tests.training import stub
+
+
+REFERENCE_CONFIG = stub.small_config(steps=(2, 2), levels=["base", "full"])
+SET = {"with": REFERENCE_CONFIG, "fewer": {**REFERENCE_CONFIG, "reflectance_modes": 2, "sheet_every": 2}}
+
+
+def run_set(configs, output, trained):
+    """`ablation.run_set` on stubs; `trained` collects the names of the runs that are trained."""
+
+    def train(config, workdir):
+        trained.append(workdir.name)
+        return stub.run(config, workdir, stub.held_out_rows)
+
+    with mock.patch.object(ablation, "train", train):
+        return ablation.run_set(configs, REFERENCE_CONFIG, output)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    output = tmp_path_factory.mktemp("set")
+    trained = []
+    run_set(SET, output, trained)
+    return output, trained
+
+
+def test_the_base_level_is_trained_once_for_those_that_share_it(finished):
+    output, trained = finished
+    assert trained == ["base", "with", "fewer"]
+    rows = {name: read_metrics(output / name) for name in trained}
+    steps = {name: [row["step"] for row in rows[name] if "loss" in row] for name in trained}
+    assert steps == {"base": [1, 2], "with": [1, 2], "fewer": [1, 2, 3, 4]}
+    told = json.loads((output / "with/config.json").read_text("utf-8"))
+    assert told["stage_order"] == ["stage1"] and told["start_from"] == str(output / "base" / loop.WEIGHTS_FILE)
+
+
+def test_the_table_has_a_row_a_run_with_its_last_values_and_pictures(finished):
+    output, _ = finished
+    lines = (output / ablation.TABLE).read_text("utf-8").splitlines()
+    assert lines[0].startswith("Each run: 2 steps of 8 crops (stage stage0), then 2 steps of 8 crops (stage stage1)")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    header, rows = cells[0], {row[0]: dict(zip(cells[0], row)) for row in cells[2:]}
+    assert list(rows) == list(SET) and "reflectance, final" in header
+    last = [row for row in read_metrics(output / "with") if "validation" in row][-1]
+    assert rows["with"]["E_photo, final"] == f"{last['photos/photo_final']:.4g}"
+    assert rows["with"]["reflectance, base"] == f"{last['synthetic/reflectance_error_base']:.4g}"
+    assert rows["fewer"][""] == "[faces](fewer/sheets/step_000004.png)" and (output / "fewer/sheets/step_000004.png").is_file()
+
+
+def test_a_set_goes_on_where_it_was_stopped(finished, tmp_path):
+    trained = []
+
+    def stopped(config, workdir):
+        trained.append(workdir.name)
+        if len(trained) == 3:
+            raise SystemExit(0)  # as a run does that SIGTERM reaches
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / loop.WEIGHTS_FILE).write_bytes(b"")
+        (workdir / "metrics.jsonl").write_text('{"step": 2, "validation": 1, "photos/photo_final": 0.25}\n')
+
+    with mock.patch.object(ablation, "train", stopped), pytest.raises(SystemExit):
+        ablation.run_set(SET, REFERENCE_CONFIG, tmp_path)
+    table = (tmp_path / ablation.TABLE).read_text("utf-8")
+    assert "| with | 0.25 |" in table and "fewer" not in table
+    with mock.patch.object(ablation, "train", stopped):
+        ablation.run_set(SET, REFERENCE_CONFIG, tmp_path)
+    assert trained == ["base", "with", "fewer", "fewer"]
+
+
+def test_a_finished_set_trains_nothing_and_another_config_is_refused(finished):
+    output, _ = finished
+    trained = []
+    run_set(SET, output, trained)
+    run_set({"with": SET["with"]}, output, trained)  # a part of it
+    assert trained == []
+    longer = {**REFERENCE_CONFIG, "log_every": 7}
+    said = "base: was trained with another config .log_every: 1 → 7.; choose another --output"
+    with pytest.raises(InputError, match=said):
+        ablation.run_set({"with": longer}, longer, output)
+    run_set(SET, output, trained)  # the table of all again
+
+
+def test_a_run_that_fails_has_a_row_that_says_so(tmp_path):
+    def train(config, workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "metrics.jsonl").write_text('{"step": 2, "validation": 1, "photos/photo_final": 0.25}\n')
+        if workdir.name == "with":
+            raise loop.NonFiniteLoss("step 9: not finite")
+        (workdir / loop.WEIGHTS_FILE).write_bytes(b"")
+
+    with mock.patch.object(ablation, "train", train):
+        text = ablation.run_set(SET, REFERENCE_CONFIG, tmp_path).read_text("utf-8")
+    assert "| with | – |" in text and "| fewer | 0.25 |" in text and "with failed: step 9: not finite" in text
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_differ_from_the_reference_in_what_they_are_named_after(name, size):
+    expected = {
+        "c500": set(),
+        **{f"c{count}": {"correctives.geometry", "correctives.reflectance"} for count in (0, 100, 250)},
+        **{kind: {"correctives.kind"} for kind in ("relu1", "relu2")},
+        **{f"no_{term}": {f"stages.full.full.{term}"} for term in ("smo", "sta", "ref", "glo")},
+        "no_shape": {"stages.full.full.smo", "stages.full.full.sta"},
+        "no_reflectance": {"stages.full.full.ref", "stages.full.full.glo"},
+        "reflectance40": {"reflectance_modes", "data.photos"},
+    }
+    reference, variant = (get_config(f"{each},{size}").to_dict() for each in (REFERENCE, name))
+    differ = {line.partition(":")[0] for line in changes(reference, variant)}
+    assert differ - {"data.photos"} == expected[name] - {"data.photos"}
+    assert reference["correctives"] == {"kind": "linear", "geometry": 500, "reflectance": 500}
+
+
+def test_synthetic_faces_stand_in_for_photos_wherever_they_lie():
+    config = get_config("reflectance40")
+    config.data.synthetic = "elsewhere"
+    assert config.to_dict()["data"]["photos"] == "elsewhere"
+
+
+@pytest.mark.parametrize("name", ["c7", "c500,huge"])
+def test_unknown_names_are_told(name):
+    with pytest.raises(InputError, match=f"ablation '{name}' is unknown; choose one of c500"):
+        get_config(name)
