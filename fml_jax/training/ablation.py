@@ -31,6 +31,7 @@ _COLUMNS = {
     "E_ref": ("photos/ref", "synthetic/ref"),
     "E_glo": ("photos/glo", "synthetic/glo"),
     "reflectance, mean": ("synthetic/reflectance_error_mean",),
+    "reflectance, own modes": ("synthetic/reflectance_error_own_modes",),
     "reflectance, base": ("synthetic/reflectance_error_base",),
     "reflectance, final": ("synthetic/reflectance_error_final",),
 }
@@ -120,8 +121,9 @@ def _budget(planned) -> str:
     shared = f"; runs that share their first stages begin with those of run {BASE}" if BASE in planned else ""
     return (
         f"Each run: {', then '.join(parts)}; encoder {config['encoder']}, seed {config['seed']}{shared}. "
-        "Values are those of held-out faces, terms before their weights; reflectance is the mean RGB distance from the "
-        "truth, less a shift of the whole face, of synthetic faces."
+        "Values are those of held-out photos, or of held-out synthetic faces for runs without photos; terms are before "
+        "their weights. Reflectance is the mean RGB distance from the truth, less a shift of the whole face, on synthetic "
+        "faces: of the mean reflectance, of the truth's own modes that the base level has, of the two levels."
     )
 
 

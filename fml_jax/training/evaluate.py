@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxtyping import Bool, Float
 
-from fml_jax.codes import FaceCode, code_from_network, leading_reflectance, unflatten_code
+from fml_jax.codes import FaceCode, code_from_network, leading_reflectance
 from fml_jax.evaluation.metrics import displacement_error, landmark_error, rotation_error
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.landmarks import landmarks68
@@ -45,7 +45,9 @@ class Evaluator:
         everywhere = dict(out_shardings=replicated(network.mesh))
         self._network = jax.jit(lambda params, crops: network.look(params, _unit(crops)).raw, **everywhere)
         self._project = jax.jit(jax.vmap(lambda code: projected68(model, code)))
-        self._terms = {name: jax.jit(_terms(network, stage, config["seed"]), **everywhere) for name, stage in self._stages.items()}
+        self._terms = {
+            name: jax.jit(_terms(network, stage, config["seed"]), **everywhere) for name, stage in self._stages.items()
+        }
         self._reflectances = jax.jit(reflectances, static_argnames="level", **everywhere)
 
     def __call__(self, params: dict, stage: str) -> dict[str, float]:
@@ -63,12 +65,15 @@ class Evaluator:
         return values
 
     def _reflectance_errors(self, params, level, chunks) -> dict[str, float]:
-        """RGB distance from the true reflectance, of each level and of the mean reflectance."""
+        """RGB distance from the true reflectance: of each level, of the mean reflectance, and of the truth's own modes
+        that the base level has."""
         face, found = np.asarray(self._truth.regions["face"]), []
         for chunk in chunks:
             true = np.asarray(_true_reflectances(self._truth, chunk["code"]))
+            own_modes = self._truth.replace(reflectance=self._model.reflectance)
             guesses = self._reflectances(params, self._model, chunk["crop"], level=level)
             guesses["mean"] = self._truth.reflectance_mean[None]
+            guesses["own_modes"] = _true_reflectances(own_modes, chunk["code"])
             found.append({name: reflectance_error(np.asarray(guess), true, face) for name, guess in guesses.items()})
         return {f"synthetic/reflectance_error_{name}": _mean_of([each[name] for each in found], chunks) for name in found[0]}
 
@@ -112,7 +117,7 @@ def _mean_of(values, chunks) -> float:
 
 @jax.jit
 def _true_reflectances(model, codes):
-    return jax.vmap(lambda code: reflectance(model, unflatten_code(code, *model.code_sizes).reflectance))(codes)
+    return jax.vmap(lambda code: reflectance(model, leading_reflectance(code, *model.code_sizes).reflectance))(codes)
 
 
 def projected68(model: BaseModel, code: FaceCode):
