@@ -33,22 +33,23 @@ def main(_):
     from fml_jax.reconstruction import Reconstructor
 
     try:
-        reconstructor = Reconstructor(**({"weights": _WEIGHTS.value} if _WEIGHTS.value else {}), min_score=0.0)
+        weights = {"weights": _WEIGHTS.value} if _WEIGHTS.value else {}
+        reconstructor = Reconstructor(**weights, min_score=0.0)
         if _PHOTOS.value:
-            evaluate_photos(reconstructor)
+            evaluate_photos(reconstructor, Reconstructor(**weights, min_score=0.0, solve_colours=False))
         if _SYNTHETIC.value:
             evaluate_synthetic(reconstructor)
     except InputError as error:
         sys.exit(f"evaluate: {error}")
 
 
-def evaluate_photos(reconstructor) -> None:
+def evaluate_photos(reconstructor, unsolved) -> None:
     """Found faces, scores, landmark and colour errors on held-out photos."""
     from fml_jax.data.corpus import is_validation
     from fml_jax.data.photos import list_photos
 
     paths = [path for path in list_photos(_PHOTOS.value) if is_validation(path.parent.name)][: _COUNT.value]
-    rows = [row for path in tqdm(paths, unit="photo") if (row := photo_row(reconstructor, path)) is not None]
+    rows = [row for path in tqdm(paths, unit="photo") if (row := photo_row(reconstructor, unsolved, path)) is not None]
     folder = Path(_OUTPUT.value)
     folder.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -59,12 +60,16 @@ def evaluate_photos(reconstructor) -> None:
     print(photo_tables(rows))
 
 
-def photo_row(reconstructor, path: Path) -> dict | None:
-    """One photo's numbers; None where the reference finds no face."""
+def photo_row(reconstructor, unsolved, path: Path) -> dict | None:
+    """One photo's numbers; None where the reference finds no face.
+
+    Args:
+      unsolved: the reconstructor without the solution for colours.
+    """
     from fml_jax.data.meant_face import shows_face
     from fml_jax.data.landmarks import detect_landmarks, ibug68
     from fml_jax.data.photos import read_photo
-    from fml_jax.evaluation.photos import network_errors, refined_errors, span_errors
+    from fml_jax.evaluation.photos import colour_error, network_errors, refined_errors, span_errors
 
     marks = detect_landmarks(read_photo(path))
     if marks is None:
@@ -80,6 +85,7 @@ def photo_row(reconstructor, path: Path) -> dict | None:
     if right:
         face = right[0]
         row |= {"score": face.score, "yaw": face.angles[0], **network_errors(face, reference), **span_errors(face, reference)}
+        row["colours, network alone"] = colour_error(unsolved(face.photo, boxes=[tuple(face.box)])[0])
         if _REFINE.value:
             row |= refined_errors(face, reference)
     return row
@@ -131,9 +137,11 @@ def evaluate_synthetic(reconstructor) -> None:
     batch = CorpusBatches(_SYNTHETIC.value, "all", faces, jitter=0.0).batch(0)
     codes, _ = reconstructor.codes(batch["crop"])
     true = unflatten_code(batch["code"], *reconstructor.model.code_sizes)
-    errors = synthetic_errors(reconstructor.model, jax.device_get(codes), true)
-    rows = [(name.removeprefix("synthetic/").replace("_", " "), value) for name, value in errors.items()]
-    print(f"{faces} synthetic faces:\n\n" + markdown(["", "network (ratios: the mean face scores 1)"], rows))
+    own = synthetic_errors(reconstructor.model, jax.device_get(codes), true)
+    solved = synthetic_errors(reconstructor.model, reconstructor.with_solved_colours(codes, batch["crop"]), true)
+    rows = [(name.removeprefix("synthetic/").replace("_", " "), own[name], solved[name]) for name in own]
+    print(f"{faces} synthetic faces (ratios: the mean face scores 1):\n")
+    print(markdown(["", "network alone", "its colours solved"], rows))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,17 @@ from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 EVEN = np.arange(68) % 2 == 0
 
 
+def colour_error(face: Reconstruction) -> float:
+    """Mean RGB distance from the photo over visible skin."""
+    points, seen, members = _seen_points(face)
+    return photometric_error(points.colours, seen, members)
+
+
 def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
-    """The network's answer, and the mean face and mean reflectance in its place.
+    """A reconstruction's, and those of the mean face and mean reflectance in its place.
 
     The mean face has the pose that fits the reference landmarks best (it is shown them, the
-    network is not); the mean reflectance has the light that fits the photo best.
+    reconstruction is not); the mean reflectance has the light that fits the photo best.
     """
     points, seen, members = _seen_points(face)
     return {
@@ -33,12 +39,11 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
 def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
     """After `refine` with all landmarks, and with the even ones only."""
     refined = refine(face, reference)
-    points, seen, members = _seen_points(refined)
     half = refine(face, reference, used=EVEN)
     return {
         "landmarks, refined": landmark_error(refined.landmarks68, reference),
         "landmarks, refined, held out": mean_distance(half.landmarks68[~EVEN], reference[~EVEN]) / box_size(reference),
-        "colours, refined": photometric_error(points.colours, seen, members),
+        "colours, refined": colour_error(refined),
     }
 
 

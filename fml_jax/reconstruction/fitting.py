@@ -12,7 +12,7 @@ from absl import logging
 from fml_jax.codes import FaceCode, code_from_network, network_from_code
 from fml_jax.data.crops import apply_affine, crop_photo
 from fml_jax.errors import InputError
-from fml_jax.face_model.base import BaseModel, geometry, reflectance, restrict
+from fml_jax.face_model.base import BaseModel, geometry, restrict
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.landmarks import landmarks68
 from fml_jax.image_formation.camera import project, to_camera
@@ -20,6 +20,7 @@ from fml_jax.image_formation.illumination import sh_basis
 from fml_jax.image_formation.points import form_points, sample_bilinear
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses import PAPER_LANDMARKS, BaseWeights, base_energy
+from fml_jax.reconstruction.colours import BESIDE_SKIN, Surface, solve_colours
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 
 # One photo has to settle all 257 numbers: landmarks hold the shape, the prior what they leave open.
@@ -35,11 +36,6 @@ LANDMARK_STEPS = 12  # Gauss–Newton steps on landmarks and prior
 COLOUR_ROUNDS = 8  # of light and reflectance in turn, each a weighted linear problem
 ENERGY_STEPS = 240  # Adam steps on the whole energy
 ENERGY_RATE = 0.05
-
-# How much brows, eyes, lips and where beards grow count beside bare skin. At 0 the fit paints them at will.
-BESIDE_SKIN = 0.15
-
-_SMALLEST_RESIDUAL = 0.01  # RGB distance; keeps the weights of vertices that fit exactly finite
 
 
 def refine(
@@ -105,43 +101,20 @@ def fit_landmarks(model: BaseModel, code: FaceCode, targets: jax.Array, confiden
 
 @jax.jit
 def fit_colours(model: BaseModel, code: FaceCode, crop: jax.Array) -> FaceCode:
-    """Illumination and reflectance that minimise E_photo and E_std while the geometry stays.
-
-    Each alone is a linear problem under the ℓ2,1 norm's usual reweighting (by one over a vertex's
-    last residual), so that a few solutions in turn replace many steps of descent.
-    """
+    """Illumination and reflectance that minimise E_photo and E_std while the geometry stays."""
     points = form_points(model, code)
-    seen = jax.lax.stop_gradient(sample_bilinear(crop, points.pixels))
-    members = (points.visible * model.regions["face"]).astype(crop.dtype)
-    basis = sh_basis(points.normals).T
-    # Half the reweighted square stands for each residual, and E_std for the whole of β².
-    prior = 2 * WEIGHTS.reg * WEIGHTS.rstd / WEIGHTS.photo * jnp.maximum(members.sum(), 1.0)
-
-    def light(reflectances, weights):
-        def channel(r, colours):
-            columns = r[:, None] * basis
-            normal = columns.T @ (weights[:, None] * columns)
-            return jnp.linalg.solve(normal + 1e-3 * jnp.eye(9), columns.T @ (weights * colours))
-
-        return jax.vmap(channel, in_axes=1, out_axes=1)(reflectances, seen)
-
-    def beta(gamma, weights):
-        lit = basis @ gamma
-        columns = (model.reflectance * lit).reshape(model.reflectance.shape[0], -1)
-        weighted = columns * jnp.repeat(weights, 3)
-        target = (seen - model.reflectance_mean * lit).ravel()
-        return jnp.linalg.solve(weighted @ columns.T + prior * jnp.eye(len(columns)), weighted @ target)
-
-    def round_(state, _):
-        gamma, b = state
-        reflectances = reflectance(model, b)
-        distance = jnp.linalg.norm(seen - reflectances * (basis @ gamma), axis=1)
-        weights = members / jnp.maximum(distance, _SMALLEST_RESIDUAL)
-        gamma = light(reflectances, weights)
-        return (gamma, beta(gamma, weights)), None
-
-    (gamma, b), _ = jax.lax.scan(round_, (code.illumination, code.reflectance), length=COLOUR_ROUNDS)
-    return code.replace(illumination=gamma, reflectance=b)
+    surface = Surface(
+        mean=model.reflectance_mean,
+        modes=model.reflectance,
+        basis=sh_basis(points.normals).T,
+        seen=sample_bilinear(crop, points.pixels),
+        members=(points.visible * model.regions["face"]).astype(crop.dtype),
+    )
+    # E_std stands for the whole of β² and not for its half.
+    prior = 2 * WEIGHTS.reg * WEIGHTS.rstd / WEIGHTS.photo
+    centre = jnp.zeros_like(code.reflectance)
+    gamma, beta = solve_colours(surface, code.illumination, code.reflectance, centre, prior, COLOUR_ROUNDS)
+    return code.replace(illumination=gamma, reflectance=beta)
 
 
 @jax.jit

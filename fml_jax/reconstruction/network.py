@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fml_jax.codes import FaceCode, code_from_network
-from fml_jax.data.crops import crop_from_landmarks, crop_from_photo, crop_photo
+from fml_jax.data.crops import CROP_SIZE, apply_affine, crop_from_landmarks, crop_from_photo, crop_photo
 from fml_jax.data.detection import detect_faces
 from fml_jax.data.photos import as_rgb, read_photo
 from fml_jax.encoders import make_encoder
@@ -22,6 +22,7 @@ from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.landmarks import landmarks68
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
+from fml_jax.reconstruction.colours import ColourSolver
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 from fml_jax.weights import load_weights
 
@@ -32,6 +33,9 @@ BATCH = 32  # crops that go through the network together
 # Photos are held in memory while their faces are worked on: this many, or less if they are large.
 PHOTOS_AT_ONCE = 64
 PIXELS_AT_ONCE = 200_000_000  # 600 MB
+
+# A crop is looked at again, upright and framed anew, where that moves one of its corners by more than this many pixels.
+LOOK_AGAIN = 36.0
 
 # A crop's score under which a detected box is taken for no face.
 MIN_SCORE = 0.5
@@ -65,11 +69,20 @@ class Reconstructor:
     After a call with several photos, `failures` lists those that gave no face, as (name, reason).
     """
 
-    def __init__(self, weights: str | Path = OPEN_WEIGHTS, passes: int = 2, min_score: float = MIN_SCORE):
+    def __init__(
+        self,
+        weights: str | Path = OPEN_WEIGHTS,
+        look_again: float = LOOK_AGAIN,
+        solve_colours: bool = True,
+        min_score: float = MIN_SCORE,
+    ):
         """Loads weights (a file of `fml_jax.weights`) and the open model.
 
         Args:
-          passes: 2 lets the network look again at an upright crop, framed by its first answer.
+          look_again: the network looks a second time, at an upright crop framed by its first answer, where
+            that moves a corner by more than this many crop pixels: 0 is always, infinity never.
+          solve_colours: light and reflectance are solved on the crop where the network's geometry puts the
+            face; else they are the network's own.
           min_score: detected boxes under this score are taken for no face; boxes given are kept.
 
         Raises:
@@ -81,7 +94,8 @@ class Reconstructor:
             raise InputError(f"{weights}: made for the face model {self.metadata['model']}, not {self.model.name}")
         self._triangles = np.asarray(self.model.topology.triangles)
         self._marks_model = restrict(self.model, np.zeros(self.model.vertex_count, bool))
-        self.passes, self.min_score = passes, min_score
+        self.look_again, self.min_score = look_again, min_score
+        self._colours = jax.jit(_solver(self.model)) if solve_colours else None
         self.failures: list[tuple[str, str]] = []
         encoder = make_encoder(self.metadata["encoder"], sum(self.model.code_sizes) + 33)
         sizes = self.model.code_sizes
@@ -153,6 +167,10 @@ class Reconstructor:
         """The network alone: crops [B, 240, 240, 3] uint8 → codes and scores [B]."""
         return _in_batches(lambda part: self._network(self._params, part), crops)
 
+    def with_solved_colours(self, codes: FaceCode, crops: np.ndarray) -> FaceCode:
+        """Codes of crops [B, 240, 240, 3] uint8 with light and reflectance solved on them, where that is asked for."""
+        return codes if self._colours is None else _in_batches(lambda part: self._colours(*part), (codes, crops))
+
     def _faces(self, photo, number, boxes) -> list[Face]:
         """The boxes of one photo; one that cannot be used is noted in `failures`."""
         name = str(photo) if isinstance(photo, (str, Path)) else f"photo {number}"
@@ -189,14 +207,25 @@ class Reconstructor:
             index[number] += 1
 
     def _look(self, faces) -> tuple[FaceCode, np.ndarray, list[np.ndarray]]:
-        """The network's codes and scores, and the crops that they belong to."""
+        """Codes and scores, and the crops that they belong to."""
         affines = [crop_from_photo(face.box) for face in faces]
-        codes, scores = self.codes(_crops(faces, affines))
-        for _ in range(self.passes - 1):
-            affines = self._framed_by(codes, affines)
-            codes, again = self.codes(_crops(faces, affines))
-            scores = np.minimum(scores, again)
-        return codes, scores, affines
+        crops = _crops(faces, affines)
+        codes, scores = self.codes(crops)
+        if self.look_again < math.inf:
+            codes, scores, affines, crops = self._looked_again(faces, codes, scores, affines, crops)
+        return self.with_solved_colours(codes, crops), scores, affines
+
+    def _looked_again(self, faces, codes, scores, affines, crops):
+        """The same, with second answers for the faces whose crops were badly framed."""
+        better = self._framed_by(codes, affines)
+        rows = [k for k in range(len(faces)) if _corner_shift(affines[k], better[k]) > self.look_again]
+        if not rows:
+            return codes, scores, affines, crops
+        for k in rows:
+            affines[k], crops[k] = better[k], crop_photo(faces[k].photo, better[k])
+        again, scores_again = self.codes(crops[rows])
+        codes = jax.tree.map(lambda old, new: _replaced(old, rows, new), codes, again)
+        return codes, _replaced(scores, rows, np.minimum(scores[rows], scores_again)), affines, crops
 
     def _framed_by(self, codes: FaceCode, affines: list[np.ndarray]) -> list[np.ndarray]:
         """Crops about the landmarks of first answers, upright."""
@@ -241,6 +270,25 @@ _decode_all = jax.jit(jax.vmap(decode, in_axes=(None, 0)))
 def decode_one(model: BaseModel, code: FaceCode) -> Decoded:
     """`decode`, compiled, as NumPy arrays."""
     return jax.device_get(_decode(model, code))
+
+
+def _solver(model: BaseModel) -> Callable[[FaceCode, jax.Array], FaceCode]:
+    """Colours of codes on their crops, [B, 240, 240, 3] uint8."""
+    solve = ColourSolver(model)
+    return jax.vmap(lambda code, crop: solve(code, crop.astype(jnp.float32) / 255))
+
+
+def _corner_shift(before: np.ndarray, after: np.ndarray) -> float:
+    """The furthest that a corner of the crop moves from one framing to another, pixels."""
+    end = CROP_SIZE - 1
+    corners = np.array([[0, 0], [end, 0], [0, end], [end, end]], np.float64)
+    return float(np.linalg.norm(apply_affine(after, in_photo(before, corners)) - corners, axis=1).max())
+
+
+def _replaced(rows: np.ndarray, places: list[int], new: np.ndarray) -> np.ndarray:
+    rows = rows.copy()
+    rows[places] = new
+    return rows
 
 
 @jax.jit
