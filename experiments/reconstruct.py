@@ -20,7 +20,7 @@ from fml_jax.errors import InputError
 
 _INPUT = flags.DEFINE_string("input", None, "Photo, folder of photos (with those below it), or a pattern.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.", required=True)
-_REFINE = flags.DEFINE_bool("refine", False, "Improve each face by fitting it to its photo (about a second a face).")
+_REFINE = flags.DEFINE_bool("refine", False, "Improve each face by fitting it to its photo (some seconds a face).")
 _WEIGHTS = flags.DEFINE_string("weights", None, "A weights.npz of experiments.train instead of the network that comes along.")
 _BOXES = flags.DEFINE_multi_string("box", None, "For one photo: a face's place as x0,y0,x1,y1 instead of detection; may be repeated.")
 _MIN_SCORE = flags.DEFINE_float("min_score", None, "Detected boxes that score less are taken for no face.")
@@ -35,14 +35,13 @@ def main(_):
 
 
 def _run() -> int:
-    from fml_jax.data.photos import list_photos
     from fml_jax.export import Page
     from fml_jax.reconstruction import Reconstructor
 
-    paths = list_photos(_INPUT.value)
+    folder = _output_folder()
+    paths = _photos(folder)
     settings = {"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value}
     reconstructor = Reconstructor(**{name: value for name, value in settings.items() if value is not None})
-    folder = _output_folder()
     page, names, count = Page(folder), _stems(paths), 0
     for face in reconstructor.stream(paths, _boxes(paths), _REFINE.value, progress=True):
         stem = names[face.source]
@@ -54,6 +53,17 @@ def _run() -> int:
         return 1
     print(f"{count} face{'' if count == 1 else 's'}: {page.write(reconstructor.failures)}")
     return 0
+
+
+def _photos(output: Path) -> list[Path]:
+    """What --input names, without pictures that an earlier run left in the output folder."""
+    from fml_jax.data.photos import list_photos
+
+    found = list_photos(_INPUT.value)
+    photos = [path for path in found if not path.resolve().is_relative_to(output.resolve())]
+    if not photos:
+        raise InputError(f"--input={_INPUT.value}: all {len(found)} pictures lie in the output folder; choose another --output")
+    return photos
 
 
 def _output_folder() -> Path:

@@ -48,8 +48,8 @@ def load_weights(path: str | Path) -> tuple[dict, dict]:
         metadata = json.loads(str(arrays.pop(_NOTE)))
     except FileNotFoundError:
         raise InputError(f"{path}: no such weights file") from None
-    except Exception as error:
-        raise InputError(f"{path}: not a weights file ({error})") from None
+    except Exception:  # NumPy's reasons name remedies that are none here
+        raise InputError(f"{path}: not a weights file; experiments.train writes them as weights.npz") from None
     if metadata.get("format_version") != FORMAT_VERSION:
         raise InputError(f"{path}: weights format {metadata.get('format_version')}, this program reads {FORMAT_VERSION}")
     missing = {"encoder", "model"} - metadata.keys()

@@ -32,8 +32,8 @@ def read_code_file(path: str | Path) -> dict:
             fields = {name: file[name] for name in (*_FIELDS, "code", "format_version")}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except Exception as error:
-        raise InputError(f"{path}: not a reconstruction ({error})") from None
+    except Exception:  # NumPy's reasons name remedies that are none here
+        raise InputError(f"{path}: not a reconstruction's npz file") from None
     if int(fields.pop("format_version")) != FORMAT_VERSION:
         raise InputError(f"{path}: a reconstruction of another format version")
     texts = {name: str(fields[name]) for name in ("source", "model_version")}

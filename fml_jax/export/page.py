@@ -8,8 +8,15 @@ from urllib.parse import quote
 from fml_jax.export.saving import write_png
 from fml_jax.reconstruction.pictures import render_all
 
-PICTURES = ("landmarks", "overlay", "geometry", "reflectance", "shading")
-_TITLES = {"landmarks": "photo", "overlay": "overlay", "geometry": "geometry", "reflectance": "reflectance", "shading": "shading"}
+# Pictures of a face, and what stands under them.
+_TITLES = {
+    "photo": "photo",
+    "landmarks": "its 68 landmarks",
+    "overlay": "the face on the photo",
+    "geometry": "geometry",
+    "reflectance": "reflectance: skin without light",
+    "shading": "shading: the light on white skin",
+}
 _PICTURE_SIZE = 240
 
 _PAGE = """<!doctype html>
@@ -23,7 +30,7 @@ p.note {{ color: var(--quiet); margin: .2rem 0 1.5rem }}
 section {{ border-top: 1px solid var(--line); padding: 1rem 0 }}
 h2 {{ font-size: 1rem; margin: 0 0 .6rem }} h2 span {{ color: var(--quiet); font-weight: 400; margin-left: .8em }}
 h2 .low {{ color: #c33 }}
-.row {{ display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .6rem }}
+.row {{ display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: .6rem }}
 figure {{ margin: 0 }} img {{ width: 100%; height: auto; border-radius: 6px; display: block }}
 figcaption {{ color: var(--quiet); font-size: .85rem; padding-top: .2rem }}
 @media (max-width: 700px) {{ .row {{ grid-template-columns: repeat(2, 1fr) }} }}
@@ -48,7 +55,7 @@ class Page:
         self._pictures.mkdir(parents=True, exist_ok=True)
         self._version = face.model_version
         figures = []
-        for kind, picture in render_all(face, PICTURES, _PICTURE_SIZE).items():
+        for kind, picture in render_all(face, tuple(_TITLES), _PICTURE_SIZE).items():
             path = self._pictures / f"{stem}_{face.index}_{kind}.png"
             write_png(path, picture)
             link = quote(os.path.relpath(path, self._folder))
@@ -75,6 +82,10 @@ def _heading(face, files) -> str:
     name = html.escape(f"{Path(face.source).name}, face {face.index}")
     mark = ' class="low"' if face.score < 0.5 else ""
     yaw, pitch, roll = face.angles
-    links = " · ".join(f'<a href="{quote(path.name)}">{html.escape(path.suffix[1:])}</a>' for path in files)
-    facts = f"yaw {yaw:.0f}°, pitch {pitch:.0f}°, roll {roll:.0f}°"
+    links = " · ".join(f'<a href="{quote(path.name)}">{html.escape(_kind(path))}</a>' for path in files)
+    facts = f"yaw {round(yaw)}°, pitch {round(pitch)}°, roll {round(roll)}°"
     return f"<h2>{name}<span{mark}>score {face.score:.2f}</span><span>{facts}</span><span>{links}</span></h2>"
+
+
+def _kind(path: Path) -> str:
+    return "overlay" if path.suffix == ".png" else path.suffix[1:]

@@ -13,13 +13,13 @@ from fml_jax.face_model.base import BaseModel, restrict
 from fml_jax.image_formation.illumination import sh_basis
 from fml_jax.image_formation.points import form_points, sample_bilinear
 
-# How much brows, eyes, lips and where beards grow count beside bare skin. At 0 a fit paints them at will.
+# How much brows, lips and where beards grow count beside bare skin. At 0 a fit paints them at will.
 BESIDE_SKIN = 0.15
 
 # What holds β to the network's where `ColourSolver` solves; `solve_colours` says in which units.
 PRIOR = 4e-5
 
-_STRIDE = 7  # of the face's vertices that `ColourSolver` looks at
+_STRIDE = 6  # of the vertices that tell of colours, of which `ColourSolver` looks at
 _ROUNDS = 3
 
 _LIGHT_PRIOR = 1e-3
@@ -82,6 +82,15 @@ def _solved(normal, right, prior, centre):
     return jax.scipy.linalg.solve(held, right + prior * centre, assume_a="pos")
 
 
+def colour_weights(model: BaseModel) -> Float[np.ndarray, "N"]:
+    """How much a vertex tells of a face's colours.
+
+    Eyes tell nothing: what looks aside has white where the model has its iris, and would bleach it.
+    """
+    regions = {name: np.asarray(mask, bool) for name, mask in model.regions.items()}
+    return np.where(regions["skin"], 1.0, BESIDE_SKIN).astype(np.float32) * (regions["face"] & ~regions["eyes"])
+
+
 class ColourSolver:
     """Light and reflectance of a network's answer, solved again on its crop.
 
@@ -90,16 +99,16 @@ class ColourSolver:
     """
 
     def __init__(self, model: BaseModel):
-        face = np.asarray(model.regions["face"], bool)
+        weights = colour_weights(model)
         chosen = np.zeros(model.vertex_count, bool)
-        chosen[np.flatnonzero(face)[::_STRIDE]] = True
+        chosen[np.flatnonzero(weights)[::_STRIDE]] = True
         triangles = np.asarray(model.topology.triangles)
         with_rings = chosen.copy()  # whose triangles give the chosen ones their normals
         with_rings[triangles[chosen[triangles].any(axis=1)]] = True
         with_rings[model.landmarks.used_vertices()] = True
         self.model = restrict(model, with_rings)
         self.rows = np.flatnonzero(chosen[with_rings])
-        self._weights = np.where(np.asarray(model.regions["skin"])[chosen], 1.0, BESIDE_SKIN).astype(np.float32)
+        self._weights = weights[chosen]
 
     def __call__(self, code: FaceCode, crop: Float[Array, "H W 3"]) -> FaceCode:
         """The code with γ and β that explain a crop, RGB in [0, 1], better. Pure; can be jitted and vmapped."""

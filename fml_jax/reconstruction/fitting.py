@@ -20,7 +20,7 @@ from fml_jax.image_formation.illumination import sh_basis
 from fml_jax.image_formation.points import form_points, sample_bilinear
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses import PAPER_LANDMARKS, BaseWeights, base_energy
-from fml_jax.reconstruction.colours import BESIDE_SKIN, Surface, solve_colours
+from fml_jax.reconstruction.colours import Surface, colour_weights, solve_colours
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 
 # One photo has to settle all 257 numbers: landmarks hold the shape, the prior what they leave open.
@@ -189,10 +189,9 @@ def _with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
 
 @cache
 def _face_model() -> BaseModel:
-    """The face, of which bare skin counts most: beards, brows and what hides a forehead follow from few modes or none."""
+    """The face, of which bare skin counts most: beards and brows follow from few modes or none."""
     model = load_face_model(detail="face")
-    weights = jnp.where(model.regions["skin"], 1.0, BESIDE_SKIN) * model.regions["face"]
-    return model.replace(regions={**model.regions, "face": weights})
+    return model.replace(regions={**model.regions, "face": jnp.asarray(colour_weights(model))})
 
 
 @cache

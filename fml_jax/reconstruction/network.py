@@ -1,5 +1,6 @@
 """Photos → reconstructions: detection, crops, the network in batches, decoding."""
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -89,9 +90,11 @@ class Reconstructor:
           InputError: unreadable weights, or weights of another face model.
         """
         params, self.metadata = load_weights(weights)
+        digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:8]
         self.model: BaseModel = load_face_model()
         if self.metadata["model"] != self.model.name:
             raise InputError(f"{weights}: made for the face model {self.metadata['model']}, not {self.model.name}")
+        self.version = f"{self.model.name}, {self.metadata['encoder']} encoder, weights {digest}"
         self._triangles = np.asarray(self.model.topology.triangles)
         self._marks_model = restrict(self.model, np.zeros(self.model.vertex_count, bool))
         self.look_again, self.min_score = look_again, min_score
@@ -120,7 +123,7 @@ class Reconstructor:
             of these.
           boxes: instead of detection: for one photo a list of boxes (x0, y0, x1, y1), framed as
             face detectors do; for a list of photos, a list of such lists.
-          refine: improve each face by minimising the energy on its crop (seconds a face).
+          refine: improve each face by minimising the energy on its crop (some seconds a face).
           progress: show a bar.
 
         Returns:
@@ -132,6 +135,8 @@ class Reconstructor:
             number of photos. In a list, photos that give no face are skipped and told in `failures`.
         """
         single = not isinstance(photos, (list, tuple))
+        if single and isinstance(photos, (str, Path)) and Path(photos).is_dir():
+            raise InputError(f"{photos}: a folder; give a list of its photos, or run experiments.reconstruct --input={photos}")
         photos, boxes = ([photos], None if boxes is None else [boxes]) if single else (list(photos), boxes)
         found = list(self.stream(photos, boxes, refine, progress))
         if single and self.failures:
@@ -176,9 +181,9 @@ class Reconstructor:
         name = str(photo) if isinstance(photo, (str, Path)) else f"photo {number}"
         try:
             rgb = read_photo(photo) if isinstance(photo, (str, Path)) else as_rgb(np.asarray(photo), name)
-            found = [_checked(box, name) for box in boxes] if boxes is not None else [d.box for d in detect_faces(rgb)]
+            found = [_checked(box, rgb, name) for box in boxes] if boxes is not None else [d.box for d in detect_faces(rgb)]
             if not found:
-                raise InputError(f"{name}: no face found; give its place with boxes=[(x0, y0, x1, y1)]")
+                raise InputError(f"{name}: no face found; enlarge a small photo, or give the face's place as a box x0, y0, x1, y1")
         except InputError as error:
             self.failures.append((name, str(error)))
             return []
@@ -197,7 +202,7 @@ class Reconstructor:
         with_face = {faces[k].number for k in kept}
         without = {face.number: face for face in faces if face.number not in with_face}
         for face in without.values():
-            reason = f"{face.source}: what the detector found does not look like a face; give its place with boxes=…"
+            reason = f"{face.source}: what the detector found does not look like a face; give the place of one as a box x0, y0, x1, y1"
             self.failures.append((face.source, reason))
         decoded = _in_batches(lambda part: _decode_all(self.model, part), codes)
         index: Counter[int] = Counter()
@@ -247,7 +252,7 @@ class Reconstructor:
             box=np.asarray(face.box, np.float64),
             crop_from_photo=affine,
             score=score,
-            model_version=f"{self.model.name}, {self.metadata['encoder']} encoder, {self.metadata.get('steps', 0)} steps",
+            model_version=self.version,
             source=face.source,
             index=index,
             photo=face.photo,
@@ -323,13 +328,16 @@ def _crops(faces, affines) -> np.ndarray:
     return np.stack([crop_photo(face.photo, affine) for face, affine in zip(faces, affines)])
 
 
-def _checked(box, name) -> tuple[float, float, float, float]:
+def _checked(box, photo, name) -> tuple[float, float, float, float]:
     try:
         numbers = np.asarray(box, np.float64)
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.shape != (4,) or not np.isfinite(numbers).all() or not (numbers[2:] > numbers[:2]).all():
-        raise InputError(f"{name}: {box!r} is no box; give x0, y0, x1, y1 in pixels with x0 < x1 and y0 < y1")
+        raise InputError(f"{name}: {box} is no box; give a list of x0, y0, x1, y1 in pixels with x0 < x1 and y0 < y1")
+    height, width = photo.shape[:2]
+    if not ((numbers[:2] < [width, height]).all() and (numbers[2:] > 0).all()):
+        raise InputError(f"{name}: the box {box} lies outside the photo of {width}×{height} pixels")
     return tuple(numbers.tolist())
 
 

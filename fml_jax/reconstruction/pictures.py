@@ -62,7 +62,7 @@ def _colours(face, kind, normals):
 def _with_landmarks(crop, face, size):
     picture = crop.copy()
     for x, y in apply_affine(_scaled(face.crop_from_photo, size), face.landmarks68):
-        cv2.circle(picture, (round(x), round(y)), max(1, size // 160), (40, 230, 90), -1, cv2.LINE_AA)
+        cv2.circle(picture, (round(x), round(y)), max(2, size // 120), (40, 230, 90), -1, cv2.LINE_AA)
     return picture
 
 

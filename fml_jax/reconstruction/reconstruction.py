@@ -1,6 +1,6 @@
 """What is known of one face after reconstruction, its pictures and its files."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 
 
-@dataclass
+@dataclass(repr=False)
 class Reconstruction:
     """One face of one photo.
 
@@ -32,8 +32,12 @@ class Reconstruction:
     model_version: str
     source: str  # the photo's path or name
     index: int  # which face of the photo, 0 the largest
-    photo: np.ndarray = field(repr=False)  # [H, W, 3] uint8
-    model: BaseModel = field(repr=False)
+    photo: np.ndarray  # [H, W, 3] uint8
+    model: BaseModel
+
+    def __repr__(self) -> str:
+        place = ", ".join(f"{number:.0f}" for number in self.box)
+        return f"Reconstruction({self.source!r}, face {self.index}, box ({place}), score {self.score:.2f})"
 
     @property
     def rotation(self) -> np.ndarray:

@@ -61,7 +61,7 @@ def test_the_page_shows_every_face_and_every_failure(face, tmp_path):
     page = Page(tmp_path)
     page.add(face, "<odd> name", face.save(tmp_path, "<odd> name"))
     text = page.write([("b.jpg", "b.jpg: no face <found>")]).read_text()
-    assert text.count("<figure>") == 5 and "1 face<" in text and "no face &lt;found&gt;" in text
+    assert text.count("<figure>") == 6 and "1 face<" in text and "no face &lt;found&gt;" in text
     import re
     from urllib.parse import unquote
 

@@ -11,7 +11,7 @@ from skimage import data
 from fml_jax.data.crops import crop_photo
 from fml_jax.evaluation.photos import colour_error
 from fml_jax.reconstruction import Reconstructor
-from fml_jax.reconstruction.colours import ColourSolver, Surface, solve_colours
+from fml_jax.reconstruction.colours import ColourSolver, Surface, colour_weights, solve_colours
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +60,12 @@ def test_a_strong_prior_holds_reflectance_to_its_centre(known):
     np.testing.assert_allclose(beta, np.arange(5.0), atol=1e-3)
 
 
-def test_the_solver_takes_every_few_of_the_faces_vertices(reconstructor):
+def test_the_solver_takes_every_few_of_the_vertices_that_tell(reconstructor):
     model = reconstructor.model
     solver = ColourSolver(model)
-    face = np.flatnonzero(np.asarray(model.regions["face"]))
-    np.testing.assert_array_equal(solver.model.mean[solver.rows], model.mean[face[::7]])
+    telling = np.flatnonzero(colour_weights(model))
+    np.testing.assert_array_equal(solver.model.mean[solver.rows], model.mean[telling[::6]])
+    assert not np.asarray(model.regions["eyes"])[telling].any()
     assert solver.model.vertex_count < model.vertex_count
 
 
@@ -73,7 +74,7 @@ def test_normals_at_its_vertices_are_the_whole_meshs(reconstructor):
 
     model = reconstructor.model
     solver = ColourSolver(model)
-    chosen = np.flatnonzero(np.asarray(model.regions["face"]))[::7]
+    chosen = np.flatnonzero(colour_weights(model))[::6]
     part = vertex_normals(solver.model.topology, solver.model.mean)[solver.rows]
     np.testing.assert_allclose(part, vertex_normals(model.topology, model.mean)[chosen], atol=1e-6)
 

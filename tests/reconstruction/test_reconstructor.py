@@ -156,6 +156,21 @@ def test_a_box_that_is_none_is_refused(reconstructor, box):
         reconstructor(data.astronaut(), boxes=[box])
 
 
+@pytest.mark.parametrize("box", [(600, 600, 700, 700), (-90, 10, -10, 90)])
+def test_a_box_outside_the_photo_is_refused(reconstructor, box):
+    with pytest.raises(InputError, match="outside the photo of 512×512"):
+        reconstructor(data.astronaut(), boxes=[box])
+
+
+def test_a_folder_is_no_photo(reconstructor, tmp_path):
+    with pytest.raises(InputError, match="experiments.reconstruct"):
+        reconstructor(tmp_path)
+
+
+def test_printing_a_face_is_one_line(face):
+    assert len(repr(face)) < 120 and "score" in repr(face)
+
+
 @pytest.mark.parametrize("kind", ["photo", "overlay", "geometry", "reflectance", "shading", "landmarks"])
 def test_pictures(face, kind):
     picture = face.render(kind, 120)
