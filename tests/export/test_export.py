@@ -66,4 +66,4 @@ def test_the_page_shows_every_face_and_every_failure(face, tmp_path):
     from urllib.parse import unquote
 
     links = re.findall(r'(?:src|href)="([^"]+)"', text)
-    assert len(links) == 9 and all((tmp_path / unquote(link)).is_file() for link in links)
+    assert len(links) == 10 and all((tmp_path / unquote(link)).is_file() for link in links)
