@@ -38,6 +38,15 @@ _RUNNER = flags.DEFINE_enum("runner", "local", ["local", "ray"], "Processes of t
 _SECONDS = flags.DEFINE_float("seconds", 1.0, "Between the frames taken of a video.", lower_bound=0.0)
 _COUNT = flags.DEFINE_integer("count", 16000, "Synthetic faces to render.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Synthetic faces: another seed gives other faces.")
+_BEYOND = flags.DEFINE_boolean(
+    "beyond", False, "Synthetic faces outside the face model's span, for trainings of the final level; nothing hides them."
+)
+_TRUTH = flags.DEFINE_boolean(
+    "truth",
+    None,
+    "Store synthetic faces' true vertices and reflectance beside their codes: 104 kB a face where the record has about 20 "
+    "without, 4 GB for 40,000 faces. By default with --beyond alone; of other faces the code tells both (eq. 3-4).",
+)
 _DETECTOR = flags.DEFINE_enum(
     "detector", Settings.detector, DETECTORS, "Who frames the crop; the second where the first has no box on the face."
 )
@@ -62,8 +71,17 @@ def _synthetic() -> dict:
 
     if len(_INPUT.value) > 1:
         raise InputError("--input: synthetic faces take their backgrounds from one folder")
-    backgrounds = _INPUT.value[0] if _INPUT.value else None
-    return build_synthetic(load_face_model(), _OUTPUT.value, _COUNT.value, _SEED.value, _WORKERS.value, backgrounds, runner=_runner())
+    return build_synthetic(
+        load_face_model(),
+        _OUTPUT.value,
+        _COUNT.value,
+        _SEED.value,
+        _WORKERS.value,
+        _INPUT.value[0] if _INPUT.value else None,
+        runner=_runner(),
+        beyond=_BEYOND.value,
+        truth=_BEYOND.value if _TRUTH.value is None else _TRUTH.value,
+    )
 
 
 def _photos() -> dict:

@@ -68,6 +68,8 @@ class CorpusBatches:
       is_face    float32 [B]               0 = a negative crop, whose other targets are void
       code       float32 [B, 257]          a render's; zeros for photos, which have no true code
       has_code   float32 [B]               1 = a render
+    and, of renders, where it is asked for and stored:
+      vertices, reflectance  float32 [B, N, 3]  see `records.Truth`
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class CorpusBatches:
         jitter: float = 1.0,
         mirror: float = 0.5,
         negatives: float = 0.15,
+        truth: bool = False,
     ):
         """Opens a corpus. Its sources are mixed by their numbers of examples times their weights.
 
@@ -90,6 +93,7 @@ class CorpusBatches:
           jitter: scales the random changes of framing and colours; 0 for the detector's own crops, and for renders as they are.
           mirror: probability of a mirrored crop of a photo.
           negatives: probability of a negative crop in a photo's stead.
+          truth: also give the true vertices and reflectance of renders that have them stored.
 
         Raises:
           InputError: no finished corpus, a damaged one, or no example in the split.
@@ -99,7 +103,7 @@ class CorpusBatches:
         if not chosen:
             raise InputError(f"{folder}: the {split} split is empty; give photos of more people")
         self._size, self._batch_size, self._seed = len(chosen), batch_size, seed
-        self._jitter, self._mirror, self._negatives = jitter, mirror, negatives
+        self._jitter, self._mirror, self._negatives, self._truth = jitter, mirror, negatives, truth
         self._records = _endless(corpus, chosen, seed)
 
     def __len__(self) -> int:
@@ -114,7 +118,8 @@ class CorpusBatches:
 
     def _row(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
         if example.code is not None:
-            return _render_row(example, rng if self._jitter else None)
+            truth = example.truth._asdict() if self._truth and example.truth else {}
+            return _render_row(example, rng if self._jitter else None) | truth
         crop = np.array(example.crop)
         if rng.random() < self._negatives:
             return _photo_row(random_negative(example.window, example.valid, crop, rng), is_face=False)

@@ -3,7 +3,9 @@
 A record is one MessagePack map: numbers and text as such, each array as its plain little-endian bytes,
 the window as a JPEG file. Reading it runs no code (unlike pickle), needs no schema compiler (unlike
 protocol buffers), takes half a millisecond, and other languages can do it. Shapes and types are those of `Example`'s
-fields and not stored again; `VERSION` changes when they do.
+fields and not stored again; `VERSION` changes when they do. A render's true vertices and reflectance are 16-bit
+integers, 1/100 mm and 1/10,000 of the colours' range: half the bytes of float32, and finer than float16 where a head's
+vertices lie.
 
 A window is compressed once, at a quality where a photo differs by less than a grey level on average, with
 colours at full resolution: a ninth of the bytes of plain pixels, a quarter of PNG's.
@@ -22,7 +24,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from fml_jax.errors import InputError
 
-VERSION = 1
+VERSION = 2
+_READABLE = (1, 2)  # records of version 1 hold no truth, and are otherwise the same
 JPEG_QUALITY = 95
 # Each record alone in its chunk, for reading in any order; the JPEG in it cannot be compressed further.
 SHARD_OPTIONS = "group_size:1,uncompressed"
@@ -37,6 +40,13 @@ class Stats(NamedTuple):
     yaw: float  # degrees, about, from the landmarks
     pitch: float
     roll: float
+
+
+class Truth(NamedTuple):
+    """What a render shows, of the vertices that `load_face_model(detail="face")` has."""
+
+    vertices: Float[np.ndarray, "N 3"]  # model space, mm
+    reflectance: Float[np.ndarray, "N 3"]  # RGB
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,8 @@ class Example:
     landmarks478: Float[np.ndarray, "478 3"]  # MediaPipe's points, window pixels; the third is depth, larger is farther
     from_detector: bool  # the crop is the detector's own, not made from the landmarks
     stats: Stats
-    code: Float[np.ndarray, "257"] | None = None  # of a render, which is known exactly
+    code: Float[np.ndarray, "257"] | None = None  # of a render: all that the base model can say of it, exactly
+    truth: Truth | None = None  # of a render, where it was asked for
 
 
 _ARRAYS = {  # float64 for maps to photos, whose pixels count by thousands
@@ -66,6 +77,8 @@ _ARRAYS = {  # float64 for maps to photos, whose pixels count by thousands
     "landmarks478": ("<f4", (478, 3)),
 }
 _CODE = "<f4"
+_TRUTH = "<i2"
+_TRUTH_STEPS = Truth(vertices=0.01, reflectance=1e-4)  # what an integer counts: up to 328 mm and 3.28
 
 
 def encode(example: Example) -> bytes:
@@ -84,6 +97,7 @@ def encode(example: Example) -> bytes:
         "from_detector": bool(example.from_detector),
         "stats": [float(value) for value in example.stats],
         "code": b"" if example.code is None else np.asarray(example.code, _CODE).tobytes(),
+        "truth": [] if example.truth is None else [_in_steps(*part) for part in zip(example.truth, _TRUTH_STEPS)],
     }
     return msgpack.packb(fields)
 
@@ -97,14 +111,16 @@ def decode(record: bytes) -> Example:
     try:
         fields = msgpack.unpackb(record)
         version = fields.pop("version")
-        if version != VERSION:
-            raise InputError(f"a record of version {version}, this program reads {VERSION}; prepare the corpus again")
+        if version not in _READABLE:
+            raise InputError(f"a record of version {version}, this program reads up to {VERSION}; prepare the corpus again")
         fields["window"] = _picture(fields["window"])
         fields["valid"] = _mask(fields["valid"], fields["window"].shape[:2])
         for name, (dtype, shape) in _ARRAYS.items():
             fields[name] = np.frombuffer(fields[name], dtype).reshape(shape)
         fields["stats"] = Stats(*fields["stats"])
         fields["code"] = np.frombuffer(fields["code"], _CODE) if fields["code"] else None
+        truth = [_from_steps(*part) for part in zip(fields.get("truth", ()), _TRUTH_STEPS)]
+        fields["truth"] = Truth(*truth) if truth else None
         return Example(**fields)
     except InputError:
         raise
@@ -184,6 +200,15 @@ def _to_disk(path: Path) -> None:
     """So that a name never stands for a file that a power cut has emptied."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _in_steps(values: Float[np.ndarray, "N 3"], step: float) -> bytes:
+    limits = np.iinfo(_TRUTH)
+    return np.clip(np.rint(values / step), limits.min, limits.max).astype(_TRUTH).tobytes()
+
+
+def _from_steps(stored: bytes, step: float) -> Float[np.ndarray, "N 3"]:
+    return np.frombuffer(stored, _TRUTH).reshape(-1, 3) * np.float32(step)
 
 
 def _picture(jpeg: bytes) -> UInt8[np.ndarray, "S S 3"]:

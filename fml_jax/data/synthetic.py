@@ -5,6 +5,7 @@ share a colour. Faces are rendered ahead into a corpus like that of photos; face
 alone, so that a build can be cut off, taken up again, and shared by processes.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,11 +20,12 @@ from fml_jax.data import synthetic_scene as scene
 from fml_jax.data.corpus import build
 from fml_jax.data.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, SIDE_FACTOR
 from fml_jax.data.quality import face_stats
-from fml_jax.data.records import Example
+from fml_jax.data.records import Example, Truth
 from fml_jax.data.shards import PER_SHARD, Runner, run_in_processes
 from fml_jax.data.synthetic_augmentation import near_frontal
+from fml_jax.data.synthetic_beyond import IDENTITY_SPREAD, Population, hidden_population
 from fml_jax.data.synthetic_expression import ExpressionUnits, expression_units
-from fml_jax.face_model.base import BaseModel, geometry, reflectance
+from fml_jax.face_model.base import BaseModel, geometry, kept_vertices, reflectance
 from fml_jax.face_model.landmarks import landmarks68, landmarks478
 from fml_jax.face_model.topology import vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS, project, to_camera
@@ -37,7 +39,7 @@ _RECIPE_VERSION = 3  # raise it when the same seed gives other faces
 
 _UNMOVED = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 _PROJECTED = jax.jit(project)
-_REFLECTANCE = jax.jit(reflectance)
+_GEOMETRY, _REFLECTANCE = jax.jit(geometry), jax.jit(reflectance)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class SyntheticFace:
     code: np.ndarray  # [257] float32, as `codes.flatten_code` orders it
     landmarks: np.ndarray  # [68, 2] float32, crop pixels
     mesh: np.ndarray  # [478, 3] float32, MediaPipe's points in crop pixels, with depth as `landmarks.detect_mesh` has it
+    truth: Truth  # without hair
 
 
 def render_synthetic(
@@ -55,6 +58,7 @@ def render_synthetic(
     units: ExpressionUnits,
     rng: np.random.Generator,
     background_photos: list[np.ndarray] | None = None,
+    population: Population | None = None,
 ) -> SyntheticFace:
     """Draws a face, its light, its surroundings and its camera, and renders them.
 
@@ -63,12 +67,17 @@ def render_synthetic(
       units: what its expressions are made of.
       rng: decides everything; the same state gives the same face.
       background_photos: RGB uint8 photos whose borders serve as backgrounds now and then.
+      population: whose faces are drawn, where they lie beyond the model's span. Nothing then hides the face, and its
+        code is what of it the model can say.
     """
-    code = sample_code(model, units, rng)
-    hair = scene.sample_hair(model, rng)
-    points = _form_with_hair(model, code, hair.cover, hair.colour, hair.thickness)
+    person = model if population is None else population.draw(model, rng)
+    code = sample_code(person, units, rng, identity_spread=1.0 if population is None else IDENTITY_SPREAD)
+    hair = scene.sample_hair(person, rng)
+    if population is not None:
+        hair = dataclasses.replace(hair, cover=hair.cover * ~np.asarray(model.regions["face"]))
+    points = _form_with_hair(person, code, hair.cover, hair.colour, hair.thickness)
     pixels, depth, colours = (np.asarray(part) for part in (points.pixels, points.positions[:, 2], points.colours))
-    landmarks = np.asarray(_PROJECTED(_camera_landmarks(model, code)))
+    landmarks = np.asarray(_PROJECTED(_camera_landmarks(person, code)))
 
     triangles = np.asarray(model.topology.triangles)
     triangle_index, barycentric = rasterize(pixels, depth, triangles, CROP_SIZE, CROP_SIZE)
@@ -79,17 +88,20 @@ def render_synthetic(
     picture = scene.background(rng, landmarks, hair, background_photos)
     shown = face * scene.strands(rng, hair_cover)
     picture = np.where(triangle_index[:, :, None] >= 0, shown, picture).astype(np.float32)
-    picture = scene.add_occluders(rng, picture, landmarks)
+    if population is None:
+        picture = scene.add_occluders(rng, picture, landmarks)
     flat = np.asarray(flatten_code(code), np.float32)
-    return SyntheticFace(scene.photographed(rng, picture), flat, landmarks, np.asarray(_mesh(model, code)))
+    return SyntheticFace(scene.photographed(rng, picture), flat, landmarks, np.asarray(_mesh(person, code)), _truth(person, code))
 
 
-def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generator) -> FaceCode:
-    """A random face, framed as crops of photos are, and lit plausibly."""
+def sample_code(
+    model: BaseModel, units: ExpressionUnits, rng: np.random.Generator, identity_spread: float = 1.0
+) -> FaceCode:
+    """A random face, framed as crops of photos are, and lit plausibly; identities deviate by `identity_spread`."""
     identities, _, reflectances = model.code_sizes
     beta, brightness = _sample_reflectance(model, rng, reflectances)
     code = FaceCode(
-        identity=_float32(rng.normal(size=identities)),
+        identity=_float32(rng.normal(size=identities) * identity_spread),
         expression=_float32(units.sample(rng)),
         reflectance=beta,
         rotation=_float32(_sample_rotation(rng)),
@@ -111,16 +123,18 @@ class SyntheticFaceNumber(NamedTuple):
 class SyntheticMaker:
     """Renders face number k; a pure function of (seed, k) and the background photos."""
 
-    def __init__(self, model: BaseModel, seed: int, background_folder: str | None):
+    def __init__(self, model: BaseModel, seed: int, background_folder: str | None, beyond: bool, truth: bool):
         self._model, self._seed, self._background_folder = jax.device_get(model), seed, background_folder
+        self._beyond, self._truth = beyond, truth
 
     def start(self) -> None:
         self._model, self._units = jax.device_put(self._model), expression_units(self._model)
         self._backgrounds = scene.load_backgrounds(self._background_folder)
+        self._population = hidden_population(self._model) if self._beyond else None
 
     def __call__(self, item: SyntheticFaceNumber) -> Example:
         rng = np.random.default_rng([self._seed, item.number])
-        face = render_synthetic(self._model, self._units, rng, self._backgrounds)
+        face = render_synthetic(self._model, self._units, rng, self._backgrounds, self._population)
         return Example(
             name=item.name,
             source=item.source,
@@ -135,6 +149,7 @@ class SyntheticMaker:
             from_detector=False,
             stats=face_stats(face.crop, face.mesh),
             code=face.code,
+            truth=face.truth if self._truth else None,
         )
 
 
@@ -147,11 +162,17 @@ def build_synthetic(
     background_folder: str | Path | None = None,
     per_shard: int = PER_SHARD,
     runner: Runner = run_in_processes,
+    beyond: bool = False,
+    truth: bool = False,
 ) -> dict:
     """Renders `count` faces into a corpus, as `corpus.build_corpus` does with photos; returns its card.
 
     The code in each record, with the model that the card names, is the face: vertices and reflectance are
-    eq. 3–4 of it.
+    eq. 3–4 of it. Faces beyond the model's span are not told by their codes.
+
+    Args:
+      beyond: faces of `synthetic_beyond.hidden_population`.
+      truth: store vertices and reflectance too, 104 kB a face.
 
     Raises:
       InputError: the folder holds something else, or the disk is full.
@@ -168,10 +189,18 @@ def build_synthetic(
                 "terms": "the face model's, and the background photos'" if backgrounds else "the face model's",
             }
         ],
-        "settings": {"recipe": _RECIPE_VERSION, "model": model.name, "seed": seed, "count": count},
+        "settings": {
+            "recipe": _RECIPE_VERSION,
+            "model": model.name,
+            "seed": seed,
+            "count": count,
+            "beyond": beyond,
+            "truth": truth,
+        },
     }
     items = [SyntheticFaceNumber(f"synthetic/{seed}/{k:08d}", "synthetic", k) for k in range(count)]
-    return build(Path(output_folder), items, SyntheticMaker(model, seed, backgrounds), about, workers, per_shard, runner=runner)
+    maker = SyntheticMaker(model, seed, backgrounds, beyond, truth)
+    return build(Path(output_folder), items, maker, about, workers, per_shard, runner=runner)
 
 
 @jax.jit
@@ -199,6 +228,13 @@ def _mesh(model, code):
     middle = points[:, 2].mean()
     depth = FOCAL_IN_CROP_WIDTHS * CROP_SIZE * (points[:, 2] - middle) / middle
     return jnp.column_stack([project(points), depth])
+
+
+def _truth(model, code):
+    """The code's vertices and reflectance at the detail that training uses."""
+    kept = kept_vertices(model, model.regions["face"])
+    vertices = _GEOMETRY(model, code.identity, code.expression)
+    return Truth(np.asarray(vertices)[kept], np.asarray(_REFLECTANCE(model, code.reflectance))[kept])
 
 
 def _sample_reflectance(model, rng, size):

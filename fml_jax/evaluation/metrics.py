@@ -28,6 +28,30 @@ def photometric_error(colours: np.ndarray, seen: np.ndarray, members: np.ndarray
     return float(np.linalg.norm(np.asarray(colours)[members] - np.asarray(seen)[members], axis=1).mean())
 
 
+def similarity_aligned(points: np.ndarray, reference: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Points [B, N, 3] moved, turned and scaled so that those where `members` [N] is true lie on the reference's as near
+    as can be (least squares); one similarity for each of B."""
+    points, reference = np.asarray(points, float), np.asarray(reference, float)
+    centres = (each[:, members].mean(axis=1, keepdims=True) for each in (points, reference))
+    points_centre, reference_centre = centres
+    points, target = points - points_centre, (reference - reference_centre)[:, members]
+    source = points[:, members]
+    left, stretch, right = np.linalg.svd(np.einsum("bnx,bny->bxy", source, target))
+    stretch[:, 2] *= np.sign(np.linalg.det(left @ right))  # a mirrored fit is none
+    left[:, :, 2] *= np.sign(np.linalg.det(left @ right))[:, None]
+    scale = stretch.sum(axis=1) / (source**2).sum(axis=(1, 2))
+    return scale[:, None, None] * points @ (left @ right) + reference_centre
+
+
+def geometry_error(points: np.ndarray, reference: np.ndarray, members: np.ndarray) -> float:
+    """Mean distance in mm between corresponding vertices where `members` [N] is true, of faces [B, N, 3].
+
+    Each face is brought to its reference by a similarity first: size and place cannot be told from one photo.
+    """
+    gaps = similarity_aligned(points, reference, members) - reference
+    return float(np.linalg.norm(gaps[:, members], axis=-1).mean())
+
+
 def rotation_error(rotation: np.ndarray, reference: np.ndarray) -> float:
     """Angle between two rotation matrices, degrees."""
     cosine = (np.trace(np.asarray(rotation, float).T @ reference) - 1) / 2

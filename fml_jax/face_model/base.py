@@ -67,15 +67,21 @@ def with_reflectance_modes(model: BaseModel, count: int) -> BaseModel:
     return model.replace(reflectance=model.reflectance[:count], name=f"{model.name}, {count} reflectance modes")
 
 
+def kept_vertices(model: BaseModel, keep: np.ndarray) -> np.ndarray:
+    """The vertices that `restrict` keeps, in its order: those where `keep` [N] is true, and those that landmarks rest on."""
+    keep = np.asarray(keep, bool).copy()
+    keep[model.landmarks.used_vertices()] = True
+    return np.flatnonzero(keep)
+
+
 def restrict(model: BaseModel, keep: np.ndarray) -> BaseModel:
     """The model on the vertices where `keep` [N] is true, and the triangles between them.
 
     Vertices that landmarks rest on stay in any case (without triangles around them they have no
     normal and are never visible).
     """
-    keep = np.asarray(keep, bool).copy()
-    keep[model.landmarks.used_vertices()] = True
-    old = np.flatnonzero(keep)
+    old = kept_vertices(model, keep)
+    keep = np.isin(np.arange(model.vertex_count), old)
     new_of_old = np.full(model.vertex_count, -1, np.int32)
     new_of_old[old] = np.arange(len(old))
     triangles = np.asarray(model.topology.triangles)
