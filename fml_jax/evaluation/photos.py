@@ -6,7 +6,7 @@ import numpy as np
 
 from fml_jax.data.crops import apply_affine, crop_photo
 from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance, photometric_error
-from fml_jax.image_formation.illumination import sh_basis
+from fml_jax.evaluation.relighting import relit
 from fml_jax.image_formation.points import Points, form_points, sample_bilinear
 from fml_jax.reconstruction.fitting import fit_landmarks, refine
 from fml_jax.reconstruction.network import decode_one
@@ -28,11 +28,12 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
     reconstruction is not); the mean reflectance has the light that fits the photo best.
     """
     points, seen, members = _seen_points(face)
+    of_mean = relit(np.asarray(face.model.reflectance_mean), points.normals, seen, members)
     return {
         "landmarks": landmark_error(face.landmarks68, reference),
         "landmarks, mean face": landmark_error(_mean_face_landmarks(face, reference), reference),
         "colours": photometric_error(points.colours, seen, members),
-        "colours, mean reflectance": photometric_error(_mean_reflectance_colours(face, points, seen, members), seen, members),
+        "colours, mean reflectance": photometric_error(of_mean, seen, members),
     }
 
 
@@ -85,15 +86,3 @@ def _seen_points(face) -> tuple[Points, np.ndarray, np.ndarray]:
     crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
     points, seen = jax.device_get(_points_and_colours(face.model, face.code, crop))
     return points, seen, points.visible & np.asarray(face.model.regions["skin"])
-
-
-def _mean_reflectance_colours(face, points, seen, members):
-    """Colours of the mean reflectance under the light that fits the photo in least squares."""
-    mean = np.asarray(face.model.reflectance_mean)
-    basis = np.asarray(sh_basis(points.normals)).T
-    colours = np.empty_like(seen)
-    for channel in range(3):
-        columns = mean[:, channel, None] * basis
-        gamma, *_ = np.linalg.lstsq(columns[members], seen[members, channel], rcond=None)
-        colours[:, channel] = columns @ gamma
-    return colours

@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtyping import Bool, Float
-
 from fml_jax.codes import FaceCode, code_from_network, leading_reflectance
 from fml_jax.evaluation.metrics import displacement_error, landmark_error, rotation_error
-from fml_jax.face_model.base import BaseModel, geometry, reflectance
+from fml_jax.evaluation.surfaces import Surfaces, free_surfaces, known_surfaces, relit_photometric_error, surface_errors
+from fml_jax.face_model.base import BaseModel, geometry
 from fml_jax.face_model.landmarks import landmarks68
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.rotation import rotation_matrix
@@ -16,7 +15,7 @@ from fml_jax.multilevel import Network, level_points
 from fml_jax.training.sharding import replicated
 from fml_jax.training.step import make_loss
 
-HEADLINES = ("_error", "_degrees", "_ratio", "/photo", "/photo_base", "/photo_final")  # how names end of what matters most
+HEADLINES = ("_error", "_degrees", "_ratio", "/photo", "_base", "_final")  # how names end of what matters most
 _CHUNK = 20  # rows at a time
 
 
@@ -38,9 +37,9 @@ class Evaluator:
         self._batches = {name: batch for name, batch in (("photos", photos), ("synthetic", synthetic)) if batch is not None}
         self._stages = config["stages"]
 
-        def reflectances(params, model, crops, level):
+        def surfaces(params, model, crops, level):
             levels = level_points(network, params, model, _unit(crops), level)
-            return {name: points.reflectance for name, points in levels.items()}
+            return {name: (points.positions, points.reflectance) for name, points in levels.items()}
 
         everywhere = dict(out_shardings=replicated(network.mesh))
         self._network = jax.jit(lambda params, crops: network.look(params, _unit(crops)).raw, **everywhere)
@@ -48,7 +47,7 @@ class Evaluator:
         self._terms = {
             name: jax.jit(_terms(network, stage, config["seed"]), **everywhere) for name, stage in self._stages.items()
         }
-        self._reflectances = jax.jit(reflectances, static_argnames="level", **everywhere)
+        self._surfaces = jax.jit(surfaces, static_argnames="level", **everywhere)
 
     def __call__(self, params: dict, stage: str) -> dict[str, float]:
         """Means over the batches, under the names that the metrics file has; terms are those of the named stage."""
@@ -61,32 +60,26 @@ class Evaluator:
             values |= {f"{kind}/{name}": _mean_of([term[name] for term in terms], chunks) for name in terms[0]}
             if kind == "synthetic":
                 values |= synthetic_errors(self._model, codes, leading_reflectance(batch["code"], *self._model.code_sizes))
-                values |= self._reflectance_errors(params, self._stages[stage]["level"], chunks)
+                values |= self._truth_errors(params, self._stages[stage]["level"], chunks)
         return values
 
-    def _reflectance_errors(self, params, level, chunks) -> dict[str, float]:
-        """RGB distance from the true reflectance: of each level, of the mean reflectance, and of the truth's own modes
-        that the base level has."""
-        face, found = np.asarray(self._truth.regions["face"]), []
+    def _truth_errors(self, params, level, chunks) -> dict[str, float]:
+        """Of each level, of the mean face, and of the best that the base level can reach: see `evaluation.surfaces`."""
+        face, found = np.asarray(self._model.regions["face"]), []
         for chunk in chunks:
-            true = np.asarray(_true_reflectances(self._truth, chunk["code"]))
-            own_modes = self._truth.replace(reflectance=self._model.reflectance)
-            guesses = self._reflectances(params, self._model, chunk["crop"], level=level)
-            guesses["mean"] = self._truth.reflectance_mean[None]
-            guesses["own_modes"] = _true_reflectances(own_modes, chunk["code"])
-            found.append({name: reflectance_error(np.asarray(guess), true, face) for name, guess in guesses.items()})
-        return {f"synthetic/reflectance_error_{name}": _mean_of([each[name] for each in found], chunks) for name in found[0]}
+            true, free = known_surfaces(self._truth, chunk), free_surfaces(self._model, self._truth, chunk)
+            levels = self._surfaces(params, self._model, chunk["crop"], level=level)
+            rows = {**{name: Surfaces(*map(np.asarray, each)) for name, each in levels.items()}, **free}
+            errors = {name: surface_errors(each, true, face) for name, each in rows.items()}
+            values = {f"{error}_{name}": value for name, row in errors.items() for error, value in row.items()}
+            found.append(values | self._free_photometric_errors({**free, "truth": true}, chunk))
+        return {f"synthetic/{name}": _mean_of([each[name] for each in found], chunks) for name in found[0]}
 
-
-def reflectance_error(
-    found: Float[np.ndarray, "B N 3"], true: Float[np.ndarray, "B N 3"], members: Bool[np.ndarray, "N"]
-) -> float:
-    """Mean RGB distance over vertices where `members` is true, less what is the same over all of a face.
-
-    Light and reflectance can trade such a shift; the paper takes it out too (supplement, section 4).
-    """
-    gaps = (found - true)[:, members]
-    return float(np.linalg.norm(gaps - gaps.mean(axis=1, keepdims=True), axis=-1).mean())
+    def _free_photometric_errors(self, surfaces, chunk):
+        """In their true poses; what the truth itself scores is the camera's noise and blur."""
+        posed = leading_reflectance(chunk["code"], *self._model.code_sizes)
+        crops = chunk["crop"].astype(np.float32) / 255
+        return {f"photo_{name}": relit_photometric_error(self._model, each, posed, crops) for name, each in surfaces.items()}
 
 
 def _terms(network, stage, seed):
@@ -113,11 +106,6 @@ def _chunks(batch):
 
 def _mean_of(values, chunks) -> float:
     return float(np.average(np.asarray(values), weights=[chunk["is_face"].sum() for chunk in chunks]))
-
-
-@jax.jit
-def _true_reflectances(model, codes):
-    return jax.vmap(lambda code: reflectance(model, leading_reflectance(code, *model.code_sizes).reflectance))(codes)
 
 
 def projected68(model: BaseModel, code: FaceCode):

@@ -10,7 +10,8 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import reflectance, with_reflectance_modes
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.multilevel import Network
-from fml_jax.training.evaluate import Evaluator, reflectance_error
+from fml_jax.evaluation.surfaces import reflectance_error
+from fml_jax.training.evaluate import Evaluator
 from fml_jax.training.sharding import make_mesh
 from tests.conftest import random_code
 from tests.training import stub

@@ -1,0 +1,21 @@
+"""The light under which a surface comes nearest to a picture: for rows of tables that no network has part in."""
+
+import numpy as np
+
+from fml_jax.image_formation.illumination import sh_basis
+
+
+def relit(reflectance: np.ndarray, normals: np.ndarray, seen: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Colours [N, 3] of a reflectance [N, 3] on camera-space normals [N, 3] under the light that fits best.
+
+    Args:
+      seen: the picture's colours at the vertices, [N, 3], which are met in least squares.
+      members: vertices that count, [N] bool.
+    """
+    basis = np.asarray(sh_basis(normals)).T
+    colours = np.empty_like(seen)
+    for channel in range(3):
+        columns = reflectance[:, channel, None] * basis
+        gamma, *_ = np.linalg.lstsq(columns[members], seen[members, channel], rcond=None)
+        colours[:, channel] = columns @ gamma
+    return colours
