@@ -7,7 +7,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from fml_jax.data.records import Example, Stats, complete_or_absent, decode, encode, read_shard, write_shard
+from fml_jax.data.records import Example, Stats, Truth, complete_or_absent, decode, encode, read_shard, write_shard
 from fml_jax.errors import InputError
 
 
@@ -41,6 +41,28 @@ def test_an_example_survives_its_record(code):
             np.testing.assert_array_equal(getattr(back, field.name), getattr(example, field.name), err_msg=field.name)
     assert np.abs(back.window.astype(int) - example.window).mean() < 1
     assert back.window.shape == example.window.shape and back.valid.dtype == bool
+
+
+def test_a_truth_survives_its_record():
+    """To half a step of 1/100 mm and of 1/10,000; what no face has is clipped, not wrapped round."""
+    rng = np.random.default_rng(1)
+    truth = Truth(rng.uniform(-150, 150, (500, 3)), rng.uniform(-0.2, 1.2, (500, 3)))
+    truth.vertices[0] = [400, -400, 0]
+    back = decode(encode(dataclasses.replace(make_record_example(), truth=truth))).truth
+    np.testing.assert_allclose(back.vertices[1:], truth.vertices[1:], atol=0.00501)
+    np.testing.assert_allclose(back.reflectance, truth.reflectance, atol=0.0000501)
+    np.testing.assert_allclose(back.vertices[0], [327.67, -327.68, 0], atol=1e-3)
+    assert back.vertices.dtype == back.reflectance.dtype == np.float32
+
+
+def test_records_of_version_1_are_read():
+    """They are those of version 2 without a truth."""
+    example = make_record_example(code=np.arange(257, dtype=np.float32))
+    fields = msgpack.unpackb(encode(example))
+    old = {name: value for name, value in fields.items() if name != "truth"} | {"version": 1}
+    back = decode(msgpack.packb(old))
+    assert back.truth is None and back.name == example.name
+    np.testing.assert_array_equal(back.code, example.code)
 
 
 def test_records_are_the_same_each_time_and_small():
