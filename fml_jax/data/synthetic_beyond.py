@@ -18,6 +18,7 @@ from fml_jax.face_model.topology import vertex_normals
 IDENTITY_SPREAD = 0.5  # standard deviations of the base model's own identities: one people varies less than all
 _BLOB = 12.0  # mm, deviation of the Gaussians that hidden modes are made of, and how far apart they lie
 _STIFFNESS = 1.0  # against swings
+_FRONTAL = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 
 
 class _Bumps(NamedTuple):
@@ -80,12 +81,14 @@ def hidden_population(model: BaseModel) -> Population:
     mean, face = np.asarray(model.mean, np.float64), np.asarray(model.regions["face"])
     shapes = np.concatenate([model.identity, model.expression, _similarities(mean, face)])
     colours = np.concatenate([model.reflectance, np.broadcast_to(np.eye(3)[:, None], (3, *mean.shape))])
+    normals = np.asarray(vertex_normals(model.topology, model.mean), np.float64)
+    landmarks = np.asarray(landmarks68(model.landmarks, model.mean, _FRONTAL), np.float64)
     smooth = _blobs(mean, mean[_spread_out(mean, np.flatnonzero(face))])
     return Population(
-        geometry=_out_of_span([_displacement(model, mean, each) for each in _GEOMETRY], shapes, smooth, face),
+        geometry=_out_of_span(list(_displacements(mean, normals, landmarks)), shapes, smooth, face),
         geometry_mean=np.array([each.mean for each in _GEOMETRY]),
         geometry_spread=np.array([each.spread for each in _GEOMETRY]),
-        reflectance=_out_of_span([_tint(model, mean, each) for each in _REFLECTANCE], colours, smooth, face),
+        reflectance=_out_of_span(list(_tints(mean, landmarks)), colours, smooth, face),
         reflectance_mean=np.array([each.mean for each in _REFLECTANCE]),
         reflectance_spread=np.array([each.spread for each in _REFLECTANCE]),
     )
@@ -102,14 +105,15 @@ def _out_of_span(raw, modes, smooth, face):
     Returns:
       [M, N, 3], each of length 1 at its greatest on the face.
     """
-    on_face = smooth[face]
-    against = np.einsum("vs,kvc->ksc", on_face, modes[:, face].astype(np.float64)).reshape(len(modes), -1)
-    allowed = np.linalg.svd(against)[2][len(modes) :].reshape(-1, smooth.shape[1], 3)
-    fields = np.einsum("vs,jsc->vcj", on_face, allowed).reshape(-1, len(allowed))
-    targets = np.stack([field[face].ravel() for field in raw], axis=1)
+    on_face, count = smooth[face], smooth.shape[1]
+    against = np.tensordot(modes[:, face].astype(np.float64), on_face, axes=(1, 0))  # [K, 3, S]
+    allowed = np.linalg.svd(against.reshape(len(modes), -1))[2][len(modes) :].reshape(-1, 3, count)
+    overlaps = np.tensordot(allowed @ (on_face.T @ on_face), allowed, axes=((1, 2), (1, 2)))
+    wanted = np.tensordot(allowed, np.stack([on_face.T @ field[face] for field in raw]), axes=((2, 1), (1, 2)))
     # Combinations of blobs that nearly cancel would fit a little better and swing wildly beyond the face.
-    mixed = np.linalg.solve(fields.T @ fields + _STIFFNESS * np.eye(len(allowed)), fields.T @ targets)
-    found = np.einsum("vs,jsc,jm->mvc", smooth, allowed, mixed, optimize=True)
+    mixed = np.linalg.solve(overlaps + _STIFFNESS * np.eye(len(allowed)), wanted)
+    found = np.tensordot(mixed.T, allowed, axes=1) @ smooth.T  # [M, 3, N]
+    found = np.ascontiguousarray(found.swapaxes(1, 2))
     return found / np.linalg.norm(found[:, face], axis=2).max(axis=1)[:, None, None]
 
 
@@ -136,21 +140,23 @@ def _similarities(mean, face):
     return np.stack([*(np.broadcast_to(axis, mean.shape) for axis in axes), *(np.cross(axis, about) for axis in axes), about])
 
 
-def _displacement(model, mean, bumps):
-    normals = np.asarray(vertex_normals(model.topology, model.mean), np.float64)
-    x, y, z, along_normal = bumps.change
-    outwards = np.column_stack([x * np.clip(mean[:, 0] / 20, -1, 1), np.full(len(mean), y), np.full(len(mean), z)])
-    return _weight(model, mean, bumps)[:, None] * (outwards + along_normal * normals)
+def _displacements(mean, normals, landmarks):
+    """`_GEOMETRY` as fields on the mesh, [N, 3] each."""
+    away = np.clip(mean[:, 0] / 20, -1, 1)  # from the middle
+    for bumps in _GEOMETRY:
+        x, y, z, along_normal = bumps.change
+        straight = np.column_stack([x * away, np.full(len(mean), y), np.full(len(mean), z)])
+        yield _weight(mean, landmarks, bumps) * (straight + along_normal * normals)
 
 
-def _tint(model, mean, bumps):
-    return _weight(model, mean, bumps)[:, None] * np.array(bumps.change)
+def _tints(mean, landmarks):
+    """`_REFLECTANCE` as fields on the mesh, [N, 3] each."""
+    for bumps in _REFLECTANCE:
+        yield _weight(mean, landmarks, bumps) * np.array(bumps.change)
 
 
-def _weight(model, mean, bumps):
-    """Σ of the Gaussians, [N]."""
-    frontal = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
-    landmarks = np.asarray(landmarks68(model.landmarks, model.mean, frontal), np.float64)
+def _weight(mean, landmarks, bumps):
+    """Σ of the Gaussians, [N, 1]."""
     centres = np.stack([landmarks[list(numbers)].mean(axis=0) for numbers in bumps.centres])
     offsets = (mean[None] - centres[:, None]) / np.array(bumps.width)
-    return np.exp(-0.5 * (offsets**2).sum(axis=2)).sum(axis=0)
+    return np.exp(-0.5 * (offsets**2).sum(axis=2)).sum(axis=0)[:, None]

@@ -38,32 +38,36 @@ def examples(folder):
     return [decode(record) for path in open_corpus(folder).shard_paths() for record in read_shard(path)]
 
 
-def left_by_modes(field, modes, members):
-    """Share of a field's length over the members that modes cannot fit."""
-    columns, target = np.asarray(modes, float)[:, members].reshape(len(modes), -1).T, field[members].ravel()
-    fit = columns @ np.linalg.lstsq(columns, target, rcond=None)[0]
-    return np.linalg.norm(target - fit) / np.linalg.norm(target)
+def left_by_modes(fields, modes, members):
+    """Of each field [M, N, 3], the share of its length over the members that modes cannot fit."""
+    columns = np.asarray(modes, float)[:, members].reshape(len(modes), -1).T
+    targets = np.asarray(fields, float)[:, members].reshape(len(fields), -1).T
+    fit = columns @ np.linalg.solve(columns.T @ columns, columns.T @ targets)
+    return np.linalg.norm(targets - fit, axis=0) / np.linalg.norm(targets, axis=0)
 
 
 def test_hidden_modes_are_out_of_reach(model, population):
     face = np.asarray(model.regions["face"])
     shapes = np.concatenate([model.identity, model.expression])
-    for field in population.geometry:
-        assert left_by_modes(field, shapes, face) > 1 - 1e-6
-    for field in population.reflectance:
-        assert left_by_modes(field, model.reflectance, face) > 1 - 1e-6
-    assert left_by_modes(np.asarray(model.identity[3], float), shapes, face) < 1e-6  # the measure tells those within reach
+    assert left_by_modes(population.geometry, shapes, face).min() > 1 - 1e-6
+    assert left_by_modes(population.reflectance, model.reflectance, face).min() > 1 - 1e-6
+    assert left_by_modes(model.identity[3:5], shapes, face).max() < 1e-4  # the measure tells those within reach
 
 
-def test_hidden_modes_are_smooth_and_fade_beyond_the_face(model, population):
-    """The one-ring's mean is near every vertex, and the back of the head stays."""
+def test_hidden_modes_are_smooth_and_end_with_the_face(model, population):
+    """About as near to their one-rings' means as the base's own modes are; the back of the head stays as it is."""
+    face, behind = np.asarray(model.regions["face"]), np.asarray(model.mean)[:, 2] < -60
     counts = np.asarray(neighbour_counts(model.topology))[:, None]
-    behind = np.asarray(model.mean)[:, 2] < -60
-    for field in (*population.geometry, *population.reflectance):
+
+    def roughness(field):
         around = np.asarray(one_ring_sum(field.astype(np.float32), model.topology)) / counts
-        assert np.linalg.norm(field - around, axis=1).max() < 0.1
-        assert np.linalg.norm(field[behind], axis=1).max() < 0.01
-        assert np.linalg.norm(field[np.asarray(model.regions["face"])], axis=1).max() == pytest.approx(1)
+        return np.linalg.norm(field - around, axis=1)[face].mean() / np.linalg.norm(field, axis=1)[face].mean()
+
+    roughest = max(roughness(np.asarray(mode)) for mode in model.identity)
+    for field in (*population.geometry, *population.reflectance):
+        assert roughness(field) < 1.2 * roughest
+        assert np.linalg.norm(field[face], axis=1).max() == pytest.approx(1)
+        assert np.linalg.norm(field[behind], axis=1).max() < 1e-3
 
 
 def test_people_differ_about_a_mean_of_their_own(model, population):
