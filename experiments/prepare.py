@@ -11,6 +11,7 @@ Several inputs become one corpus, each with a weight:
 Synthetic faces, rendered with known codes; --input names photos for their backgrounds:
 
     python -m experiments.prepare --layout=synthetic --count=16000 --output=data/synthetic
+    python -m experiments.prepare --layout=synthetic --beyond --count=3000 --output=data/beyond
 
 A build that was cut off goes on when the same command is run again. OUTPUT/index.html shows what was
 made, OUTPUT/rejected.csv what was not, and why.
@@ -44,7 +45,7 @@ _BEYOND = flags.DEFINE_boolean(
 _TRUTH = flags.DEFINE_boolean(
     "truth",
     None,
-    "Store synthetic faces' true vertices and reflectance beside their codes: 104 kB a face where the record has about 20 "
+    "Store synthetic faces' true vertices and reflectance beside their codes: 104 kB a face where the record has about 32 "
     "without, 4 GB for 40,000 faces. By default with --beyond alone; of other faces the code tells both (eq. 3-4).",
 )
 _DETECTOR = flags.DEFINE_enum(
@@ -87,6 +88,8 @@ def _synthetic() -> dict:
 def _photos() -> dict:
     from fml_jax.data.corpus import build_corpus
 
+    if _BEYOND.value or _TRUTH.value:
+        raise InputError("--beyond and --truth belong to --layout=synthetic: of photos neither is known")
     settings = {"detector": _DETECTOR.value}
     settings |= {name: flag.value for name, flag in _THRESHOLDS.items() if flag.value is not None}
     return build_corpus(_sources(), _OUTPUT.value, _WORKERS.value, settings, _SECONDS.value, runner=_runner())

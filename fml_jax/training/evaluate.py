@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fml_jax.codes import FaceCode, code_from_network, leading_reflectance
+from fml_jax.errors import InputError
 from fml_jax.evaluation.metrics import displacement_error, landmark_error, rotation_error
 from fml_jax.evaluation.surfaces import Surfaces, free_surfaces, known_surfaces, relit_photometric_error, surface_errors
 from fml_jax.face_model.base import BaseModel, geometry
@@ -32,7 +33,11 @@ class Evaluator:
           truth: what the synthetic faces were made with; `model`, or one with further reflectance modes.
           config: its stages and seed.
           photos, synthetic: held-out batches.
+
+        Raises:
+          InputError: the synthetic faces' stored truth is of another mesh.
         """
+        _check_mesh(model, synthetic)
         self._model, self._truth = model, truth
         self._batches = {name: batch for name, batch in (("photos", photos), ("synthetic", synthetic)) if batch is not None}
         self._stages = config["stages"]
@@ -80,6 +85,15 @@ class Evaluator:
         posed = leading_reflectance(chunk["code"], *self._model.code_sizes)
         crops = chunk["crop"].astype(np.float32) / 255
         return {f"photo_{name}": relit_photometric_error(self._model, each, posed, crops) for name, each in surfaces.items()}
+
+
+def _check_mesh(model, synthetic):
+    stored = model.vertex_count if synthetic is None or "vertices" not in synthetic else synthetic["vertices"].shape[1]
+    if stored != model.vertex_count:
+        raise InputError(
+            f"data.synthetic_validation: its faces' true surfaces have {stored} vertices, the model has {model.vertex_count}; "
+            "train with --config.detail=face, or prepare these faces with --notruth"
+        )
 
 
 def _terms(network, stage, seed):

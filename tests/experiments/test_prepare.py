@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fml_jax.data.records import decode, read_shard
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,6 +29,16 @@ def test_photos_and_a_list_become_one_corpus(shared, tmp_path):
     assert "missing.jpg,unreadable" in (tmp_path / "corpus" / "rejected.csv").read_text()
 
 
+@pytest.mark.parametrize("flags, stored", [(["--beyond"], True), ([], False)])
+def test_what_is_stored_of_synthetic_faces(tmp_path, flags, stored):
+    result = prepare("--layout=synthetic", "--count=1", *flags, "--workers=1", f"--output={tmp_path}/corpus")
+    assert result.returncode == 0, result.stderr
+    card = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
+    assert (card["settings"]["beyond"], card["settings"]["truth"]) == ("--beyond" in flags, stored)
+    (example,) = map(decode, read_shard(next((tmp_path / "corpus" / "shards").glob("*.arrayrecord"))))
+    assert (example.truth is not None) == stored
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -35,6 +47,7 @@ def test_photos_and_a_list_become_one_corpus(shared, tmp_path):
         (["--input=a", "--input=b", "--weight=1"], "one for each --input"),
         (["--input=a", "--weight=0"], "weights above 0"),
         (["--layout=celeba", "--input=."], "identity_CelebA.txt is missing"),
+        (["--input=.", "--beyond"], "belong to --layout=synthetic"),
         (["--layout=synthetic", "--layout=lfw", "--input=a", "--input=b"], "a corpus of its own"),
     ],
 )

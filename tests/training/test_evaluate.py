@@ -7,10 +7,10 @@ import pytest
 
 from fml_jax.codes import flatten_code, leading_reflectance, unflatten_code
 from fml_jax.errors import InputError
-from fml_jax.face_model.base import reflectance, with_reflectance_modes
+from fml_jax.evaluation.surfaces import reflectance_error
+from fml_jax.face_model.base import geometry, reflectance, with_reflectance_modes
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.multilevel import Network
-from fml_jax.evaluation.surfaces import reflectance_error
 from fml_jax.training.evaluate import Evaluator
 from fml_jax.training.sharding import make_mesh
 from tests.conftest import random_code
@@ -105,3 +105,39 @@ def test_nothing_is_measured_without_held_out_faces(tiny_model):
     network = Network(stub.LinearEncoder(41), mesh=make_mesh(1))
     config = stub.small_config(steps=(1,))
     assert Evaluator(network, tiny_model, tiny_model, config, None, None)(network.init(jax.random.key(0)), "stage0") == {}
+
+
+def with_truth(model, batch):
+    """The batch with its codes' surfaces stored beside them, bent by 2 mm out of the model's reach."""
+    shapes = np.concatenate([model.identity, model.expression]).reshape(5, -1)
+    hidden = np.random.default_rng(5).normal(size=shapes.shape[1])
+    hidden -= shapes.T @ np.linalg.lstsq(shapes.T, hidden, rcond=None)[0]
+    hidden = 2 * hidden.reshape(81, 3) / np.linalg.norm(hidden.reshape(81, 3), axis=1).mean()
+    codes = leading_reflectance(batch["code"], *model.code_sizes)
+    return {
+        **batch,
+        "vertices": np.asarray(jax.vmap(lambda *parts: geometry(model, *parts))(codes.identity, codes.expression)) + hidden,
+        "reflectance": np.asarray(jax.vmap(lambda beta: reflectance(model, beta))(codes.reflectance)),
+    }
+
+
+def test_stored_truth_is_what_levels_are_held_against(tiny_model):
+    config = stub.small_config(steps=(1,), levels=["full"])
+    batch = with_truth(tiny_model, stub.StubBatches(config, {"synthetic": 6, "photos": 0}).batch(0))
+    network = Network(stub.LinearEncoder(41), Correctives(81), (8, 8), make_mesh(1))
+    values = Evaluator(network, tiny_model, tiny_model, config, None, batch)(network.init(jax.random.key(0)), "stage0")
+    for name in ("geometry_error", "reflectance_error", "photo"):
+        rows = {row: values[f"synthetic/{name}_{row}"] for row in ("base", "final", "mean", "in_span")}
+        assert all(np.isfinite(value) and value > 0 for value in rows.values())
+        assert rows["final"] == pytest.approx(rows["base"], rel=1e-5)  # nothing is corrected yet
+    assert 1 < values["synthetic/geometry_error_in_span"] <= 2.001 < values["synthetic/geometry_error_mean"]
+    assert values["synthetic/reflectance_error_in_span"] < 1e-5
+    assert values["synthetic/photo_truth"] > 0 and "synthetic/geometry_error_truth" not in values
+
+
+def test_truth_of_another_mesh_is_refused(tiny_model):
+    config = stub.small_config(steps=(1,))
+    batch = with_truth(tiny_model, stub.StubBatches(config, {"synthetic": 2, "photos": 0}).batch(0))
+    batch["vertices"] = batch["vertices"][:, :-1]
+    with pytest.raises(InputError, match="have 80 vertices, the model has 81"):
+        Evaluator(Network(stub.LinearEncoder(41), mesh=make_mesh(1)), tiny_model, tiny_model, config, None, batch)
