@@ -55,7 +55,7 @@ def test_hidden_modes_are_out_of_reach(model, population):
 
 
 def test_hidden_modes_are_smooth_and_end_with_the_face(model, population):
-    """About as near to their one-rings' means as the base's own modes are; the back of the head stays as it is."""
+    """Nearer to their one-rings' means than some of the base's own modes; the back of the head stays as it is."""
     face, behind = np.asarray(model.regions["face"]), np.asarray(model.mean)[:, 2] < -60
     counts = np.asarray(neighbour_counts(model.topology))[:, None]
 
@@ -63,9 +63,9 @@ def test_hidden_modes_are_smooth_and_end_with_the_face(model, population):
         around = np.asarray(one_ring_sum(field.astype(np.float32), model.topology)) / counts
         return np.linalg.norm(field - around, axis=1)[face].mean() / np.linalg.norm(field, axis=1)[face].mean()
 
-    roughest = max(roughness(np.asarray(mode)) for mode in model.identity)
+    roughest = max(roughness(np.asarray(mode)) for mode in (*model.identity, *model.expression))
     for field in (*population.geometry, *population.reflectance):
-        assert roughness(field) < 1.2 * roughest
+        assert roughness(field) < roughest
         assert np.linalg.norm(field[face], axis=1).max() == pytest.approx(1)
         assert np.linalg.norm(field[behind], axis=1).max() < 1e-3
 
