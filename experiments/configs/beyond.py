@@ -19,7 +19,7 @@ def get_config():
     config.correctives.update(kind="linear", geometry=16, reflectance=16)
     config.stage_order = ("base", "full")
     config.stages.base = _stage(steps=150, encoder=3e-4)
-    config.stages.full = _stage(steps=700, encoder=1e-4, final=2e-4, offsets=5e-2, modes=2e-3)
+    config.stages.full = _stage(steps=700, encoder=1e-4, final=2e-4, offsets=4e-2, modes=2e-3)
     config.stages.full.level = "full"
     config.stages.full.optimizer.schedule = "cosine"
     config.evaluate_every = config.sheet_every = config.checkpoint_every = 200
@@ -36,7 +36,7 @@ def _stage(steps, encoder, final=0.0, offsets=0.0, modes=0.0):
     )
     level = dict(photo=200.0, sparse=0.3, keypoints=3.0, reg=0.01, rstd=1.0, contour="pose")
     result.base.update(level)
-    result.full.update(level, smo=3e4, ref=200.0, glo=300.0, sta=2.4)
+    result.full.update(level, smo=1e3, ref=200.0, glo=300.0, sta=2.4)
     result.average = 0.98
     result.optimizer.schedule = "constant"
     result.optimizer.warmup = 20
@@ -45,7 +45,7 @@ def _stage(steps, encoder, final=0.0, offsets=0.0, modes=0.0):
         "final": {"prefix": "final", "rate": final},
         "geometry_offset": {"prefix": "correctives/geometry/offset", "rate": offsets},
         "geometry_modes": {"prefix": "correctives/geometry/modes", "rate": modes},
-        "reflectance_offset": {"prefix": "correctives/reflectance/offset", "rate": 0.05 * offsets},
+        "reflectance_offset": {"prefix": "correctives/reflectance/offset", "rate": 0.03 * offsets},
         "reflectance_modes": {"prefix": "correctives/reflectance/modes", "rate": 0.1 * modes},
     }
     return result

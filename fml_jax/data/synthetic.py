@@ -23,7 +23,7 @@ from fml_jax.data.quality import face_stats
 from fml_jax.data.records import Example, Truth
 from fml_jax.data.shards import PER_SHARD, Runner, run_in_processes
 from fml_jax.data.synthetic_augmentation import near_frontal
-from fml_jax.data.synthetic_beyond import IDENTITY_SPREAD, Population, hidden_population
+from fml_jax.data.synthetic_beyond import SPREAD, Population, hidden_population
 from fml_jax.data.synthetic_expression import ExpressionUnits, expression_units
 from fml_jax.face_model.base import BaseModel, geometry, kept_vertices, reflectance
 from fml_jax.face_model.landmarks import landmarks68, landmarks478
@@ -71,7 +71,7 @@ def render_synthetic(
         code is what of it the model can say.
     """
     person = model if population is None else population.draw(model, rng)
-    code = sample_code(person, units, rng, identity_spread=1.0 if population is None else IDENTITY_SPREAD)
+    code = sample_code(person, units, rng, spread=1.0 if population is None else SPREAD)
     hair = scene.sample_hair(person, rng)
     if population is not None:
         hair = dataclasses.replace(hair, cover=hair.cover * ~np.asarray(model.regions["face"]))
@@ -95,14 +95,14 @@ def render_synthetic(
 
 
 def sample_code(
-    model: BaseModel, units: ExpressionUnits, rng: np.random.Generator, identity_spread: float = 1.0
+    model: BaseModel, units: ExpressionUnits, rng: np.random.Generator, spread: float = 1.0
 ) -> FaceCode:
-    """A random face, framed as crops of photos are, and lit plausibly; identities deviate by `identity_spread`."""
+    """A random face, framed as crops of photos are, and lit plausibly; identities and expressions are `spread` times the ordinary."""
     identities, _, reflectances = model.code_sizes
     beta, brightness = _sample_reflectance(model, rng, reflectances)
     code = FaceCode(
-        identity=_float32(rng.normal(size=identities) * identity_spread),
-        expression=_float32(units.sample(rng)),
+        identity=_float32(rng.normal(size=identities) * spread),
+        expression=_float32(units.sample(rng) * spread),
         reflectance=beta,
         rotation=_float32(_sample_rotation(rng)),
         translation=jnp.zeros(3),

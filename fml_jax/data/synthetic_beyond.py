@@ -15,9 +15,10 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.landmarks import landmarks68
 from fml_jax.face_model.topology import vertex_normals
 
-IDENTITY_SPREAD = 0.5  # standard deviations of the base model's own identities: one people varies less than all
+SPREAD = 0.4  # of identities and expressions, to the ordinary: one people varies less than all
 _BLOB = 12.0  # mm, deviation of the Gaussians that hidden modes are made of, and how far apart they lie
 _STIFFNESS = 1.0  # against swings
+_OUT_OF_REACH = 100.0  # how much what the base could do of a displacement weighs against its likeness to the bumps
 _FRONTAL = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 
 
@@ -32,14 +33,14 @@ class _Bumps(NamedTuple):
 
 
 _GEOMETRY = (
-    _Bumps(((30,),), (14, 14, 22), (0, -0.7, 1, 0), 9.0, 2.0),  # a long, drooping nose
-    _Bumps(((28,),), (9, 10, 20), (0, 0, 1, 0), 6.0, 2.0),  # its hump
-    _Bumps(((18, 20), (23, 25)), (20, 9, 20), (0, 0, 0, 1), 7.5, 2.0),  # heavy brows
-    _Bumps(((3, 48), (13, 54)), (16, 22, 22), (0, 0, 0, -1), 9.0, 2.0),  # hollow cheeks
-    _Bumps(((1, 41), (15, 46)), (16, 12, 22), (0, 0, 0, 1), 7.5, 2.0),  # cheekbones
-    _Bumps(((5,), (11,)), (16, 16, 22), (1, 0, 0, 0.5), 9.0, 2.0),  # a wide jaw
-    _Bumps(((8, 57),), (14, 12, 20), (0, 0, 0, 1), 7.5, 2.0),  # a strong chin
-    _Bumps(((31, 48), (35, 54)), (9, 16, 20), (0, 0, 0, -1), 5.0, 1.5),  # folds beside nose and mouth
+    _Bumps(((30,),), (14, 14, 22), (0, -0.7, 1, 0), 7.5, 2.0),  # a long, drooping nose
+    _Bumps(((28,),), (9, 10, 20), (0, 0, 1, 0), 5.0, 2.0),  # its hump
+    _Bumps(((18, 20), (23, 25)), (20, 9, 20), (0, 0, 0, 1), 6.5, 2.0),  # heavy brows
+    _Bumps(((3, 48), (13, 54)), (16, 22, 22), (0, 0, 0, -1), 7.5, 2.0),  # hollow cheeks
+    _Bumps(((1, 41), (15, 46)), (16, 12, 22), (0, 0, 0, 1), 6.5, 2.0),  # cheekbones
+    _Bumps(((5,), (11,)), (16, 16, 22), (1, 0, 0, 0.5), 7.5, 2.0),  # a wide jaw
+    _Bumps(((8, 57),), (14, 12, 20), (0, 0, 0, 1), 6.5, 2.0),  # a strong chin
+    _Bumps(((31, 48), (35, 54)), (9, 16, 20), (0, 0, 0, -1), 4.5, 1.5),  # folds beside nose and mouth
 )
 _REFLECTANCE = (
     _Bumps(((2, 31), (14, 35)), (16, 14, 30), (0.2, -1, -0.8), 0.2, 0.05),  # red cheeks
@@ -83,15 +84,28 @@ def hidden_population(model: BaseModel) -> Population:
     colours = np.concatenate([model.reflectance, np.broadcast_to(np.eye(3)[:, None], (3, *mean.shape))])
     normals = np.asarray(vertex_normals(model.topology, model.mean), np.float64)
     landmarks = np.asarray(landmarks68(model.landmarks, model.mean, _FRONTAL), np.float64)
-    smooth = _blobs(mean, mean[_spread_out(mean, np.flatnonzero(face))])
+    centres = _spread_out(mean, np.flatnonzero(face))
+    smooth, displacements = _blobs(mean, mean[centres]), list(_displacements(mean, normals, landmarks))
     return Population(
-        geometry=_out_of_span(list(_displacements(mean, normals, landmarks)), shapes, smooth, face),
+        geometry=_out_of_span(_shaded(displacements, shapes, smooth, normals[centres], face), shapes, smooth, face),
         geometry_mean=np.array([each.mean for each in _GEOMETRY]),
         geometry_spread=np.array([each.spread for each in _GEOMETRY]),
         reflectance=_out_of_span(list(_tints(mean, landmarks)), colours, smooth, face),
         reflectance_mean=np.array([each.mean for each in _REFLECTANCE]),
         reflectance_spread=np.array([each.spread for each in _REFLECTANCE]),
     )
+
+
+def _shaded(raw, modes, smooth, normals, face):
+    """Displacements [N, 3] as blobs along their centres' normals [S, 3], like the raw ones and mostly out of reach already.
+
+    Shading tells such displacements; how smooth skin lies sideways no photo shows.
+    """
+    blobs = np.einsum("vs,sc->vcs", smooth[face], normals).reshape(-1, len(normals))
+    reached = np.linalg.qr(modes[:, face].reshape(len(modes), -1).T)[0].T @ blobs
+    targets = blobs.T @ np.stack([field[face].ravel() for field in raw], axis=1)
+    stiff = blobs.T @ blobs + _OUT_OF_REACH * reached.T @ reached + _STIFFNESS * np.eye(len(normals))
+    return [smooth @ (weights[:, None] * normals) for weights in np.linalg.solve(stiff, targets).T]
 
 
 def _out_of_span(raw, modes, smooth, face):
