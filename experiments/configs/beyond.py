@@ -41,7 +41,7 @@ def _stage(steps, synthetic, photos, encoder, final=0.0, offsets=0.0, modes=0.0)
     result.optimizer.groups = {
         "encoder": {"prefix": "encoder", "rate": encoder},
         "final": {"prefix": "final", "rate": final},
-        "geometry_offset": {"prefix": "correctives/geometry/offset", "rate": offsets},
+        "geometry_offset": {"prefix": "correctives/geometry/offset", "rate": offsets, "smoothing": 40},
         "geometry_modes": {"prefix": "correctives/geometry/modes", "rate": modes},
         "reflectance_offset": {"prefix": "correctives/reflectance/offset", "rate": 0.02 * offsets},
         "reflectance_modes": {"prefix": "correctives/reflectance/modes", "rate": 0.05 * modes},
