@@ -18,7 +18,7 @@ def get_config():
     config.correctives.update(kind="linear", geometry=16, reflectance=16)
     config.stage_order = ("base", "full")
     config.stages.base = _stage(steps=300, synthetic=24, photos=0, encoder=3e-4)
-    config.stages.full = _stage(steps=600, synthetic=6, photos=20, encoder=3e-5, final=2e-4, offsets=5e-2, modes=2e-3)
+    config.stages.full = _stage(steps=330, synthetic=6, photos=20, encoder=3e-5, final=1e-5, offsets=5e-2, modes=2e-3)
     config.stages.full.level = "full"
     config.evaluate_every = config.sheet_every = config.checkpoint_every = 300
     config.keep_checkpoints = 1
@@ -41,7 +41,7 @@ def _stage(steps, synthetic, photos, encoder, final=0.0, offsets=0.0, modes=0.0)
     result.optimizer.groups = {
         "encoder": {"prefix": "encoder", "rate": encoder},
         "final": {"prefix": "final", "rate": final},
-        "geometry_offset": {"prefix": "correctives/geometry/offset", "rate": offsets, "smoothing": 40},
+        "geometry_offset": {"prefix": "correctives/geometry/offset", "rate": offsets},
         "geometry_modes": {"prefix": "correctives/geometry/modes", "rate": modes},
         "reflectance_offset": {"prefix": "correctives/reflectance/offset", "rate": 0.02 * offsets},
         "reflectance_modes": {"prefix": "correctives/reflectance/modes", "rate": 0.05 * modes},

@@ -42,7 +42,7 @@ def compile_stage(network: Network, model: BaseModel, stage: Mapping, seed: int,
     Returns:
       the compiled step, and the state as shapes with shardings.
     """
-    optimizer = make_optimizer(stage["optimizer"], stage["steps"], model.topology)
+    optimizer = make_optimizer(stage["optimizer"], stage["steps"])
     shapes = jax.eval_shape(lambda: init_state(network, optimizer, seed))
     shardings = state_shardings(mesh, shapes)
     state = jax.tree.map(lambda shape, place: shape.update(sharding=place), shapes, shardings)

@@ -118,7 +118,7 @@ class Run:
 
     def _one_stage(self, name: str, previous: TrainState | None, begin: int, end: int) -> TrainState:
         stage = self.config["stages"][name]
-        optimizer = make_optimizer(stage["optimizer"], stage["steps"], self.model.topology)
+        optimizer = make_optimizer(stage["optimizer"], stage["steps"])
         state, shardings = self._starting_state(optimizer, previous, begin)
         step = compiled_step(make_train_step(self.network, optimizer, stage, self.config["seed"]), self.mesh, shardings)
         gradient_norms = jax.jit(make_gradient_norms(self.network, stage, self.config["seed"]))

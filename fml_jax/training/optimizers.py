@@ -3,23 +3,20 @@
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from fml_jax.errors import InputError
-from fml_jax.face_model.topology import Topology, neighbour_counts
 
 
-def make_optimizer(settings: Mapping, steps: int, topology: Topology | None = None) -> optax.GradientTransformation:
+def make_optimizer(settings: Mapping, steps: int) -> optax.GradientTransformation:
     """An Optax optimizer for one stage.
 
     Args:
       settings: `name` ("adadelta", "adam" or "adamw"), `groups` (name → {`prefix`, `rate`}: the
         parameters whose '/'-joined path begins with the prefix; rate 0 leaves them as they are and
-        keeps no statistics of them; with `smoothing`, see `smoothed_over_mesh`), `schedule` ("constant" or "cosine"), `warmup` (steps), `clip`
+        keeps no statistics of them), `schedule` ("constant" or "cosine"), `warmup` (steps), `clip`
         (global norm; 0 is none), and the optimizer's own `rho` and `eps` (adadelta) or `decay` (adamw).
       steps: the stage's length, which the cosine ends with.
-      topology: of the mesh, for groups with `smoothing`.
 
     Raises:
       InputError (a ValueError): unknown name or schedule; when the optimizer is initialised, a parameter that
@@ -27,31 +24,10 @@ def make_optimizer(settings: Mapping, steps: int, topology: Topology | None = No
     """
     groups = settings["groups"]
     per_group = {name: _rule(settings, group["rate"], steps) for name, group in groups.items()}
-    for name, group in groups.items():
-        if group.get("smoothing", 0):
-            per_group[name] = optax.chain(smoothed_over_mesh(topology, group["smoothing"]), per_group[name])
     prefixes = {name: group["prefix"] for name, group in groups.items()}
     partitioned = optax.partition(per_group, lambda params: group_labels(params, prefixes))
     clip = settings.get("clip", 0.0)
     return optax.chain(optax.clip_by_global_norm(clip), partitioned) if clip else partitioned
-
-
-def smoothed_over_mesh(topology: Topology, rounds: int) -> optax.GradientTransformation:
-    """Gradients of fields on the mesh [..., N, 3] averaged with their one-rings so many times.
-
-    Shading tells slopes: its gradient is nearly blind to bumps that are wide beside a triangle, and steps that follow
-    it need as many rounds to raise one as it takes to walk across. An averaged gradient lifts it as a whole.
-    """
-    counts = jnp.maximum(neighbour_counts(topology), 1)[:, None]
-
-    def halfway(_, field):
-        around = jnp.take(field, topology.neighbours, axis=-2, mode="fill", fill_value=0).sum(axis=-2)
-        return 0.5 * (field + around / counts)
-
-    def update(gradients, state, params=None):
-        return jax.tree.map(lambda field: jax.lax.fori_loop(0, rounds, halfway, field), gradients), state
-
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 def group_labels(params, prefixes: Mapping[str, str]):

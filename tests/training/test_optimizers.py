@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from fml_jax.training.optimizers import group_labels, make_optimizer, smoothed_over_mesh
+from fml_jax.training.optimizers import group_labels, make_optimizer
 
 PARAMS = {"body": {"kernel": jnp.ones(3)}, "head": {"kernel": jnp.ones(3)}, "header": {"kernel": jnp.ones(2)}}
 
@@ -76,30 +76,3 @@ def test_unknown_names_are_refused():
         make_optimizer(settings("sgd"), 1)
     with pytest.raises(ValueError, match="step"):
         make_optimizer(settings(schedule="step"), 1)
-
-
-def test_smoothed_gradients_lift_wide_bumps_more_than_narrow_ones(tiny_model):
-    """A constant stays, the sum over alternating vertices goes, and leading axes are modes that do not mix."""
-    smoothed = smoothed_over_mesh(tiny_model.topology, rounds=10)
-    row, column = np.divmod(np.arange(81), 9)
-    narrow = np.where((row + column) % 2, 1.0, -1.0)[:, None] * np.ones(3)
-    wide = np.cos(np.pi * row / 8)[:, None] * np.ones(3)
-    fields = {"modes": jnp.asarray(np.stack([np.ones((81, 3)), narrow, wide])), "offset": jnp.asarray(wide)}
-    result, _ = smoothed.update(fields, smoothed.init(fields))
-    constant, narrow_left, wide_left = np.asarray(result["modes"])
-    np.testing.assert_allclose(constant, 1, atol=1e-6)
-    assert np.abs(narrow_left).max() < 0.1 and np.abs(wide_left).max() > 0.5
-    np.testing.assert_allclose(result["offset"], wide_left, atol=1e-6)
-
-
-def test_only_the_groups_that_ask_are_smoothed(tiny_model):
-    groups = {
-        "smooth": {"prefix": "a", "rate": 1.0, "smoothing": 30},
-        "plain": {"prefix": "b", "rate": 1.0},
-    }
-    optimizer = make_optimizer({"name": "adam", "groups": groups}, 10, tiny_model.topology)
-    spike = jnp.zeros((81, 3)).at[40].set(1.0)
-    params = {"a": jnp.zeros((81, 3)), "b": jnp.zeros((81, 3))}
-    updates, _ = optimizer.update({"a": spike, "b": spike}, optimizer.init(params), params)
-    moved = {name: int((np.abs(np.asarray(update))[:, 0] > 0.5).sum()) for name, update in updates.items()}
-    assert moved["a"] > 20 and moved["b"] == 1
