@@ -6,6 +6,10 @@
 
 The base level begins with the shipped network and is taught what of each face the base model can say (its code). The
 final level sees crops alone, as it would photos: nothing tells it of the hidden modes.
+
+About five minutes on two cores. On unseen faces the final level then has 0.72 of the base level's photometric error, 0.93 of
+its reflectance error and 1.01 of its geometric error: docs/results.md says how much of the hidden shape it found, and why
+that does not show in distances.
 """
 
 from experiments.configs.common import defaults, stage
@@ -18,7 +22,7 @@ def get_config():
     config.correctives.update(kind="linear", geometry=16, reflectance=16)
     config.stage_order = ("base", "full")
     config.stages.base = _stage(steps=300, synthetic=24, photos=0, encoder=3e-4)
-    config.stages.full = _stage(steps=330, synthetic=6, photos=20, encoder=3e-5, final=1e-5, offsets=5e-2, modes=2e-3)
+    config.stages.full = _stage(steps=330, synthetic=6, photos=20, encoder=3e-5, final=1e-5, offsets=8e-2, modes=2e-3)
     config.stages.full.level = "full"
     config.evaluate_every = config.sheet_every = config.checkpoint_every = 300
     config.keep_checkpoints = 1
@@ -33,7 +37,7 @@ def _stage(steps, synthetic, photos, encoder, final=0.0, offsets=0.0, modes=0.0)
         identity=3.0, expression=6.0, reflectance=1000.0, shading=30.0,
     )
     result.full.update(
-        photo=200.0, sparse=0.03, keypoints=0.0, reg=0.01, rstd=1.0, contour="pose", smo=1e3, ref=200.0, glo=300.0, sta=2.4
+        photo=200.0, sparse=0.03, keypoints=0.0, reg=0.01, rstd=1.0, contour="pose", smo=1e3, ref=200.0, glo=300.0, sta=30.0
     )
     result.average = 0.98
     result.optimizer.warmup = 20
@@ -43,7 +47,7 @@ def _stage(steps, synthetic, photos, encoder, final=0.0, offsets=0.0, modes=0.0)
         "final": {"prefix": "final", "rate": final},
         "geometry_offset": {"prefix": "correctives/geometry/offset", "rate": offsets},
         "geometry_modes": {"prefix": "correctives/geometry/modes", "rate": modes},
-        "reflectance_offset": {"prefix": "correctives/reflectance/offset", "rate": 0.02 * offsets},
+        "reflectance_offset": {"prefix": "correctives/reflectance/offset", "rate": 0.0125 * offsets},
         "reflectance_modes": {"prefix": "correctives/reflectance/modes", "rate": 0.05 * modes},
     }
     return result
