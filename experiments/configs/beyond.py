@@ -7,9 +7,8 @@
 The base level begins with the shipped network and is taught what of each face the base model can say (its code). The
 final level sees crops alone, as it would photos: nothing tells it of the hidden modes.
 
-About five minutes on two cores. On unseen faces the final level then has 0.72 of the base level's photometric error, 0.93 of
-its reflectance error and 1.01 of its geometric error: docs/results.md says how much of the hidden shape it found, and why
-that does not show in distances.
+About five minutes on two cores. On unseen faces the final level then has 0.72 of the base level's photometric error and
+0.93 of its reflectance error; its geometric error is no lower (1.01), though the hidden bumps show in the pictures.
 """
 
 from experiments.configs.common import defaults, stage
