@@ -1,6 +1,6 @@
 """What a corpus costs: making it, next to the detector and landmarker calls that it makes; reading it, next to training.
 
-    python -m benchmarks.corpus --photos=../shared/photos/lfw [--count=300]
+    python -m benchmarks.corpus --photos=LFW [--count=300]
 
 Each photo is read, made into an example and encoded; then the very calls to detector and landmarker
 that this made are repeated alone. The records become a corpus, which Grain reads: plain records,
@@ -27,7 +27,7 @@ from fml_jax.data.loader import CorpusBatches, CorpusRecords
 from fml_jax.data.records import Example, decode, encode
 from fml_jax.encoders import make_encoder
 
-_PHOTOS = flags.DEFINE_string("photos", "../shared/photos/lfw", "Folder of photos, one folder a person.")
+_PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a person.", required=True)
 _COUNT = flags.DEFINE_integer("count", 300, "Photos, spread over the folder.", lower_bound=20)
 _BATCH = 64
 

@@ -1,6 +1,6 @@
 """Measures a network on photos of people it was not trained on, and on synthetic faces.
 
-    python -m experiments.evaluate --photos=../shared/photos/lfw --output=out/evaluation
+    python -m experiments.evaluate --photos=LFW --output=out/evaluation
     python -m experiments.evaluate --synthetic=data/synthetic_validation --output=out/evaluation
 
 Photos lie in one folder a person; those of the validation split (by the folder's name, as in

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
 from fml_jax.arrays import Array
 from fml_jax.codes import FaceCode
@@ -13,11 +14,15 @@ from fml_jax.face_model.base import BaseModel, restrict
 from fml_jax.image_formation.illumination import sh_basis
 from fml_jax.image_formation.points import form_points, sample_bilinear
 
-# How much brows, lips and where beards grow count beside bare skin. At 0 a fit paints them at will.
+# How much lips and where beards grow count beside bare skin. At 0 a fit paints them at will.
 BESIDE_SKIN = 0.15
 
+# How much brows and the skin about them count. Fair brows ask for less than none, in colours that overshoot at the rim.
+ABOUT_BROWS = 2.0
+_BROW_REACH = 9.0  # mm
+
 # What holds β to the network's where `ColourSolver` solves; `solve_colours` says in which units.
-PRIOR = 4e-5
+PRIOR = 3e-5
 
 _STRIDE = 6  # of the vertices that tell of colours, of which `ColourSolver` looks at
 _ROUNDS = 3
@@ -88,7 +93,11 @@ def colour_weights(model: BaseModel) -> Float[np.ndarray, "N"]:
     Eyes tell nothing: what looks aside has white where the model has its iris, and would bleach it.
     """
     regions = {name: np.asarray(mask, bool) for name, mask in model.regions.items()}
-    return np.where(regions["skin"], 1.0, BESIDE_SKIN).astype(np.float32) * (regions["face"] & ~regions["eyes"])
+    mean = np.asarray(model.mean)
+    from_brows, _ = cKDTree(mean[regions["brows"]]).query(mean)
+    weights = np.where(regions["skin"], 1.0, BESIDE_SKIN)
+    weights[from_brows < _BROW_REACH] = ABOUT_BROWS
+    return weights.astype(np.float32) * (regions["face"] & ~regions["eyes"])
 
 
 class ColourSolver:

@@ -1,6 +1,6 @@
 """Measures a face model: how well its span holds faces that it was not made from, and whether renders of it look like faces.
 
-    python -m third_party.open_face_model.measure --shared=../shared [--model=FILE]
+    python -m third_party.open_face_model.measure --shared=FOLDER [--model=FILE]
 
 Prints distances from scans to the fitted surface after the similarity alignment, in the scans'
 millimetres, for the mean face alone and for 20, 40 and 80 identity modes; then how many of 200
@@ -28,7 +28,7 @@ NOISE = 0.5  # mm, of 1000 points: against modes of unit variance
 MM_PER_ICT_UNIT = 10.0
 ICT_FACE_VERTICES = 9409
 
-_SHARED = flags.DEFINE_string("shared", "../shared", "The folder with scans/ and face_models/.")
+_SHARED = flags.DEFINE_string("shared", None, "The folder with scans/ and face_models/.", required=True)
 _MODEL = flags.DEFINE_string("model", str(OPEN_MODEL), "The model file.")
 _RENDERS = flags.DEFINE_integer("renders", 200, "Random renders shown to MediaPipe.")
 
