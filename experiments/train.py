@@ -74,7 +74,7 @@ def _closest_fields(given: list[str]) -> str:
     wanted = [argument.removeprefix("--config.").partition("=")[0].split(".")[-1] for argument in given]
     unknown = [name for name in wanted if name not in {field.split(".")[-1] for field in fields}]
     for name in unknown or wanted:
-        matches = difflib.get_close_matches(name, [field.split(".")[-1] for field in fields])
+        matches = difflib.get_close_matches(name, [field.split(".")[-1] for field in fields], n=1)
         if found := [field for field in fields if field.split(".")[-1] in matches]:
             return f"close to it: {', '.join(found)}"
     return f"it has {', '.join(dict.fromkeys(field.split('.')[0] for field in fields))}"

@@ -28,7 +28,7 @@ _ONNX_BEGINS = b"\x08"  # the tag of the format's first field, its version
 CENTRE_DOWN = 0.145
 SIDE = 0.877
 
-MIN_CONFIDENCE = 0.8  # on these photos as many faces as at 0.5, and fewest other boxes
+MIN_CONFIDENCE = 0.8  # finds as many of these faces as 0.5 does; 0.9 misses eight
 
 _one_at_a_time = threading.Lock()  # its input size is a state
 
