@@ -116,7 +116,7 @@ def _landmarker():
     try:
         with _silent_stderr():
             return tasks.vision.FaceLandmarker.create_from_options(options)
-    except (RuntimeError, ValueError) as error:  # MediaPipe's, for files that are not its model
+    except (OSError, RuntimeError, ValueError) as error:  # MediaPipe's, for files that are not its model
         raise InputError(f"{path}: MediaPipe cannot read it ({error}); {LANDMARK_MODEL.title} is {LANDMARK_MODEL.address}") from error
 
 
