@@ -117,7 +117,8 @@ def _landmarker():
         with _silent_stderr():
             return tasks.vision.FaceLandmarker.create_from_options(options)
     except (OSError, RuntimeError, ValueError) as error:  # MediaPipe's, for files that are not its model
-        raise InputError(f"{path}: MediaPipe cannot read it ({error}); {LANDMARK_MODEL.title} is {LANDMARK_MODEL.address}") from error
+        remedy = f"{LANDMARK_MODEL.title} is {LANDMARK_MODEL.address}"
+        raise InputError(f"{path}: MediaPipe cannot read it ({error}); {remedy}") from error
 
 
 def _mediapipe():

@@ -25,7 +25,8 @@ class StageBatches:
         if stage["synthetic"]:
             folder = existing_folder(config, "synthetic")
             if not is_synthetic(open_corpus(folder).card):
-                raise InputError(f"--config.data.synthetic={folder}: a corpus of photos, whose codes are not known; name it in data.photos")
+                fault = "a corpus of photos, whose codes are not known; name it in data.photos"
+                raise InputError(f"--config.data.synthetic={folder}: {fault}")
             self._sources.append(CorpusBatches(folder, "all", stage["synthetic"], seed=config["seed"]))
         if stage["photos"]:
             # Synthetic faces may be taken as photos too: training then sees their crops and landmarks alone.

@@ -9,7 +9,8 @@ from fml_jax.errors import InputError
 from fml_jax.training.checkpoints import changes
 
 LEVELS = ("base", "full")
-_OF_THE_NETWORK = ("correctives", "detail", "encoder", "model", "reflectance_modes")  # fields that a checkpoint's shapes depend on
+# Fields that a checkpoint's network depends on.
+_OF_THE_NETWORK = ("correctives", "detail", "encoder", "model", "reflectance_modes")
 
 
 def validate_config(config: Mapping) -> None:
