@@ -18,6 +18,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 from fml_jax.errors import InputError
+from fml_jax.folders import output_folder
 
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a person.")
 _SYNTHETIC = flags.DEFINE_string("synthetic", None, "Folder that experiments.prepare --layout=synthetic made.")
@@ -33,6 +34,8 @@ def main(_):
     from fml_jax.reconstruction import Reconstructor
 
     try:
+        if not (_PHOTOS.value or _SYNTHETIC.value):
+            raise InputError("nothing to measure on; give --photos=FOLDER, --synthetic=CORPUS or both")
         weights = {"weights": _WEIGHTS.value} if _WEIGHTS.value else {}
         reconstructor = Reconstructor(**weights, min_score=0.0)
         if _PHOTOS.value:
@@ -48,10 +51,13 @@ def evaluate_photos(reconstructor, unsolved) -> None:
     from fml_jax.data.corpus import is_validation
     from fml_jax.data.photos import list_photos
 
+    folder = output_folder(_OUTPUT.value)
     paths = [path for path in list_photos(_PHOTOS.value) if is_validation(path.parent.name)][: _COUNT.value]
+    if not paths:
+        raise InputError(f"--photos={_PHOTOS.value}: no folder's name falls into the validation split (one person in sixteen)")
     rows = [row for path in tqdm(paths, unit="photo") if (row := photo_row(reconstructor, unsolved, path)) is not None]
-    folder = Path(_OUTPUT.value)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not rows:
+        raise InputError(f"--photos={_PHOTOS.value}: MediaPipe finds no face in {len(paths)} photos of the validation split")
     names = list(dict.fromkeys(name for row in rows for name in row))
     with open(folder / "photos.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)

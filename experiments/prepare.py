@@ -49,7 +49,12 @@ _TRUTH = flags.DEFINE_boolean(
     "without, 4 GB for 40,000 faces. By default with --beyond alone; of other faces the code tells both (eq. 3-4).",
 )
 _DETECTOR = flags.DEFINE_enum(
-    "detector", Settings.detector, DETECTORS, "Who frames the crop; the second where the first has no box on the face."
+    "detector",
+    Settings.detector,
+    DETECTORS,
+    "Who frames the crop: OpenCV's Haar cascades, YuNet, or MediaPipe's landmarks. haar+mediapipe: the Haar box, and the "
+    "landmarks where no Haar box is on the face; haar+yunet: YuNet's box there. Without mediapipe in it, photos without "
+    "a box on the face are rejected.",
 )
 _THRESHOLDS = {
     field.name: flags.DEFINE_float(field.name, None, f"Threshold, see fml_jax/data/examples.py; {field.default} by default.")
@@ -63,7 +68,9 @@ def main(_):
         card = _synthetic() if _LAYOUT.value == ["synthetic"] else _photos()
     except InputError as error:
         sys.exit(f"prepare: {error}")
-    print(f"{card['examples']} of {card['photos']} photos are in {_OUTPUT.value}; {_OUTPUT.value}/index.html shows them")
+    rendered = _LAYOUT.value == ["synthetic"]
+    told = f"{card['examples']} faces" if rendered else f"{card['examples']} of {card['photos']} photos"
+    print(f"{told} are in {_OUTPUT.value}; {_OUTPUT.value}/index.html shows them")
 
 
 def _synthetic() -> dict:

@@ -17,6 +17,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from fml_jax.errors import InputError
+from fml_jax.folders import output_folder
 
 _INPUT = flags.DEFINE_string("input", None, "Photo, folder of photos (with those below it), or a pattern.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.", required=True)
@@ -38,7 +39,7 @@ def _run() -> int:
     from fml_jax.export import Page
     from fml_jax.reconstruction import Reconstructor
 
-    folder = _output_folder()
+    folder = output_folder(_OUTPUT.value)
     paths = _photos(folder)
     settings = {"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value}
     reconstructor = Reconstructor(**{name: value for name, value in settings.items() if value is not None})
@@ -64,15 +65,6 @@ def _photos(output: Path) -> list[Path]:
     if not photos:
         raise InputError(f"--input={_INPUT.value}: all {len(found)} pictures lie in the output folder; choose another --output")
     return photos
-
-
-def _output_folder() -> Path:
-    folder = Path(_OUTPUT.value)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output={folder}: not a folder that can be written ({error.strerror}); choose another") from None
-    return folder
 
 
 def _stems(paths) -> dict[str, str]:

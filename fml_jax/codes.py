@@ -126,36 +126,6 @@ def network_from_code(code: FaceCode) -> Float[Array, "*batch code"]:
     return flatten_code(raw)
 
 
-def final_code_size(base_size: int, correctives: tuple[int, int]) -> int:
-    """How many numbers a final code has: the base level's, (C_g, C_r) and a second γ."""
-    return base_size + sum(correctives) + 27
-
-
-def flatten_final_code(code: FinalCode) -> Float[Array, "*batch code"]:
-    """The base code as `flatten_code` has it, then δ_g, δ_r and the final γ: [..., 257 + C_g + C_r + 27]."""
-    gamma = jnp.asarray(code.illumination)
-    gamma = gamma.reshape(*gamma.shape[:-2], 27)
-    return jnp.concatenate([flatten_code(code.base), code.geometry, code.reflectance, gamma], axis=-1)
-
-
-def unflatten_final_code(
-    vector: Float[Array, "*batch code"],
-    correctives: tuple[int, int],
-    base_sizes: tuple[int, int, int] = (IDENTITY, EXPRESSION, REFLECTANCE),
-) -> FinalCode:
-    """Inverse of `flatten_final_code`.
-
-    Args:
-      correctives: (C_g, C_r), which may be zero.
-      base_sizes: (m_s, m_e, m_r), as `BaseModel.code_sizes` has them.
-
-    Raises:
-      ValueError: the vector's length is not what the sizes add up to.
-    """
-    base, *parts = _split_final(vector, correctives, base_sizes)
-    return FinalCode(unflatten_code(base, *base_sizes), *parts)
-
-
 def final_code_from_network(
     raw: Float[Array, "*batch code"],
     correctives: tuple[int, int],
@@ -165,6 +135,13 @@ def final_code_from_network(
 
     The base level is `code_from_network` of the first numbers. The final γ is said as a difference
     from the base level's, on its scale: zeros behind the base level's numbers mean the base level.
+
+    Args:
+      correctives: (C_g, C_r), which may be zero.
+      base_sizes: (m_s, m_e, m_r), as `BaseModel.code_sizes` has them.
+
+    Raises:
+      ValueError: the length is not what the sizes add up to.
     """
     first, geometry, reflectance, gamma = _split_final(raw, correctives, base_sizes)
     base = code_from_network(first, *base_sizes)

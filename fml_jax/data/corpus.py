@@ -26,14 +26,17 @@ import cv2
 import numpy as np
 
 from fml_jax.data.examples import REASONS, Example, Rejected, Settings, make_example
-from fml_jax.data.landmark_model import SHA256
+from fml_jax.data.landmark_model import find_landmark_model
 from fml_jax.data.layouts import LAYOUTS, Photo, Source, find_photos, source_names
 from fml_jax.data.photos import read_photo
+from fml_jax.data.model_files import find_model
 from fml_jax.data.quality import near_copies
 from fml_jax.data.records import VERSION, complete_or_absent
 from fml_jax.data.shards import PER_SHARD, Item, Runner, Shard, build_shards, run_in_processes
 from fml_jax.data.videos import VideoReader
+from fml_jax.data.yunet import YUNET_MODEL
 from fml_jax.errors import InputError
+from fml_jax.folders import output_folder
 
 VALIDATION_SHARE = 16  # one person in so many is kept for validation
 CARD = "corpus.json"
@@ -63,6 +66,7 @@ class PhotoMaker:
         self._settings = settings
 
     def start(self) -> None:
+        """Makes what reads frames of videos, once a process."""
         self._videos = VideoReader()
 
     def __call__(self, photo: Photo) -> Example | Rejected:
@@ -122,8 +126,10 @@ def build_corpus(
         ],
         "settings": {name: dataclasses.asdict(each) for name, each in of_source.items()},
         "seconds_between_frames": seconds,
-        "landmark_model_sha256": SHA256,
+        "landmark_model_sha256": _sha256(find_landmark_model()),
     }
+    if any("yunet" in each.detector for each in of_source.values()):
+        about["yunet_sha256"] = _sha256(find_model(YUNET_MODEL))
     bits = min((each.duplicate_bits for each in of_source.values() if each.duplicate_bits is not None), default=None)
     return build(Path(output), photos, PhotoMaker(of_source), about, workers, per_shard, bits, runner)
 
@@ -176,9 +182,9 @@ def open_corpus(folder: str | os.PathLike) -> Corpus:
         ) from None
 
 
-def is_synthetic(corpus: Corpus) -> bool:
-    """Whether its examples are renders, which have no person and hence no validation split."""
-    return all(source.get("layout") == "synthetic" for source in corpus.card["sources"])
+def is_synthetic(card: dict) -> bool:
+    """Whether a corpus's examples are renders, which have no person and hence no validation split."""
+    return all(source.get("layout") == "synthetic" for source in card["sources"])
 
 
 def is_validation(person: str) -> bool:
@@ -188,8 +194,7 @@ def is_validation(person: str) -> bool:
 
 def _start_plan(folder: Path, plan: dict) -> None:
     """Writes down what the folder is for, or checks that it is for this; an older card no longer holds."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, plan = folder / "plan.json", json.loads(json.dumps(plan))
+    path, plan = output_folder(folder) / "plan.json", json.loads(json.dumps(plan))
     if path.exists():
         begun = json.loads(path.read_text("utf-8"))
         if begun != plan:
@@ -198,6 +203,10 @@ def _start_plan(folder: Path, plan: dict) -> None:
     else:
         _write_json(path, plan)
     (folder / CARD).unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _digest(items: Sequence[Item]) -> str:
@@ -228,7 +237,7 @@ def _card(folder, about, shards, entries, rejected) -> dict:
     photos = Counter(entry["source"] for shard in shards for entry in shard.entries)
     kept = Counter(entry["source"] for entry in entries)
     splits, reasons = Counter(entry["split"] for entry in entries), Counter(entry["reason"] for entry in rejected)
-    digests = [shard.sha256 for shard in shards] + [hashlib.sha256((folder / "examples.csv").read_bytes()).hexdigest()]
+    digests = [shard.sha256 for shard in shards] + [_sha256(folder / "examples.csv")]
     return {
         **about,
         "sources": [

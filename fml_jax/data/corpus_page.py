@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from fml_jax.data.corpus import is_synthetic
 from fml_jax.data.crops import CROP_SIZE, apply_affine, crop_photo
 from fml_jax.data.records import Example, complete_or_absent, decode, read_shard
 
@@ -52,10 +53,12 @@ figure {{ margin: 0 }} figcaption {{ color: var(--quiet); font-size: .85rem }}
 <h2>What the examples are like</h2>
 <div class="histograms">{histograms}</div>
 <h2>{sheet_title}</h2>
-<p>68 landmarks, coloured by confidence: {unsure}<span class="scale"></span>{sure}</p>
+<p>{legend}</p>
 <div class="sheet">{sheet}</div>
 </html>
 """
+
+_LEGEND = '68 landmarks, coloured by confidence: {unsure:g} or less<span class="scale"></span>{sure:g}'
 
 
 def write_page(corpus, rejected: list[dict]) -> None:
@@ -65,23 +68,29 @@ def write_page(corpus, rejected: list[dict]) -> None:
       corpus: a `corpus.Corpus`.
       rejected: the lines of rejected.csv.
     """
-    card, entries = corpus.card, corpus.entries
+    card, entries, rendered = corpus.card, corpus.entries, is_synthetic(corpus.card)
     shown = _spread(entries, SHEET)
+    # Of renders all landmarks are sure.
+    told = {name: title for name, title in _HISTOGRAMS.items() if not (rendered and name == "confidence")}
     page = _PAGE.format(
-        title=f"{card['examples']} examples of {card['photos']} photos",
-        split=f"{card['training']} for training, {card['validation']} for validation, {card['people']} people; "
-        f"{card['crops_from_detector']} crops are framed by the detector",
+        title=f"{card['examples']} synthetic faces" if rendered else f"{card['examples']} examples of {card['photos']} photos",
+        split="Rendered with known codes" if rendered else _split(card),
         sources=_sources(card["sources"]),
         rejected=_reasons(rejected, card["photos"]),
-        histograms="".join(_histogram(title, [float(entry[name]) for entry in entries]) for name, title in _HISTOGRAMS.items()),
+        histograms="".join(_histogram(title, [float(entry[name]) for entry in entries]) for name, title in told.items()),
         sheet_title=f"{len(shown)} crops, spread over the corpus",
-        unsure=f"{_UNSURE:g} or less",
-        sure=f"{_SURE:g}",
+        legend="68 landmarks, which are known exactly" if rendered else _LEGEND.format(unsure=_UNSURE, sure=_SURE),
         scale=", ".join("rgb({}, {}, {})".format(*_colour(c)) for c in np.linspace(_UNSURE, _SURE, 9)),
         sheet="".join(_figure(example) for example in _examples(corpus.folder, card, shown)),
     )
     with complete_or_absent(corpus.folder / "index.html") as partial:
         partial.write_text(page, "utf-8")
+
+
+def _split(card: dict) -> str:
+    people = "1 person" if card["people"] == 1 else f"{card['people']} people"
+    split = f"{card['training']} for training, {card['validation']} for validation, {people}"
+    return f"{split}; {card['crops_from_detector']} crops are framed by the detector"
 
 
 def draw_landmarks(

@@ -1,4 +1,4 @@
-"""Where the faces are: OpenCV's Haar cascades, which every OpenCV 4 wheel carries."""
+"""Where the faces are: OpenCV's Haar cascades, which every OpenCV 4 wheel carries (`yunet` has another detector)."""
 
 import functools
 import math
@@ -55,21 +55,33 @@ def detect_faces(rgb: UInt8[np.ndarray, "H W 3"], min_size: float = 60) -> list[
     Raises:
       InputError: the installed OpenCV comes without cascades.
     """
-    scale = min(1.0, WORKING_SIDE / max(rgb.shape[:2]))
-    if scale * min(rgb.shape[:2]) < SMALLEST_SIDE:
+    if working_scale(rgb) * min(rgb.shape[:2]) < SMALLEST_SIDE:
         return []  # a strip that no face fits into once it is shrunk
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    if scale < 1:
-        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    smallest = max(min_size * scale, SMALLEST_PART * max(grey.shape))
+    grey = shrunk(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+    smallest = max(min_size * working_scale(rgb), SMALLEST_PART * max(grey.shape))
     with _one_at_a_time:
         found = _search(grey, _FRONTAL, smallest) or _search(grey, _SECOND_LOOK, smallest) or _profiles(grey, smallest)
     back = np.array(rgb.shape[1::-1]) / grey.shape[1::-1]  # sides are rounded when a photo is shrunk
-    faces = [Detection(_in_photo(face.box, *back), face.confidence) for face in _merged(found)]
+    return largest_first([Detection(in_photo(face.box, *back), face.confidence) for face in _merged(found)])
+
+
+def working_scale(picture: UInt8[np.ndarray, "H W ..."]) -> float:
+    """By how much a photo is shrunk before detectors see it; 1 for small ones."""
+    return min(1.0, WORKING_SIDE / max(picture.shape[:2]))
+
+
+def shrunk(picture: UInt8[np.ndarray, "H W ..."]) -> UInt8[np.ndarray, "h w ..."]:
+    """What detectors see of a photo, grey or in colour."""
+    scale = working_scale(picture)
+    return picture if scale == 1 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def largest_first(faces: list[Detection]) -> list[Detection]:
+    """By the area of their boxes."""
     return sorted(faces, key=_area, reverse=True)
 
 
-def _in_photo(box: tuple[float, ...], x_scale: float, y_scale: float) -> tuple[float, float, float, float]:
+def in_photo(box: tuple[float, ...], x_scale: float, y_scale: float) -> tuple[float, float, float, float]:
     """From corners counted from the picture's edge to pixels whose centres are whole numbers."""
     x0, y0, x1, y1 = box
     return (x0 * x_scale - 0.5, y0 * y_scale - 0.5, x1 * x_scale - 0.5, y1 * y_scale - 0.5)

@@ -1,5 +1,6 @@
 """From a photo to a training example, or to the reason why it makes none: a pure function of photo and settings."""
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,16 +16,17 @@ from fml_jax.data.meant_face import Box, MeantFace, shows_face
 from fml_jax.data.quality import face_stats
 from fml_jax.data.records import Example
 from fml_jax.data.windows import WINDOW_SIZE, shown_by_photo, window_affine
+from fml_jax.data.yunet import detect_faces_with_yunet
 
-DETECTORS = ("haar", "haar+mediapipe", "mediapipe")
+# Whose box frames the crop, and whose where that one has none on the face; MediaPipe's are its landmarks' boxes.
+DETECTORS = ("haar", "haar+mediapipe", "haar+yunet", "mediapipe", "yunet")
 
 
 @dataclass(frozen=True)
 class Settings:
     """What is kept. Every threshold at its loosest (0, or None) rejects nothing."""
 
-    # Who frames the crop: Haar's box; MediaPipe's landmarks where Haar has none on the face; these alone.
-    detector: str = "haar+mediapipe"
+    detector: str = "haar+mediapipe"  # one of DETECTORS
     min_size: float = 40.0  # √(w·h) of the landmarks' box, photo pixels
     min_sharpness: float = 5.0  # see `records.Stats`
     min_brightness: float = 35.0
@@ -72,14 +74,16 @@ def make_example(
     Args:
       annotated: x0, y0, x1, y1 about the face that is meant, photo pixels.
     """
-    boxes = [] if settings.detector == "mediapipe" else [face.box for face in detect_faces(rgb)]
+    names = settings.detector.split("+")
+    boxes_of = functools.cache(lambda name: _boxes(name, rgb))
+    boxes = next(filter(None, map(boxes_of, names)), [])
     face = MeantFace(rgb.shape, boxes, annotated, settings.off_centre)
     mesh = face.find(rgb)
     if mesh is None:
         return Rejected("no landmarks", f"in {len(boxes)} boxes") if boxes else Rejected("no face", "neither box nor landmarks")
     points = ibug68(mesh[:, :2])
-    box = next((box for box in boxes if shows_face(box, points)), None)
-    if box is None and settings.detector == "haar":
+    box = next((box for name in names for box in boxes_of(name) if shows_face(box, points)), None)
+    if box is None and "mediapipe" not in names:
         return Rejected("box misses landmarks" if boxes else "no face", f"{len(boxes)} boxes")
     if (annotated is not None or settings.off_centre is not None) and not face.has(points):
         return _misplaced(face, points)
@@ -115,6 +119,12 @@ def _misplaced(face, points) -> Rejected:
         return Rejected("another face than annotated", "landmarks are found beside the annotation only")
     detail = f"landmarks are found {face.distance(points):.2f} photo sides from the middle only"
     return Rejected("box misses landmarks" if face.is_in_a_box() else "face off centre", detail)
+
+
+def _boxes(detector: str, rgb: UInt8[np.ndarray, "H W 3"]) -> list[Box]:
+    if detector == "mediapipe":
+        return []  # its landmarks need none
+    return [face.box for face in (detect_faces_with_yunet if detector == "yunet" else detect_faces)(rgb)]
 
 
 def _poor(stats, settings) -> Rejected | None:

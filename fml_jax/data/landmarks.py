@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from fml_jax.data.landmark_model import find_landmark_model
+from fml_jax.data.landmark_model import LANDMARK_MODEL, find_landmark_model
+from fml_jax.errors import InputError
 
 # The MediaPipe point at the place of each iBUG point. Left and right are the subject's; iBUG starts
 # at the subject's right, which is the left of the photo.
@@ -93,8 +94,7 @@ def _padded(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> t
 
 def _detect(rgb: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | None:
     """Points as fractions of the picture's width and height, depth as one of its width."""
-    import mediapipe
-
+    mediapipe = _mediapipe()
     if max(rgb.shape) > _LONGEST_SIDE:
         scale = _LONGEST_SIDE / max(rgb.shape)
         size = [max(1, round(scale * side)) for side in rgb.shape[1::-1]]
@@ -110,14 +110,23 @@ def _detect(rgb: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | Non
 def _landmarker():
     """MediaPipe's detector, made once a process; importing MediaPipe takes seconds, so only when needed."""
     os.environ.setdefault("GLOG_minloglevel", "2")
-    from mediapipe.tasks import python as tasks
-    from mediapipe.tasks.python import vision
+    tasks = _mediapipe().tasks
+    path = find_landmark_model()
+    options = tasks.vision.FaceLandmarkerOptions(base_options=tasks.BaseOptions(model_asset_path=str(path)), num_faces=1)
+    try:
+        with _silent_stderr():
+            return tasks.vision.FaceLandmarker.create_from_options(options)
+    except (OSError, RuntimeError, ValueError) as error:  # MediaPipe's, for files that are not its model
+        remedy = f"{LANDMARK_MODEL.title} is {LANDMARK_MODEL.address}"
+        raise InputError(f"{path}: MediaPipe cannot read it ({error}); {remedy}") from error
 
-    options = vision.FaceLandmarkerOptions(
-        base_options=tasks.BaseOptions(model_asset_path=str(find_landmark_model())), num_faces=1
-    )
-    with _silent_stderr():
-        return vision.FaceLandmarker.create_from_options(options)
+
+def _mediapipe():
+    try:
+        import mediapipe
+    except ImportError as error:
+        raise InputError(f"landmarks need MediaPipe ({error}); run: pip install mediapipe") from error
+    return mediapipe
 
 
 @contextlib.contextmanager

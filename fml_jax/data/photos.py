@@ -12,9 +12,9 @@ from fml_jax.data.photo_headers import is_cut_short, size_in_header
 from fml_jax.errors import InputError
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+UNREADABLE_SUFFIXES = (".gif", ".heic", ".heif", ".avif")  # photos too: listed, so that each is told and not overlooked
 MIN_SIDE = 32  # pixels; smaller pictures hold no face that could be found
 MAX_PIXELS = 64_000_000  # 192 MB once decoded
-
 
 
 def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
@@ -83,7 +83,7 @@ def list_photos(place: str | os.PathLike) -> list[Path]:
 
 def _is_photo(path: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.parts if part != "..")
-    return path.suffix.lower() in PHOTO_SUFFIXES and not hidden
+    return path.suffix.lower() in PHOTO_SUFFIXES + UNREADABLE_SUFFIXES and not hidden
 
 
 def _read_bytes(path: Path) -> bytes:

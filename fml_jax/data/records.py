@@ -12,7 +12,7 @@ colours at full resolution: a ninth of the bytes of plain pixels, a quarter of P
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -137,13 +137,18 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
     from array_record.python.array_record_module import ArrayRecordWriter
 
     with complete_or_absent(path) as partial:
-        try:
-            writer = ArrayRecordWriter(str(partial), SHARD_OPTIONS)
-            for record in records:
-                writer.write(record)
-            writer.close()
-        except RuntimeError as error:  # ArrayRecord's only one; its text has the system's reason
-            raise OSError(str(error)) from error
+        writer = _writing(ArrayRecordWriter, str(partial), SHARD_OPTIONS)
+        for record in records:
+            _writing(writer.write, record)
+        _writing(writer.close)
+
+
+def _writing(call: Callable, *arguments):
+    """A call of ArrayRecord's writer, whose only error is told as what it is; its text has the system's reason."""
+    try:
+        return call(*arguments)
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
 
 
 def read_shard(path: Path) -> list[bytes]:

@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ def run_in_processes(make: Callable[[Item], Example | Rejected], jobs: Sequence[
     """The runner of one machine: `workers` processes, or this one.
 
     Raises:
-      InputError: a process died, or could not write.
+      InputError: a process died, could not start, or could not write.
     """
     if workers == 1:
         start(make)
@@ -144,6 +145,7 @@ def run_in_processes(make: Callable[[Item], Example | Rejected], jobs: Sequence[
     pool = concurrent.futures.ProcessPoolExecutor(workers, context, _start_process, (make, counts))
     with pool:
         waiting, noted = {pool.submit(_build_in_process, job) for job in jobs}, [0, 0]
+        processes = multiprocessing.active_children()
         try:
             while waiting:
                 done, waiting = concurrent.futures.wait(waiting, timeout=0.2, return_when="FIRST_EXCEPTION")
@@ -153,9 +155,18 @@ def run_in_processes(make: Callable[[Item], Example | Rejected], jobs: Sequence[
                 for future in done:
                     future.result()
         except concurrent.futures.process.BrokenProcessPool as error:
-            raise InputError("a worker process died (out of memory?); the same command goes on where it stopped") from error
+            pool.shutdown(wait=True)
+            raise InputError(f"a worker process {_how_it_died(processes)}; the same command goes on where it stopped") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _how_it_died(processes) -> str:
+    """Of the first to die; the pool then ends the others by SIGTERM."""
+    statuses = {process.exitcode for process in processes} - {None, 0, -signal.SIGTERM}
+    if -signal.SIGKILL in statuses:
+        return "was killed (out of memory?)"
+    return f"died (exit status {min(statuses)})" if statuses else "died"
 
 
 class _Process:
@@ -163,12 +174,16 @@ class _Process:
 
     make: Callable[[Item], Example | Rejected]
     counts = None
+    failure: InputError | None = None  # of its start
 
 
 def _start_process(make, counts):
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _Process.make, _Process.counts = staticmethod(make), counts
-    start(make)
+    try:
+        start(make)
+    except InputError as error:  # raised here it would break the pool, which does not say why
+        _Process.failure = error
 
 
 def _die_with_parent():
@@ -178,6 +193,8 @@ def _die_with_parent():
 
 
 def _build_in_process(job):
+    if _Process.failure is not None:
+        raise _Process.failure
     build_shard(_Process.make, job, _count)
 
 

@@ -123,13 +123,14 @@ class SyntheticFaceNumber(NamedTuple):
 class SyntheticMaker:
     """Renders face number k; a pure function of (seed, k) and the background photos."""
 
-    def __init__(self, model: BaseModel, seed: int, background_folder: str | None, beyond: bool, truth: bool):
-        self._model, self._seed, self._background_folder = jax.device_get(model), seed, background_folder
+    def __init__(self, model: BaseModel, seed: int, background_photos: list[Path], beyond: bool, truth: bool):
+        self._model, self._seed, self._background_photos = jax.device_get(model), seed, background_photos
         self._beyond, self._truth = beyond, truth
 
     def start(self) -> None:
+        """Reads the background photos and makes what all faces share, once a process."""
         self._model, self._units = jax.device_put(self._model), expression_units(self._model)
-        self._backgrounds = scene.load_backgrounds(self._background_folder)
+        self._backgrounds = [scene.read_background(path) for path in self._background_photos]
         self._population = hidden_population(self._model) if self._beyond else None
 
     def __call__(self, item: SyntheticFaceNumber) -> Example:
@@ -175,9 +176,10 @@ def build_synthetic(
       truth: store vertices and reflectance too, 104 kB a face.
 
     Raises:
-      InputError: the folder holds something else, or the disk is full.
+      InputError: the folder holds something else, no background photo can be read, or the disk is full.
     """
     backgrounds = None if background_folder is None else str(background_folder)
+    photos, digest = scene.usable_backgrounds(background_folder) if backgrounds else ([], None)
     about = {
         "sources": [
             {
@@ -196,10 +198,11 @@ def build_synthetic(
             "count": count,
             "beyond": beyond,
             "truth": truth,
+            "backgrounds_sha256": digest,
         },
     }
     items = [SyntheticFaceNumber(f"synthetic/{seed}/{k:08d}", "synthetic", k) for k in range(count)]
-    maker = SyntheticMaker(model, seed, backgrounds, beyond, truth)
+    maker = SyntheticMaker(model, seed, photos, beyond, truth)
     return build(Path(output_folder), items, maker, about, workers, per_shard, runner=runner)
 
 

@@ -4,14 +4,18 @@ Pictures are [240, 240, 3] floats in [0, 1]. Everything is drawn from a generato
 gives, so that a face can be drawn again.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from absl import logging
+from jaxtyping import UInt8
 
 from fml_jax.data.corpus import is_validation
 from fml_jax.data.photos import list_photos, read_photo
+from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.camera import CROP_SIZE
 
@@ -98,15 +102,35 @@ def _turned(rng, texture):
     return cv2.warpAffine(texture, turn, (CROP_SIZE, CROP_SIZE), borderMode=cv2.BORDER_REFLECT)
 
 
-def load_backgrounds(folder: str | Path | None) -> list[np.ndarray] | None:
-    """Photos from all over a folder, shrunk; None without a folder. People kept for validation lend nothing."""
-    if folder is None:
-        return None
+def usable_backgrounds(folder: str | Path) -> tuple[list[Path], str]:
+    """Photos from all over a folder that can be read, and a digest of what they show; others are told and left out.
+
+    People kept for validation lend nothing.
+
+    Raises:
+      InputError: there is no such photo.
+    """
     paths = [path for path in list_photos(folder) if not is_validation(path.parent.name)]
-    return [_shrunk(read_photo(path)) for path in paths[:: max(1, len(paths) // _BACKGROUND_PHOTOS)][:_BACKGROUND_PHOTOS]]
+    usable, digest = [], hashlib.sha256()
+    for path in paths[:: max(1, len(paths) // _BACKGROUND_PHOTOS)][:_BACKGROUND_PHOTOS]:
+        try:
+            digest.update(read_background(path))
+        except InputError as error:
+            logging.warning("no background: %s", error)
+        else:
+            usable.append(path)
+    if not usable:
+        raise InputError(f"{folder}: no photo that could be a background")
+    return usable, digest.hexdigest()
 
 
-def _shrunk(photo):
+def read_background(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """A photo, shrunk.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    photo = read_photo(path)
     scale = min(1.0, _BACKGROUND_SIDE / max(photo.shape[:2]))
     return cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 

@@ -35,6 +35,7 @@ class BaseModel:
 
     @property
     def vertex_count(self) -> int:
+        """N, of the mesh."""
         return self.mean.shape[0]
 
     @property

@@ -24,6 +24,9 @@ class StageBatches:
         self._sources = []
         if stage["synthetic"]:
             folder = existing_folder(config, "synthetic")
+            if not is_synthetic(open_corpus(folder).card):
+                fault = "a corpus of photos, whose codes are not known; name it in data.photos"
+                raise InputError(f"--config.data.synthetic={folder}: {fault}")
             self._sources.append(CorpusBatches(folder, "all", stage["synthetic"], seed=config["seed"]))
         if stage["photos"]:
             # Synthetic faces may be taken as photos too: training then sees their crops and landmarks alone.
@@ -55,7 +58,7 @@ def validation_batch(config: dict, kind: str, rows: int) -> dict[str, np.ndarray
     """One fixed batch of faces that no stage trains on; None where the config names no such data."""
     if kind == "photos" and config["data"]["photos"]:
         folder = existing_folder(config, "photos")
-        if is_synthetic(open_corpus(folder)):
+        if is_synthetic(open_corpus(folder).card):
             return None  # it has no validation split; data.synthetic_validation names such faces
         source = CorpusBatches(folder, "validation", rows, seed=0, jitter=0.0, negatives=0.0)
     elif kind == "synthetic" and config["data"]["synthetic_validation"]:

@@ -36,10 +36,20 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def restore(self, template):
-        """The newest state, laid out as `template` (arrays or shapes with shardings)."""
+        """The newest state, laid out as `template` (arrays or shapes with shardings).
+
+        Raises:
+          InputError: it has other arrays.
+        """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        return self._manager.restore(self.latest_step(), args=items).state
+        try:
+            return self._manager.restore(self.latest_step(), args=items).state
+        except ValueError as error:
+            raise InputError(
+                f"{self._manager.directory}: the checkpoint of step {self.latest_step()} does not fit this config, "
+                "whose network or optimizer has other arrays; choose another --workdir"
+            ) from error
 
     def saved_config(self) -> dict:
         """The config of the newest checkpoint."""
@@ -47,6 +57,7 @@ class Checkpoints:
         return self._manager.restore(self.latest_step(), args=items).config
 
     def close(self) -> None:
+        """Waits for what is being written."""
         self._manager.close()
 
 

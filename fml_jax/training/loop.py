@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,9 +18,11 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, with_reflectance_modes
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.learned import FaceModel, save_learned_model
+from fml_jax.folders import output_folder
 from fml_jax.multilevel import Network, layers, make_network
 from fml_jax.training.batches import StageBatches, copy_cards, validation_batch
 from fml_jax.training.checkpoints import Checkpoints, changes
+from fml_jax.training.config_checks import check_continues, validate_config
 from fml_jax.training.evaluate import HEADLINES, Evaluator
 from fml_jax.training.gradient_norms import make_gradient_norms
 from fml_jax.training.learned import learned_model
@@ -44,7 +47,6 @@ from fml_jax.weights import save_weights
 
 WEIGHTS_FILE = "weights.npz"
 MODEL_FILE = "face_model.npz"
-LEVELS = ("base", "full")
 
 
 class NonFiniteLoss(RuntimeError):
@@ -66,12 +68,12 @@ def train(config: dict, workdir: Path) -> Path:
       InputError: data that is missing, a disk that is full, a batch that the devices cannot split.
       NonFiniteLoss: the last good checkpoint is kept.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
+    validate_config(config)
+    output_folder(workdir)
     truth = load_face_model(config["model"] or None, config["detail"])
     model = with_reflectance_modes(truth, config["reflectance_modes"]) if config["reflectance_modes"] else truth
     mesh = make_mesh(config["model_devices"])
     network = make_network(config["encoder"], config["correctives"], model, mesh)
-    _check_levels(config)
     run = Run(config, workdir, network, model, truth, mesh)
     return run.written(run.all_stages())
 
@@ -99,7 +101,6 @@ class Run:
     def all_stages(self) -> TrainState:
         """Trains to the end; SIGTERM saves and exits with status 0."""
         self._check_fits()
-        self._report_config()
         restore_handler = _on_sigterm(self._ask_to_stop)
         try:
             state, begin = None, 0
@@ -124,10 +125,13 @@ class Run:
         gradient_norms = jax.jit(make_gradient_norms(self.network, stage, self.config["seed"]))
         model = placed(self.model, replicated(self.mesh))
         start = int(state.step)
+        if start < end:
+            self._record_config()
         batches = prefetched(self.batches[name].batch, start, end)
         clock = _Clock(stage["synthetic"] + stage["photos"])
         shown = dict(desc=name, unit="step", dynamic_ncols=True, disable=not self.is_first)
         with tqdm(total=end - begin, initial=start - begin, **shown) as bar:
+            under_way = _UnderWay(name, end, clock, bar)
             for done in range(start + 1, end + 1):
                 batch = placed(clock.waiting_for(lambda: next(batches)), over_batch(self.mesh))
                 norms = gradient_norms(state, model, batch) if self._due("gradient_norms_every", done) else {}
@@ -135,7 +139,7 @@ class Run:
                 values = jax.device_get({**values, **norms})
                 self._check_finite(done, values)
                 clock.step()
-                self._after_step(done, name, end, state, values, clock, bar)
+                self._after_step(under_way, done, state, values)
                 if self.sheets and (done == end or self._due("sheet_every", done)):
                     self.sheets.write(done, state.average, stage["level"])
         return state
@@ -179,16 +183,16 @@ class Run:
     def _due(self, every: str, done: int) -> bool:
         return bool(self.config[every]) and done % self.config[every] == 0
 
-    def _after_step(self, done, name, end, state, values, clock, bar):
-        bar.update()
-        last = done == end
+    def _after_step(self, stage: "_UnderWay", done: int, state: TrainState, values: dict):
+        stage.bar.update()
+        last = done == stage.end
         if last or self._due("log_every", done) or self._due("gradient_norms_every", done):
-            rate, wait = clock.read()
+            rate, wait = stage.clock.read()
             scalars = {name: value for name, value in values.items() if name != "rows"}
             self.metrics.write(done, {**scalars, "images_per_second": rate, "wait": wait, "seconds": time.time()})
-            bar.set_postfix(loss=f"{values['loss']:.3f}", images=f"{rate:.0f}/s")
+            stage.bar.set_postfix(loss=f"{values['loss']:.3f}", images=f"{rate:.0f}/s")
         if last or self._due("evaluate_every", done):
-            self._evaluate(done, name, state)
+            self._evaluate(done, stage.name, state)
         stop = self._stop_agreed(done)
         if last or self._due("checkpoint_every", done) or stop:
             self.checkpoints.save(state, self.config)
@@ -224,12 +228,24 @@ class Run:
                 f"{self.workdir}: its checkpoint is at step {done}, this config ends at {end}; choose another --workdir"
             )
 
-    def _report_config(self):
+        if done:
+            self._check_continues(finished=done == end)
+
+    def _check_continues(self, finished: bool):
+        """The checkpoint's network is the config's; other changes are told."""
+        saved, config = self.checkpoints.saved_config(), json.loads(json.dumps(self.config))
+        check_continues(saved, config, str(self.workdir))
         if not self.is_first:
             return
-        if self.checkpoints.latest_step() is not None:
-            for line in changes(self.checkpoints.saved_config(), json.loads(json.dumps(self.config))):
-                logging.warning("config changed since the checkpoint: %s", line)
+        for line in changes(saved, config):
+            logging.warning("config changed since the checkpoint: %s", line)
+        if finished:
+            logging.warning("%s: all steps are done, nothing is trained and %s stays as it is", self.workdir, CONFIG)
+
+    def _record_config(self):
+        """Puts the config and the cards of its data beside the checkpoints, once the run is sure to go on."""
+        if not self.is_first:
+            return
         (self.workdir / CONFIG).write_text(json.dumps(self.config, indent=2), encoding="utf-8")
         for line in copy_cards(self.config, self.workdir):
             logging.warning("data changed since the run began: %s", line)
@@ -242,13 +258,13 @@ class Run:
         return self.stop_asked if jax.process_count() == 1 else reached_preemption_sync_point(done)
 
 
-def _check_levels(config):
-    for name in config["stage_order"]:
-        level = config["stages"][name]["level"]
-        if level not in LEVELS:
-            raise InputError(f"stage {name!r}: level {level!r} is unknown; choose one of {', '.join(LEVELS)}")
-        if level == "full" and config["correctives"]["kind"] == "none":
-            raise InputError(f"stage {name!r} trains both levels; give it a final one with --config.correctives.kind=linear")
+class _UnderWay(NamedTuple):
+    """A stage that is being trained."""
+
+    name: str
+    end: int  # the run's step that it ends with
+    clock: "_Clock"
+    bar: tqdm
 
 
 class _Clock:

@@ -45,6 +45,7 @@ class MetricsWriter:
                 self._events.add_scalar(prefix + name, values[name], step, walltime=values.get("seconds"))
 
     def close(self) -> None:
+        """Ends both files; nothing can be written after it."""
         for each in (self._file, self._events):
             if each is not None:
                 each.close()

@@ -1,5 +1,8 @@
 """Landmarks in photos: order, sides, pixels, and crops about a box."""
 
+import sys
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from fml_jax.data import landmarks
 from fml_jax.data.detection import detect_faces
 from fml_jax.data.landmarks import IBUG_FROM_MEDIAPIPE, IBUG_MIRROR, detect_landmarks, ibug68
 from fml_jax.data.photos import read_photo
+from fml_jax.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +80,18 @@ def test_no_face_is_none():
     assert detect_landmarks(grey) is None
     assert detect_landmarks(grey, (20.0, 20.0, 60.0, 60.0)) is None
     assert detect_landmarks(grey, (300.0, 20.0, 340.0, 60.0)) is None  # a box outside the photo
+
+
+def test_without_mediapipe_its_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    with pytest.raises(InputError, match="run: pip install mediapipe$"):
+        detect_landmarks(np.zeros((100, 100, 3), np.uint8))
+
+
+def test_a_model_file_that_mediapipe_cannot_read_is_named(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "other.task", "w") as other:
+        other.writestr("letter.txt", "Dear reader")
+    monkeypatch.setenv("FML_FACE_LANDMARKER", str(tmp_path / "other.task"))
+    landmarks._landmarker.cache_clear()
+    with pytest.raises(InputError, match="other.task: MediaPipe cannot read it"):
+        detect_landmarks(np.zeros((100, 100, 3), np.uint8))

@@ -152,3 +152,10 @@ def assert_one_line(path, reason):
     with pytest.raises(InputError, match=reason) as caught:
         read_photo(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_photos_of_kinds_that_cannot_be_read_are_told(tmp_path):
+    (tmp_path / "moving.gif").write_bytes(b"GIF89a" + bytes(100))
+    (found,) = list_photos(tmp_path)
+    with pytest.raises(InputError, match="moving.gif: not a picture that can be read; use a JPEG"):
+        read_photo(found)

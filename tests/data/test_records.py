@@ -121,3 +121,13 @@ def test_a_full_disk_under_a_shard_is_told(tmp_path):
     with pytest.raises(InputError, match="No space left.*make room"):
         write_shard(tmp_path / "a", [os.urandom(10_000)] * 100)
     assert not list(tmp_path.iterdir())
+
+
+def test_errors_of_what_makes_records_are_not_taken_for_the_disks(tmp_path):
+    def failing():
+        yield b"record"
+        raise RuntimeError("no record")
+
+    with pytest.raises(RuntimeError, match="^no record$"):
+        write_shard(tmp_path / "shard.arrayrecord", failing())
+    assert not list(tmp_path.iterdir())

@@ -113,12 +113,40 @@ def test_a_full_disk_leaves_no_report(tmp_path, monkeypatch):
 
 
 class Deadly:
+    def __init__(self, die):
+        self._die = die
+
     def __call__(self, item):
-        os._exit(9)
+        self._die()
 
 
-def test_a_worker_that_dies_is_told(tmp_path):
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def exited():
+    os._exit(9)
+
+
+@pytest.mark.parametrize("die, said", [(killed, r"was killed .out of memory\?."), (exited, r"died .exit status 9.")])
+def test_a_worker_that_dies_is_told(tmp_path, die, said):
     from fml_jax.data.shards import build_shards
 
-    with pytest.raises(InputError, match="worker process died"):
-        build_shards(tmp_path, [Number("stub/0", "stub", 0)], Deadly(), workers=2)
+    with pytest.raises(InputError, match=f"a worker process {said}"):
+        build_shards(tmp_path, [Number("stub/0", "stub", 0)], Deadly(die), workers=2)
+
+
+class CannotStart:
+    def start(self):
+        raise InputError("nothing to start with")
+
+    def __call__(self, item):
+        raise AssertionError("it did not start")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_cannot_start_says_why(tmp_path, workers):
+    from fml_jax.data.shards import build_shards
+
+    with pytest.raises(InputError, match="^nothing to start with$"):
+        build_shards(tmp_path, [Number("stub/0", "stub", 0)], CannotStart(), workers)

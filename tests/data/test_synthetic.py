@@ -1,5 +1,6 @@
 """Synthetic faces: what they say of themselves is what they show, and the same again each time."""
 
+import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -144,3 +145,33 @@ def test_batches_carry_codes(faces, folder):
     for k, crop, landmarks in zip(order, batch["crop"], batch["landmarks"]):
         np.testing.assert_array_equal(landmarks, faces[k].landmarks)
         assert np.abs(crop.astype(int) - faces[k].crop).mean() < 4
+
+
+@pytest.fixture
+def backgrounds(tmp_path):
+    """Two photos, and a file that is none."""
+    folder = tmp_path / "backgrounds"
+    folder.mkdir()
+    for name, grey in (("a.png", 60), ("b.png", 180)):
+        cv2.imwrite(str(folder / name), np.full((64, 64, 3), grey, np.uint8))
+    (folder / "letter.jpg").write_text("Dear reader")
+    return folder
+
+
+def test_background_photos_that_cannot_be_read_are_told_and_left_out(model, backgrounds, tmp_path, caplog):
+    with caplog.at_level("WARNING", logger="absl"):
+        card = build_synthetic(model, tmp_path / "faces", 1, workers=1, background_folder=backgrounds)
+    assert card["examples"] == 1 and "letter.jpg: not a picture" in caplog.text
+
+
+def test_other_background_photos_are_another_plan(model, backgrounds, tmp_path):
+    build_synthetic(model, tmp_path / "faces", 1, workers=1, background_folder=backgrounds)
+    cv2.imwrite(str(backgrounds / "c.png"), np.full((64, 64, 3), 120, np.uint8))
+    with pytest.raises(InputError, match="other settings"):
+        build_synthetic(model, tmp_path / "faces", 1, workers=1, background_folder=backgrounds)
+
+
+def test_the_page_speaks_of_faces(folder):
+    page = (folder / "index.html").read_text()
+    assert f"<h1>{COUNT} synthetic faces</h1>" in page and "known exactly" in page
+    assert not any(word in page for word in ("people", "framed by the detector", "mean confidence", "class=\"scale\""))

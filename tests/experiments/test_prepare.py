@@ -49,9 +49,26 @@ def test_what_is_stored_of_synthetic_faces(tmp_path, flags, stored):
         (["--layout=celeba", "--input=."], "identity_CelebA.txt is missing"),
         (["--input=.", "--beyond"], "belong to --layout=synthetic"),
         (["--layout=synthetic", "--layout=lfw", "--input=a", "--input=b"], "a corpus of its own"),
+        (["--layout=synthetic", "--input=/nowhere"], "/nowhere: no such file, folder or pattern"),
+        (["--layout=synthetic", "--input=setup.py"], "setup.py: no photo that could be a background"),
     ],
 )
 def test_one_line_says_what_is_wrong(tmp_path, arguments, said):
     result = prepare(*arguments, f"--output={tmp_path}/corpus")
     assert result.returncode == 1
     assert said in result.stderr.splitlines()[-1] and "Traceback" not in result.stderr
+    assert not (tmp_path / "corpus").exists()  # no plan that would refuse the corrected command
+
+
+def test_an_output_that_is_a_file(tmp_path):
+    (tmp_path / "taken.jpg").touch()
+    result = prepare("--layout=synthetic", "--count=1", f"--output={tmp_path}/taken.jpg")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "taken.jpg: not a folder that can be written" in result.stderr.splitlines()[-1]
+
+
+def test_a_landmark_model_of_another_kind(shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("FML_FACE_LANDMARKER", "README.md")
+    result = prepare(f"--input={shared}/photos/samples", f"--output={tmp_path}/corpus")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "README.md: not MediaPipe's face landmark model" in result.stderr.splitlines()[-1]

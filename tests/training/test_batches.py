@@ -84,6 +84,12 @@ def test_cards_are_copied_and_changes_told(config, tmp_path):
     assert line.startswith(f"photos: corpus {card['sha256'][:12]} → ")
 
 
+def test_photos_cannot_stand_in_for_renders(config):
+    swapped = {**config, "data": {"synthetic": config["data"]["photos"], "photos": ""}}
+    with pytest.raises(InputError, match="--config.data.synthetic=.*: a corpus of photos, whose codes are not known"):
+        StageBatches(swapped, {"synthetic": 2, "photos": 0})
+
+
 def test_missing_folders_are_told():
     with pytest.raises(InputError, match="make one with: python -m experiments.prepare"):
         copy_cards({"data": {"photos": "/nowhere"}}, None)

@@ -151,6 +151,37 @@ def test_a_config_that_ends_before_the_checkpoint_is_refused(tmp_path):
         stub.run(stub.small_config(steps=(3,)), tmp_path)
 
 
+@pytest.mark.parametrize("field, value", [("correctives", {"kind": "relu1"}), ("encoder", "alexnet"), ("detail", "fine")])
+def test_a_run_of_another_network_is_refused_and_left_alone(tmp_path, field, value):
+    config = stub.small_config(steps=(2,), levels=["full"])
+    stub.run(config, tmp_path)
+    before = (tmp_path / "config.json").read_text()
+    config["stages"]["stage0"]["steps"] = 4
+    config[field] = {**config[field], **value} if isinstance(value, dict) else value
+    with pytest.raises(InputError, match=f"its checkpoint is of another network .{field}"):
+        stub.run(config, tmp_path)
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_a_run_of_another_optimizer_is_refused_and_left_alone(tmp_path):
+    config = stub.small_config(steps=(2,))
+    stub.run(config, tmp_path)
+    before = (tmp_path / "config.json").read_text()
+    config["stages"]["stage0"].update(steps=4, optimizer={**config["stages"]["stage0"]["optimizer"], "name": "adadelta"})
+    with pytest.raises(InputError, match="the checkpoint of step 2 does not fit this config"):
+        stub.run(config, tmp_path)
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_a_finished_run_keeps_its_config(tmp_path, caplog):
+    stub.run(stub.small_config(steps=(2,)), tmp_path)
+    before = (tmp_path / "config.json").read_text()
+    with caplog.at_level("WARNING", logger="absl"):
+        stub.run(stub.small_config(steps=(2,), seed=7), tmp_path)
+    assert "seed: 0 → 7" in caplog.text and "nothing is trained" in caplog.text
+    assert (tmp_path / "config.json").read_text() == before
+
+
 def test_a_batch_without_faces_changes_nothing_but_the_score(tmp_path):
     class Empty(stub.StubBatches):
         def batch(self, step):

@@ -17,16 +17,29 @@ QUICK = "--config=experiments/configs/quick.py"
         ("--config=experiments/configs/ablations.py:c7", "train: ablation 'c7' is unknown; choose one of c500, c250"),
         ("--config=experiments/configs/ablations.py:no_ref", "data/small: no such folder"),
         ("--learning=1", "train: Unknown command line flag 'learning'"),
-        ("--config.lerning=1", "--config.lerning=1: the config has no such field"),
+        ("--config nope.py", "quick.py"),
+        ("--config.lerning=1", "--config.lerning=1: the config has no such field, or not of this type; it has checkpoint_every, "),
+        ("--config.steps=9", "close to it: stages.STAGE.steps"),
+        ("--config.stages.synthetic.steps=-5", "--config.stages.synthetic.steps=-5: give at least 1"),
+        ("--config.stages.synthetic.synthetic=0", "--config.stages.synthetic: its batches have no rows"),
         ("--coordinator=localhost:1", "--coordinator=localhost:1: also give --processes=N and --process=K"),
         ("--config.correctives.kind=cubic", "correctives.kind 'cubic' is unknown"),
         ("--config.stages.synthetic.level=full", "stage 'synthetic' trains both levels; give it a final one"),
+        ("--config.encoder=resnet", "encoder 'resnet' is unknown; choose one of light"),
         ("--config.data.synthetic=/nowhere", "/nowhere: no such folder; make one with: python -m experiments.prepare"),
     ],
 )
 def test_one_line_says_what_is_wrong(tmp_path, argument, said):
-    arguments = [argument] if argument.startswith("--config=") else [QUICK, argument]
+    arguments = argument.split() if argument.startswith(("--config=", "--config ")) else [QUICK, argument]
     command = [sys.executable, "-m", "experiments.train", *arguments, f"--workdir={tmp_path}"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 1
     assert said in result.stderr.splitlines()[-1] and "Traceback" not in result.stderr
+
+
+def test_a_workdir_that_is_a_file(tmp_path):
+    (tmp_path / "taken.jpg").touch()
+    command = [sys.executable, "-m", "experiments.train", QUICK, f"--workdir={tmp_path}/taken.jpg"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "taken.jpg: not a folder that can be written" in result.stderr.splitlines()[-1]

@@ -1,0 +1,38 @@
+"""What the launcher says when there is nothing to measure."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two people: one of the validation split, whose photo shows no face, and one of the other."""
+    folder = tmp_path_factory.mktemp("people")
+    for name in ("Validation_Person_35", "Other"):
+        (folder / name).mkdir()
+        cv2.imwrite(str(folder / name / "wall.png"), np.full((120, 120, 3), 90, np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ([], "nothing to measure on; give --photos=FOLDER, --synthetic=CORPUS or both"),
+        (["--photos={photos}/Other"], "Other: no folder's name falls into the validation split"),
+        (["--photos={photos}"], "MediaPipe finds no face in 1 photos of the validation split"),
+        (["--photos={photos}", "--output={photos}/Other/wall.png"], "wall.png: not a folder that can be written"),
+    ],
+)
+def test_one_line_says_what_is_wrong(photos, tmp_path, arguments, said):
+    arguments = [f"--output={tmp_path}", *(argument.format(photos=photos) for argument in arguments)]
+    command = [sys.executable, "-m", "experiments.evaluate", *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert said in result.stderr.splitlines()[-1]
