@@ -1,9 +1,10 @@
 # make demo [PHOTO=path]   a virtual environment in .venv, then 3D faces of a photo in out/demo
-# make test                the same environment, all tests but the slow ones
+# make test                the same environment and Ray, all tests but the slow ones
 # make test-slow           those
 
 PYTHON := .venv/bin/python
 INSTALLED := .venv/installed
+TESTS_INSTALLED := .venv/tests_installed
 BUNDLED_PHOTOS = $(shell $(PYTHON) -c "import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / 'data')")
 
 .PHONY: demo test test-slow
@@ -14,13 +15,17 @@ $(INSTALLED): requirements.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $(INSTALLED)
 
+$(TESTS_INSTALLED): $(INSTALLED) tests/requirements.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $(TESTS_INSTALLED)
+
 demo: $(INSTALLED)
 	rm -rf out/demo/photos && mkdir -p out/demo/photos
 	cp "$(BUNDLED_PHOTOS)/astronaut.png" $(if $(PHOTO),"$(PHOTO)") out/demo/photos
 	$(PYTHON) -m experiments.reconstruct --input=out/demo/photos --output=out/demo
 
-test: $(INSTALLED)
+test: $(TESTS_INSTALLED)
 	$(PYTHON) -m pytest -q -m "not slow"
 
-test-slow: $(INSTALLED)
+test-slow: $(TESTS_INSTALLED)
 	$(PYTHON) -m pytest -q -m slow

@@ -21,7 +21,10 @@ def test_without_ray_the_remedy_is_told(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_cluster_makes_the_same_bytes_though_a_worker_is_killed(tmp_path):
-    ray = pytest.importorskip("ray")
+    if "CI" not in os.environ:  # there nothing may be left out
+        pytest.importorskip("ray")
+    import ray
+
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
