@@ -86,7 +86,7 @@ def test_adadelta_is_optaxs(rate):
     for step in range(20):
         gradient = jax.tree.map(lambda leaf: jnp.sin(step + jnp.arange(leaf.size)) * 10.0 ** (step % 7 - 4), PARAMS)
         for k, optimizer in enumerate((ours, theirs)):
-            updates, states[k] = jax.jit(optimizer.update)(gradient, states[k])
+            updates, states[k] = jax.jit(optimizer.update)(gradient, states[k], params[k])
             params[k] = optax.apply_updates(params[k], updates)
     statistics = [[leaf for leaf in jax.tree.leaves(state) if leaf.ndim] for state in states]
     for mine, other in zip(jax.tree.leaves((params[0], statistics[0])), jax.tree.leaves((params[1], statistics[1])), strict=True):
