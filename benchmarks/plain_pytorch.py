@@ -82,7 +82,7 @@ class PlainEnergy:
         self.weights, self.score = weights, score
         edges, count = self.model["edges"], len(self.model["mean"])
         degrees = torch.zeros(count).index_add(0, edges[:, 0], torch.ones(len(edges)))
-        self.neighbours = degrees.clamp(min=1)[:, None]
+        self.neighbours, self.joined = degrees.clamp(min=1)[:, None], (degrees > 0).float()
 
     def __call__(self, network, batch):
         model, weights = self.model, self.weights
@@ -159,7 +159,7 @@ class PlainEnergy:
         """Eq. 12."""
         start, end = self.model["edges"].T
         around = torch.zeros_like(moved).index_add(1, start, moved[:, end])
-        return (moved - around / self.neighbours).square().sum(2).mean(1)
+        return (self.joined * (moved - around / self.neighbours).square().sum(2)).mean(1)
 
     def sparsity(self, skin, seen):
         """Eq. 13."""
