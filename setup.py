@@ -26,5 +26,5 @@ setup(
         "tensorboardX",
         "tqdm",
     ],
-    extras_require={"landmarks": ["mediapipe>=1.2"], "ray": ["ray>=2.60"]},
+    extras_require={"landmarks": ["mediapipe>=1.2"], "ray": ["ray>=2.60"], "benchmarks": ["torch==2.13.0"]},
 )

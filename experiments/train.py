@@ -8,6 +8,9 @@ that holds checkpoints is continued. It gets metrics.jsonl, checkpoints/ and, at
 which fml_jax.Reconstructor(weights=...) and experiments.reconstruct --weights=... read; and where
 both levels were trained face_model.npz, which fml_jax.face_model.load_learned_model reads.
 
+What is compiled is kept in the user's cache, or in the folder that FML_COMPILATION_CACHE names (empty:
+nowhere), so that the next start is quicker.
+
 All devices of a machine take part. Several processes, which must share the workdir, are started with
 the same command and --coordinator=auto where the cluster tells each its place (Slurm, Kubernetes, TPU
 pods), else with --coordinator=HOST:PORT --processes=N --process=K.
@@ -32,10 +35,12 @@ _PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is, fro
 
 
 def main(_):
+    from fml_jax.training.compilation_cache import keep_compiled_programs
     from fml_jax.training.loop import NonFiniteLoss, train
 
     logging.set_verbosity(logging.WARNING)  # JAX and Orbax tell much; the run itself speaks beside its bar
     join_processes()
+    keep_compiled_programs()
     try:
         weights = train(_CONFIG.value.to_dict(), Path(_WORKDIR.value))
     except (InputError, NonFiniteLoss) as error:

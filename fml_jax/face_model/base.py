@@ -1,7 +1,6 @@
 """The base level of the face model: two affine maps, eq. 3 and 4."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jaxtyping import Float
@@ -9,6 +8,7 @@ from jaxtyping import Float
 from fml_jax.arrays import Array
 from fml_jax.errors import InputError
 from fml_jax.face_model.landmarks import Landmarks
+from fml_jax.face_model.modes import weighted_sum
 from fml_jax.face_model.topology import Topology, make_topology
 
 
@@ -48,13 +48,12 @@ def geometry(
     model: BaseModel, identity: Float[Array, "identity"], expression: Float[Array, "expression"]
 ) -> Float[Array, "N 3"]:
     """v_b(α) = a_g + Σ_k α_k b_k^g (eq. 3), mm."""
-    shape = jnp.einsum("k,knc->nc", identity, model.identity)
-    return model.mean + shape + jnp.einsum("k,knc->nc", expression, model.expression)
+    return model.mean + weighted_sum(identity, model.identity) + weighted_sum(expression, model.expression)
 
 
 def reflectance(model: BaseModel, beta: Float[Array, "reflectance"]) -> Float[Array, "N 3"]:
     """r_b(β) = a_r + Σ_k β_k b_k^r (eq. 4), RGB; not clipped, so gradients live outside [0, 1] too."""
-    return model.reflectance_mean + jnp.einsum("k,knc->nc", beta, model.reflectance)
+    return model.reflectance_mean + weighted_sum(beta, model.reflectance)
 
 
 def with_reflectance_modes(model: BaseModel, count: int) -> BaseModel:

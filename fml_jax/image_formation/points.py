@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from fml_jax.arrays import Array
 from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
-from fml_jax.face_model.correctives import Corrections, final_geometry, final_reflectance
+from fml_jax.face_model.correctives import Corrections
 from fml_jax.face_model.topology import Topology, vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE, in_front, project, to_camera
 from fml_jax.image_formation.illumination import shading
@@ -34,8 +34,15 @@ def form_points(model: BaseModel, code: FaceCode) -> Points:
 
 def form_final_points(model: BaseModel, code: FinalCode, corrections: Corrections) -> Points:
     """The final level's points: the shared pose, corrected geometry and reflectance, its own γ."""
-    vertices = final_geometry(model, code, corrections)
-    return form_points_of(model.topology, vertices, final_reflectance(model, code, corrections), code.lit)
+    return form_both_levels(model, code, corrections)[1]
+
+
+def form_both_levels(model: BaseModel, code: FinalCode, corrections: Corrections) -> tuple[Points, Points]:
+    """The points of the base level and of the final level, which share the base level's sums of modes."""
+    vertices = geometry(model, code.base.identity, code.base.expression)
+    skin = reflectance(model, code.base.reflectance)
+    base = form_points_of(model.topology, vertices, skin, code.base)
+    return base, form_points_of(model.topology, vertices + corrections.geometry, skin + corrections.reflectance, code.lit)
 
 
 def form_points_of(

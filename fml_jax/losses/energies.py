@@ -13,7 +13,7 @@ from fml_jax.arrays import Array
 from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.correctives import Corrections
-from fml_jax.image_formation.points import Points, form_final_points, form_points, sample_bilinear
+from fml_jax.image_formation.points import Points, form_both_levels, form_points, sample_bilinear
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses.data_terms import photometric_energy, photometric_residuals, sparse_energy, sparse_residuals
 from fml_jax.losses.regularisers import (
@@ -111,7 +111,24 @@ def full_energy(
       the energy, and its terms before weighting: "sparse", "photo_base", "photo_final", "std",
       "smo", "ref", "glo" and "sta".
     """
-    base, final = form_points(model, code.base), form_final_points(model, code, corrections)
+    levels = form_both_levels(model, code, corrections)
+    return energy_of_points(model, *levels, corrections, code, image, landmarks, confidence, weights, key, mask)
+
+
+def energy_of_points(
+    model: BaseModel,
+    base: Points,
+    final: Points,
+    corrections: Corrections,
+    code: FinalCode,
+    image: Float[Array, "H W 3"],
+    landmarks: Float[Array, "68 2"],
+    confidence: Float[Array, "68"],
+    weights: FullWeights,
+    key: Key[Array, ""],
+    mask: Float[Array, "H W"] | None = None,
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """`full_energy` of points that are formed already, by `form_both_levels`."""
     terms = {
         "sparse": _sparse(model, base, code.base, landmarks, confidence, weights.contour),
         "photo_base": _photometric(model, base, image, mask),

@@ -6,6 +6,7 @@ import jax
 import optax
 
 from fml_jax.errors import InputError
+from fml_jax.training.adadelta import adadelta
 
 
 def make_optimizer(settings: Mapping, steps: int) -> optax.GradientTransformation:
@@ -66,7 +67,7 @@ def _rule(settings, rate, steps):
 
 
 _RULES = {
-    "adadelta": lambda rate, own: optax.adadelta(rate, rho=own.get("rho", 0.95), eps=own.get("eps", 1e-6)),
+    "adadelta": lambda rate, own: adadelta(rate, own.get("rho", 0.95), own.get("eps", 1e-6)),
     "adam": lambda rate, own: optax.adam(rate),
     "adamw": lambda rate, own: optax.adamw(rate, weight_decay=own.get("decay", 1e-4)),
 }

@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pytest
 
+from fml_jax.training.adadelta import adadelta
 from fml_jax.training.optimizers import group_labels, make_optimizer
 
 PARAMS = {"body": {"kernel": jnp.ones(3)}, "head": {"kernel": jnp.ones(3)}, "header": {"kernel": jnp.ones(2)}}
@@ -76,3 +77,17 @@ def test_unknown_names_are_refused():
         make_optimizer(settings("sgd"), 1)
     with pytest.raises(ValueError, match="step"):
         make_optimizer(settings(schedule="step"), 1)
+
+
+@pytest.mark.parametrize("rate", [0.3, lambda step: 0.1 * step])
+def test_adadelta_is_optaxs(rate):
+    ours, theirs = adadelta(rate, 0.95, 1e-6), optax.adadelta(rate, 0.95, 1e-6)
+    states, params = [ours.init(PARAMS), theirs.init(PARAMS)], [PARAMS, PARAMS]
+    for step in range(20):
+        gradient = jax.tree.map(lambda leaf: jnp.sin(step + jnp.arange(leaf.size)) * 10.0 ** (step % 7 - 4), PARAMS)
+        for k, optimizer in enumerate((ours, theirs)):
+            updates, states[k] = jax.jit(optimizer.update)(gradient, states[k], params[k])
+            params[k] = optax.apply_updates(params[k], updates)
+    statistics = [[leaf for leaf in jax.tree.leaves(state) if leaf.ndim] for state in states]
+    for mine, other in zip(jax.tree.leaves((params[0], statistics[0])), jax.tree.leaves((params[1], statistics[1])), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5)

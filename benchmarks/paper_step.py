@@ -1,0 +1,132 @@
+"""The step of paper.py's second stage with all that it works on, for benchmarks."""
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.configs import paper
+from fml_jax.codes import neutral_code
+from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.files import load_face_model
+from fml_jax.face_model.landmarks import CONTOUR, landmarks68
+from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.losses.regularisers import draw_skin_pairs
+from fml_jax.multilevel import make_network
+from fml_jax.training.optimizers import make_optimizer
+from fml_jax.training.sharding import compiled_step, make_mesh, over_batch, placed, replicated, state_shardings
+from fml_jax.training.step import TrainState, init_state, make_loss, make_train_step, step_key
+
+SEED = 0
+
+
+class PaperStep:
+    """Called, it trains one step; the batch is always the same."""
+
+    def __init__(self, detail="fine", count=500, rows=5, parameters=None, batch=None):
+        """`parameters`, by their '/'-joined names, and `batch` are made up where they are not given."""
+        config = paper.get_config().to_dict()
+        config["correctives"].update(geometry=count, reflectance=count)
+        self.stage = config["stages"]["full"] | {"photos": rows}
+        self.count, self.rows = count, rows
+        self.model = load_face_model(None, detail)
+        self.mesh = make_mesh()
+        self.network = make_network(config["encoder"], config["correctives"], self.model, self.mesh)
+        self.optimizer = make_optimizer(self.stage["optimizer"], self.stage["steps"])
+        self.batch = made_up_batch(self.model, rows) if batch is None else batch
+        self._compiled = None
+        self.state, self._shardings = self._begin(parameters)
+        self._on_device = [placed(self.model, replicated(self.mesh)), placed(self.batch, over_batch(self.mesh))]
+
+    def _begin(self, parameters):
+        def fresh():
+            state = init_state(self.network, self.optimizer, SEED)
+            params = _spread(state.params)
+            return state.replace(params=params, average=jax.tree.map(jnp.copy, params))
+
+        shardings = state_shardings(self.mesh, jax.eval_shape(fresh))
+        if parameters is None:
+            return jax.jit(fresh, out_shardings=shardings)(), shardings
+        names = flat(jax.eval_shape(fresh).params)
+        arrays = jax.tree.unflatten(jax.tree.structure(jax.eval_shape(fresh).params), [parameters[name] for name in names])
+        params = placed(arrays, replicated(self.mesh))
+        rest = jax.jit(lambda params: init_of(params, self.optimizer), out_shardings=shardings.replace(params=None))(params)
+        return rest.replace(params=params), shardings
+
+    def lowered(self):
+        """The step, traced but not compiled."""
+        step = make_train_step(self.network, self.optimizer, self.stage, SEED)
+        return compiled_step(step, self.mesh, self._shardings).lower(self.state, *self._on_device)
+
+    def __call__(self):
+        if self._compiled is None:
+            self._compiled = self.lowered().compile()
+        self.state, metrics = self._compiled(self.state, *self._on_device)
+        jax.block_until_ready(self.state)
+        return float(metrics["loss"])
+
+    def gradients(self):
+        """(loss, its gradient) at the present parameters."""
+        loss = jax.jit(jax.value_and_grad(make_loss(self.network, self.stage), has_aux=True))
+        (value, _), gradient = loss(self.state.params, *self._on_device, step_key(SEED, self.state.step))
+        return float(value), gradient
+
+
+def init_of(params, optimizer):
+    """A state of given parameters, which it leaves out itself."""
+    return TrainState(jnp.int32(0), None, jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+
+def _spread(params):
+    """Parameters as they are after some training: codes and δ that differ from zero and from face to face."""
+    layers = {"final": params["final"], "code": params["encoder"]["code"]}
+    for k, layer in enumerate(layers.values()):
+        scale = 0.1 * layer["kernel"].shape[0] ** -0.5
+        layer["kernel"] = scale * jax.random.normal(jax.random.key(k), layer["kernel"].shape)
+    return params | {"final": layers["final"], "encoder": params["encoder"] | {"code": layers["code"]}}
+
+
+def made_up_batch(model: BaseModel, rows: int) -> dict[str, np.ndarray]:
+    """Smooth noise for crops, with the mean face's landmarks somewhat displaced."""
+    rng = np.random.default_rng(SEED)
+    coarse = rng.integers(0, 256, (rows, 12, 12, 3)).astype(np.uint8)
+    code = neutral_code(*model.code_sizes)
+    rotation = rotation_matrix(code.rotation)
+    points = project(landmarks68(model.landmarks, to_camera(model.mean, code.rotation, code.translation), rotation))
+    return {
+        "crop": np.stack([cv2.resize(crop, (240, 240), interpolation=cv2.INTER_CUBIC) for crop in coarse]),
+        "mask": np.ones((rows, 240, 240), np.uint8),
+        "landmarks": np.asarray(points + rng.normal(0, 3, (rows, 68, 2)), np.float32),
+        "confidence": rng.uniform(0.5, 1, (rows, 68)).astype(np.float32),
+        "is_face": np.ones(rows, np.float32),
+    }
+
+
+def plain_batch(step: PaperStep) -> dict[str, np.ndarray]:
+    """The batch and the first step's skin pairs."""
+    pairs = draw_skin_pairs(step_key(SEED, jnp.int32(0)), step.model.regions["skin"])
+    return step.batch | {"partners": np.asarray(pairs.partners, np.int64)}
+
+
+def plain_model(model: BaseModel) -> dict[str, np.ndarray]:
+    """The face model for a program that knows nothing of ours; indices as int64."""
+    marks = model.landmarks
+    inner = np.asarray(marks.ibug_from_mediapipe)[CONTOUR:]
+    neighbours = np.asarray(model.topology.neighbours)
+    start, place = np.nonzero(neighbours < model.vertex_count)
+    names = ("mean", "identity", "expression", "reflectance_mean", "reflectance")
+    arrays = {name: getattr(model, name) for name in names} | {name: model.regions[name] for name in ("face", "skin")}
+    arrays["fixed_weights"] = np.asarray(marks.fixed_weights)[inner]
+    indices = {
+        "triangles": model.topology.triangles,
+        "edges": np.stack([start, neighbours[start, place]], axis=1),
+        "fixed_vertices": np.asarray(marks.fixed_vertices)[inner],
+        "candidates": marks.candidates,
+    }
+    return arrays | {name: np.asarray(index, np.int64) for name, index in indices.items()}
+
+
+def flat(tree) -> dict:
+    """Leaves by their '/'-joined names."""
+    return {"/".join(key.key for key in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}

@@ -1,0 +1,154 @@
+"""What a training step is made of, and the least time that a machine can do each part in.
+
+A part's floor is the larger of its operations at the speed of a large matrix product and its bytes at
+the speed of a streaming triad. Its bytes are those that no program can do without, as nothing of that
+size stays in a cache: what goes in is read forward and backward, what comes out is written once.
+Activations are left out.
+"""
+
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from benchmarks.paper_step import SEED, PaperStep
+from fml_jax.face_model.base import geometry, reflectance
+from fml_jax.image_formation.points import form_points_of
+from fml_jax.losses.energies import FullWeights, energy_of_points
+from fml_jax.training.step import step_key
+
+_PRODUCT_SIDE = 4096
+_TRIAD_LENGTH = 100_000_000
+_REPEATS = 8
+
+
+def ceilings() -> tuple[float, float]:
+    """(operations a second of a float32 matrix product, bytes a second of x ← 2x + y in place)."""
+    matrix = jnp.ones((_PRODUCT_SIDE, _PRODUCT_SIDE))
+    product = jax.jit(jnp.matmul)
+    x, y = jnp.ones(_TRIAD_LENGTH), jnp.ones(_TRIAD_LENGTH)
+    triad = jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=0)
+    times = []
+    for _ in range(_REPEATS + 1):
+        times.append([_seconds(lambda: product(matrix, matrix))])
+        begin = time.perf_counter()
+        x = triad(x, y).block_until_ready()
+        times[-1].append(time.perf_counter() - begin)
+    best = [min(column) for column in zip(*times[1:])]
+    return 2 * _PRODUCT_SIDE**3 / best[0], 3 * 4 * _TRIAD_LENGTH / best[1]
+
+
+def measured_parts(step: PaperStep, repeats: int) -> dict[str, dict]:
+    """Name → {"seconds", "flops", "bytes"} of each part, forward and backward, compiled by itself.
+
+    The state is given up.
+    """
+    parts = {name: _measured(*part, repeats) for name, part in _differentiated(step).items()}
+    _, gradient = step.gradients()
+    return parts | {"optimizer": _measured_optimizer(step, gradient, repeats)}
+
+
+def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]:
+    """Name → (function, what it is differentiated by, its other arguments), as the step calls them."""
+    network, params, model = step.network, step.state.params, step.model
+    batch = jax.device_put(step.batch)
+    crops = jax.jit(lambda crop: crop.astype(jnp.float32) / 255)(batch["crop"])
+
+    def encoder(of_encoder, of_final, crops):
+        seen = network.look({"encoder": of_encoder}, crops)
+        return seen.raw, seen.logits, network._added({"final": of_final}, seen)
+
+    seen = jax.jit(network.look)(params, crops)
+    code, corrections = jax.jit(network.final_level)(params, seen, model)
+
+    def both_models(spaces, base, deltas, model):
+        shape = jax.vmap(lambda code: geometry(model, code.identity, code.expression))(base)
+        skin = jax.vmap(lambda code: reflectance(model, code.reflectance))(base)
+        return shape, skin, network.correctives.apply({"params": spaces}, *deltas)
+
+    spaces, deltas = params["correctives"], (code.geometry, code.reflectance)
+    shape, skin, _ = jax.jit(both_models)(spaces, code.base, deltas, model)
+
+    def image_formation(shape, skin, corrections, code, topology):
+        def one(shape, skin, added, code):
+            base = form_points_of(topology, shape, skin, code.base)
+            return base, form_points_of(topology, shape + added.geometry, skin + added.reflectance, code.lit)
+
+        return jax.vmap(one)(shape, skin, corrections, code)
+
+    levels = jax.jit(image_formation)(shape, skin, corrections, code, model.topology)
+    weights, key = FullWeights(**step.stage["full"]), step_key(SEED, step.state.step)
+
+    def losses(base, final, corrections, code, model, crops, batch, visible):
+        def one(base, final, corrections, code, crop, marks, confidence, mask, visible):
+            base, final = (points._replace(visible=seen) for points, seen in zip((base, final), visible))
+            return energy_of_points(model, base, final, corrections, code, crop, marks, confidence, weights, key, mask)[0]
+
+        observed = (crops, batch["landmarks"], batch["confidence"], batch["mask"].astype(jnp.float32))
+        return jax.vmap(one)(base, final, corrections, code, *observed, visible)
+
+    visible = tuple(points.visible for points in levels)
+    smooth = tuple(points._replace(visible=None) for points in levels)
+    return {
+        "encoder": (encoder, (params["encoder"], params["final"]), (crops,)),
+        "model": (both_models, (spaces, code.base, deltas), (model,)),
+        "image formation": (image_formation, (shape, skin, corrections, code), (model.topology,)),
+        "losses": (losses, (*smooth, corrections, code), (model, crops, batch, visible)),
+    }
+
+
+def _measured(function, by, others, repeats) -> dict:
+    def gradient(by, others, cotangent):
+        values, pullback = jax.vjp(lambda *by: _smooth(function(*by, *others)), *by)
+        return values, pullback(cotangent)
+
+    shapes = jax.eval_shape(lambda by, others: _smooth(function(*by, *others)), by, others)
+    cotangent = jax.tree.map(lambda shape: jnp.full(shape.shape, 1e-3, shape.dtype), shapes)
+    compiled = jax.jit(gradient).lower(by, others, cotangent).compile()
+    memory = compiled.memory_analysis()
+    return {
+        "seconds": _best(lambda: compiled(by, others, cotangent), repeats),
+        "flops": compiled.cost_analysis()["flops"],
+        "bytes": 2 * memory.argument_size_in_bytes + memory.output_size_in_bytes,
+    }
+
+
+def _measured_optimizer(step: PaperStep, gradient, repeats) -> dict:
+    """Update, average and the gradient's norm; the state is donated as the step donates it."""
+
+    def update(state, gradient):
+        updates, opt_state = step.optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = jax.tree.map(lambda old, new: 0.999 * old + 0.001 * new, state.average, params)
+        return state.replace(params=params, average=average, opt_state=opt_state), optax.tree.norm(gradient)
+
+    options = {"xla_cpu_copy_insertion_use_region_analysis": True}
+    compiled = jax.jit(update, donate_argnums=0, compiler_options=options).lower(step.state, gradient).compile()
+    memory, state, seconds = compiled.memory_analysis(), step.state, []
+    for _ in range(repeats + 1):
+        begin = time.perf_counter()
+        state, _ = jax.block_until_ready(compiled(state, gradient))
+        seconds.append(time.perf_counter() - begin)
+    return {
+        "seconds": min(seconds[1:]),
+        "flops": compiled.cost_analysis()["flops"],
+        "bytes": memory.argument_size_in_bytes + memory.output_size_in_bytes,
+    }
+
+
+def _smooth(tree):
+    """Without what cannot be differentiated."""
+    return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+
+
+def _best(call, repeats):
+    _seconds(call)
+    return min(_seconds(call) for _ in range(repeats))
+
+
+def _seconds(call) -> float:
+    begin = time.perf_counter()
+    jax.block_until_ready(call())
+    return time.perf_counter() - begin
