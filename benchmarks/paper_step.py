@@ -16,7 +16,7 @@ from fml_jax.losses.regularisers import draw_skin_pairs
 from fml_jax.multilevel import make_network
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.sharding import compiled_step, make_mesh, over_batch, placed, replicated, state_shardings
-from fml_jax.training.step import TrainState, init_state, make_loss, make_train_step, step_key
+from fml_jax.training.step import init_state, make_loss, make_train_step, state_of, step_key
 
 SEED = 0
 
@@ -37,22 +37,22 @@ class PaperStep:
         self.batch = made_up_batch(self.model, rows) if batch is None else batch
         self._compiled = None
         self.state, self._shardings = self._begin(parameters)
-        self._on_device = [placed(self.model, replicated(self.mesh)), placed(self.batch, over_batch(self.mesh))]
+        self.model = placed(self.model, replicated(self.mesh))
+        self._on_device = [self.model, placed(self.batch, over_batch(self.mesh))]
 
     def _begin(self, parameters):
         def fresh():
-            state = init_state(self.network, self.optimizer, SEED)
-            params = _spread(state.params)
-            return state.replace(params=params, average=jax.tree.map(jnp.copy, params))
+            return _spread(init_state(self.network, self.optimizer, SEED).params)
 
-        shardings = state_shardings(self.mesh, jax.eval_shape(fresh))
+        shapes = jax.eval_shape(fresh)
         if parameters is None:
-            return jax.jit(fresh, out_shardings=shardings)(), shardings
-        names = flat(jax.eval_shape(fresh).params)
-        arrays = jax.tree.unflatten(jax.tree.structure(jax.eval_shape(fresh).params), [parameters[name] for name in names])
-        params = placed(arrays, replicated(self.mesh))
-        rest = jax.jit(lambda params: init_of(params, self.optimizer), out_shardings=shardings.replace(params=None))(params)
-        return rest.replace(params=params), shardings
+            params = jax.jit(fresh)()
+        else:
+            arrays = jax.tree.unflatten(jax.tree.structure(shapes), [parameters[name] for name in flat(shapes)])
+            params = placed(arrays, replicated(self.mesh))
+        shardings = state_shardings(self.mesh, jax.eval_shape(lambda params: state_of(params, self.optimizer), shapes))
+        begun = jax.jit(state_of, static_argnums=1, donate_argnums=0, out_shardings=shardings)
+        return begun(params, self.optimizer), shardings
 
     def lowered(self):
         """The step, traced but not compiled."""
@@ -71,11 +71,6 @@ class PaperStep:
         loss = jax.jit(jax.value_and_grad(make_loss(self.network, self.stage), has_aux=True))
         (value, _), gradient = loss(self.state.params, *self._on_device, step_key(SEED, self.state.step))
         return float(value), gradient
-
-
-def init_of(params, optimizer):
-    """A state of given parameters, which it leaves out itself."""
-    return TrainState(jnp.int32(0), None, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
 def _spread(params):

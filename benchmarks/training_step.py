@@ -48,11 +48,16 @@ def main(_):
 
 
 def compare(folder):
-    programs = ("ours", "pytorch", "pytorch_averaged")
-    rounds = [{name: part(name, folder) for name in programs} for _ in range(ROUNDS)]
+    titles = {
+        "ours": "ours, with averaged parameters",
+        "pytorch": "PyTorch, without them",
+        "pytorch_averaged": "PyTorch, with them",
+        "pytorch_kept": "PyTorch, without, freed memory kept",
+    }
+    rounds = [{name: part(name, folder) for name in titles} for _ in range(ROUNDS)]
     print(f"{'':<40}{'s a step':>10}{'photos/s':>10}{'of ours':>9}{'peak GB':>9}")
     ours = None
-    for name, title in zip(programs, ("ours, with averaged parameters", "PyTorch, without them", "PyTorch, with them")):
+    for name, title in titles.items():
         seconds = float(np.median([second for each in rounds for second in each[name]["seconds"]]))
         ours = ours or seconds
         memory = max(each[name]["peak"] for each in rounds)

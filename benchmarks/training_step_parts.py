@@ -30,6 +30,7 @@ def peak_bytes() -> int:
 
 
 def ours(folder, repeats):
+    _keep_freed_memory()
     from benchmarks.paper_step import PaperStep
 
     step = PaperStep(batch=load(folder, "batch"))
@@ -37,6 +38,7 @@ def ours(folder, repeats):
 
 
 def measure(changes, repeats):
+    _keep_freed_memory()
     from benchmarks.paper_step import PaperStep
 
     step = PaperStep(**json.loads(changes))
@@ -50,6 +52,12 @@ def pytorch(folder, repeats, averaged=False):
 
 def pytorch_averaged(folder, repeats):
     return pytorch(folder, repeats, averaged=True)
+
+
+def pytorch_kept(folder, repeats):
+    """PyTorch with the C library's settings that `experiments.train` makes for ours."""
+    _keep_freed_memory()
+    return pytorch(folder, repeats)
 
 
 def prepare(folder, repeats):
@@ -94,6 +102,7 @@ def check(folder, repeats):
 
 
 def breakdown(folder, repeats):
+    _keep_freed_memory()
     from benchmarks.paper_step import PaperStep
     from benchmarks.step_floor import ceilings, measured_parts
 
@@ -117,6 +126,12 @@ def start(folder, repeats):
     return {"trace": between - begin, "compile": time.perf_counter() - between}
 
 
+def _keep_freed_memory():
+    from fml_jax.training.host_memory import keep_freed_memory
+
+    keep_freed_memory()
+
+
 def plain_step(folder, averaged):
     from benchmarks.plain_pytorch import PlainStep
 
@@ -136,5 +151,5 @@ def load(folder, name) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     called, argument, repeats = sys.argv[1:]
-    parts = (ours, measure, pytorch, pytorch_averaged, prepare, check, breakdown, start)
+    parts = (ours, measure, pytorch, pytorch_averaged, pytorch_kept, prepare, check, breakdown, start)
     print(json.dumps({each.__name__: each for each in parts}[called](argument, int(repeats))))

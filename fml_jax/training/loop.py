@@ -41,7 +41,7 @@ from fml_jax.training.sharding import (
 )
 from fml_jax.training.sheets import FOLDER as SHEETS
 from fml_jax.training.sheets import Sheets, sheet_crops
-from fml_jax.training.step import TrainState, init_state, make_train_step
+from fml_jax.training.step import TrainState, init_state, make_train_step, state_of
 from fml_jax.training.warm_start import warm_started
 from fml_jax.weights import save_weights
 
@@ -156,7 +156,10 @@ class Run:
             described = jax.tree.map(lambda shape, place: shape.update(sharding=place), shapes, shardings)
             return self.checkpoints.restore(described), shardings
         if previous is None:
-            state = jax.jit(fresh, out_shardings=shardings)()
+            # In two steps: what drawing them takes is free again when the average and statistics come.
+            params = jax.jit(lambda: fresh().params, out_shardings=shardings.params)()
+            begun = jax.jit(state_of, static_argnums=1, donate_argnums=0, out_shardings=shardings)
+            state = begun(params, optimizer)
             path = self.config["start_from"]
             return (warm_started(state, path) if path else state), shardings
         statistics = jax.jit(optimizer.init, out_shardings=shardings.opt_state)(previous.params)

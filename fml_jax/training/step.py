@@ -36,7 +36,11 @@ class TrainState:
 
 def init_state(network: Network, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
     """A fresh network."""
-    params = network.init(jax.random.key(seed))
+    return state_of(network.init(jax.random.key(seed)), optimizer)
+
+
+def state_of(params: dict, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state that training begins with at given parameters."""
     return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 

@@ -1,0 +1,24 @@
+"""How the process deals with memory that it has freed."""
+
+import ctypes
+import sys
+
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+
+
+def keep_freed_memory() -> bool:
+    """Lets the C library keep large blocks that are freed, to be called before anything else allocates.
+
+    A step on a CPU takes and frees hundreds of megabytes. By default they go back to the system each
+    time, which gives them out again page by page, zeroed: at the paper's size a quarter of the step.
+
+    Returns:
+      whether it did: glibc alone has these settings.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is None:
+        return False
+    return all([set_option(_M_ARENA_MAX, 1), set_option(_M_MMAP_MAX, 0), set_option(_M_TRIM_THRESHOLD, -1)])
