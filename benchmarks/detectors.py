@@ -1,6 +1,6 @@
 """How detectors' boxes sit about faces, measured against MediaPipe's landmarks.
 
-    python -m benchmarks.detectors --photos=../shared/photos/lfw
+    python -m benchmarks.detectors --photos=LFW
 
 For each detector: in how many photos it has a box on the face, how many other boxes it has, what a photo takes, and how
 the box of the 68 landmarks sits in the detector's, in √(w·h) of that: medians, and deviations of centre and log side.

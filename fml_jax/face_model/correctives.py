@@ -16,7 +16,7 @@ from jaxtyping import Float
 from fml_jax.arrays import Array
 from fml_jax.codes import FinalCode
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
-from fml_jax.face_model.modes import weighted_sum
+from fml_jax.face_model.modes import learned_sum
 
 # How far all C unit parameters together move a vertex at the start, as a standard deviation.
 GEOMETRY_SPREAD = 1.0  # mm
@@ -53,7 +53,7 @@ class CorrectiveSpace(nn.Module):
         def without_offset(delta):
             for layer in layers:
                 delta = nn.relu(layer(delta))
-            return weighted_sum(delta, modes)
+            return learned_sum(delta, modes)
 
         offset = self.param("offset", lambda _: -without_offset(jnp.zeros(size)))  # F(0) = 0 at the start
         return without_offset(delta) + offset

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fml_jax.face_model.modes import weighted_sum
+from fml_jax.face_model.modes import learned_sum, weighted_sum
 
 
 @pytest.fixture
@@ -15,18 +15,26 @@ def plain(weights, modes):
     return jnp.einsum("...k,knc->...nc", weights, modes)
 
 
+@pytest.mark.parametrize("own", [weighted_sum, learned_sum])
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3)])
-def test_values_and_both_gradients_are_the_plain_sums(modes, batch):
+def test_values_and_both_gradients_are_the_plain_sums(modes, batch, own):
     weights = jax.random.normal(jax.random.key(1), (*batch, 4))
     energy = lambda form: lambda weights, modes: jnp.sum(jnp.sin(form(weights, modes)))
-    np.testing.assert_allclose(weighted_sum(weights, modes), plain(weights, modes), rtol=1e-5, atol=1e-6)
-    found, expected = (jax.grad(energy(form), (0, 1))(weights, modes) for form in (weighted_sum, plain))
+    np.testing.assert_allclose(own(weights, modes), plain(weights, modes), rtol=1e-5, atol=1e-6)
+    found, expected = (jax.grad(energy(form), (0, 1))(weights, modes) for form in (own, plain))
     for mine, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
 
 
-def test_under_vmap_gradients_are_those_of_each_row(modes):
+def test_given_modes_can_be_differentiated_forward(modes):
+    """Refinement's Gauss–Newton steps do."""
+    jacobian = jax.jacfwd(lambda weights: weighted_sum(weights, modes))(jnp.ones(4))
+    np.testing.assert_allclose(jacobian, jnp.moveaxis(modes, 0, -1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("own", [weighted_sum, learned_sum])
+def test_under_vmap_gradients_are_those_of_each_row(modes, own):
     weights = jax.random.normal(jax.random.key(1), (5, 4))
     gradient = jax.grad(lambda weights, form: jnp.sum(form(weights, modes) ** 3))
-    rows = jax.vmap(lambda row: gradient(row, weighted_sum))(weights)
+    rows = jax.vmap(lambda row: gradient(row, own))(weights)
     np.testing.assert_allclose(rows, gradient(weights, plain), rtol=1e-5, atol=1e-5)
