@@ -41,7 +41,7 @@ def state_dict(flat: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
             name = f"correctives/{space}/{part}"
             if name in flat:
                 state[f"correctives.{space}_{part}"] = flat[name]
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
+    return {name: torch.from_numpy(np.require(array, requirements="CW")) for name, array in state.items()}
 
 
 class PlainNetwork(nn.Module):

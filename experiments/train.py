@@ -35,13 +35,12 @@ _PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is, fro
 
 
 def main(_):
-    from fml_jax.training.host_memory import keep_freed_memory
-
-    keep_freed_memory()
     from fml_jax.training.compilation_cache import keep_compiled_programs
+    from fml_jax.training.host_memory import keep_freed_memory
     from fml_jax.training.loop import NonFiniteLoss, train
 
     logging.set_verbosity(logging.WARNING)  # JAX and Orbax tell much; the run itself speaks beside its bar
+    keep_freed_memory()
     join_processes()
     keep_compiled_programs()
     try:

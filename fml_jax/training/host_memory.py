@@ -3,12 +3,14 @@
 import ctypes
 import sys
 
+import jax
+
 # Of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> bool:
-    """Lets the C library keep large blocks that are freed, to be called before anything else allocates.
+    """Lets the C library keep large blocks that are freed, to be called before JAX starts.
 
     A step on a CPU takes and frees hundreds of megabytes. By default they go back to the system each
     time, which gives them out again page by page, zeroed: at the paper's size a quarter of the step.
@@ -19,6 +21,8 @@ def keep_freed_memory() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is None:
+    if set_option is None or not all([set_option(_M_MMAP_MAX, 0), set_option(_M_TRIM_THRESHOLD, -1)]):
         return False
-    return all([set_option(_M_ARENA_MAX, 1), set_option(_M_MMAP_MAX, 0), set_option(_M_TRIM_THRESHOLD, -1)])
+    # Only what the main thread takes is kept, so CPU programs must run in it.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    return True
