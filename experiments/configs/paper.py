@@ -3,8 +3,8 @@
     python -m experiments.train --config=experiments/configs/paper.py --workdir=runs/paper \
         --config.data.photos=CORPUS
 
-The base level first, 200,000 steps, then everything, 190,000 steps. Meant for a GPU; it has not been
-run to its end here. docs/paper_to_code.md says how each number was read.
+The base level first, 200,000 steps, then everything, 190,000 steps. Meant for a GPU: two CPU cores would
+take some three and a half days, and it has not been run to its end here. docs/paper_to_code.md says how each number was read.
 """
 
 from experiments.configs.common import defaults, stage
