@@ -61,10 +61,14 @@ def _photos(output: Path) -> list[Path]:
     from fml_jax.data.photos import list_photos
 
     found = list_photos(_INPUT.value)
-    photos = [path for path in found if not path.resolve().is_relative_to(output.resolve())]
+    photos = [path for path in found if not _is_own_picture(path.resolve(), output.resolve())]
     if not photos:
-        raise InputError(f"--input={_INPUT.value}: all {len(found)} pictures lie in the output folder; choose another --output")
+        raise InputError(f"--input={_INPUT.value}: all {len(found)} pictures were made by an earlier run; name the photos")
     return photos
+
+
+def _is_own_picture(path: Path, output: Path) -> bool:
+    return path.parent == output / "pictures" or (path.parent == output and path.name.endswith("_overlay.png"))
 
 
 def _stems(paths) -> dict[str, str]:

@@ -85,10 +85,13 @@ def test_an_output_that_is_a_file_is_one_line(mixed, tmp_path):
     assert process.returncode == 1 and "taken" in process.stderr and "Traceback" not in process.stderr
 
 
-def test_pictures_of_an_earlier_run_are_no_photos(tmp_path):
-    shutil.copy(ASTRONAUT, tmp_path / "person.png")
+@pytest.mark.parametrize("output", ["out", "."])
+def test_pictures_of_an_earlier_run_are_no_photos(tmp_path, output):
+    """Also where photos lie below the output folder, as the demo's do."""
+    (tmp_path / "photos").mkdir()
+    shutil.copy(ASTRONAUT, tmp_path / "photos" / "person.png")
     for _ in range(2):
-        process = reconstruct(f"--input={tmp_path}", f"--output={tmp_path / 'out'}")
+        process = reconstruct(f"--input={tmp_path}", f"--output={tmp_path / output}")
         assert process.stdout.startswith("1 face:"), process.stderr
 
 
