@@ -4,7 +4,7 @@
         --config.data.photos=CORPUS
 
 The base level first, 200,000 steps, then everything, 190,000 steps. Meant for a GPU: two CPU cores would
-take some three and a half days, and it has not been run to its end here. docs/paper_to_code.md says how each number was read.
+take three to four days, and it has not been run to its end here. docs/paper_to_code.md says how each number was read.
 """
 
 from experiments.configs.common import defaults, stage
