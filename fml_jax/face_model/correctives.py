@@ -14,8 +14,6 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from fml_jax.arrays import Array
-from fml_jax.codes import FinalCode
-from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.modes import learned_sum
 
 # How far all C unit parameters together move a vertex at the start, as a standard deviation.
@@ -82,11 +80,11 @@ def init_correctives(correctives: Correctives, sizes: tuple[int, int], key: jax.
     return correctives.init(key, *(jnp.zeros(size) for size in sizes)).get("params", {})
 
 
-def final_geometry(model: BaseModel, code: FinalCode, corrections: Corrections) -> Float[Array, "N 3"]:
-    """v_f = v_b(α) + F_g(δ_g|Θ_g) (eq. 1), mm."""
-    return geometry(model, code.base.identity, code.base.expression) + corrections.geometry
+def final_geometry(vertices: Float[Array, "N 3"], corrections: Corrections) -> Float[Array, "N 3"]:
+    """v_f = v_b(α) + F_g(δ_g|Θ_g) (eq. 1), mm, of the base level's vertices v_b (`base.geometry`)."""
+    return vertices + corrections.geometry
 
 
-def final_reflectance(model: BaseModel, code: FinalCode, corrections: Corrections) -> Float[Array, "N 3"]:
-    """r_f = r_b(β) + F_r(δ_r|Θ_r) (eq. 2), RGB, not clipped."""
-    return reflectance(model, code.base.reflectance) + corrections.reflectance
+def final_reflectance(reflectances: Float[Array, "N 3"], corrections: Corrections) -> Float[Array, "N 3"]:
+    """r_f = r_b(β) + F_r(δ_r|Θ_r) (eq. 2), RGB, not clipped, of the base level's r_b (`base.reflectance`)."""
+    return reflectances + corrections.reflectance

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from fml_jax.arrays import Array
 from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
-from fml_jax.face_model.correctives import Corrections
+from fml_jax.face_model.correctives import Corrections, final_geometry, final_reflectance
 from fml_jax.face_model.topology import Topology, vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE, in_front, project, to_camera
 from fml_jax.image_formation.illumination import shading
@@ -42,7 +42,8 @@ def form_both_levels(model: BaseModel, code: FinalCode, corrections: Corrections
     vertices = geometry(model, code.base.identity, code.base.expression)
     skin = reflectance(model, code.base.reflectance)
     base = form_points_of(model.topology, vertices, skin, code.base)
-    return base, form_points_of(model.topology, vertices + corrections.geometry, skin + corrections.reflectance, code.lit)
+    corrected = final_geometry(vertices, corrections), final_reflectance(skin, corrections)
+    return base, form_points_of(model.topology, *corrected, code.lit)
 
 
 def form_points_of(

@@ -118,15 +118,16 @@ def corrected(tiny_model, tiny_code):
 def test_the_final_level_is_base_plus_correction(tiny_model, corrected):
     code, corrections = corrected
     base = geometry(tiny_model, code.base.identity, code.base.expression)
-    np.testing.assert_allclose(final_geometry(tiny_model, code, corrections) - base, corrections.geometry, atol=1e-4)
+    np.testing.assert_allclose(final_geometry(base, corrections) - base, corrections.geometry, atol=1e-4)
     skin = reflectance(tiny_model, code.base.reflectance)
-    np.testing.assert_allclose(final_reflectance(tiny_model, code, corrections) - skin, corrections.reflectance, atol=1e-5)
+    np.testing.assert_allclose(final_reflectance(skin, corrections) - skin, corrections.reflectance, atol=1e-5)
 
 
 def test_the_final_level_has_the_base_pose_and_its_own_light(tiny_model, corrected):
     code, corrections = corrected
     points = form_final_points(tiny_model, code, corrections)
-    vertices, skin = final_geometry(tiny_model, code, corrections), final_reflectance(tiny_model, code, corrections)
+    vertices = geometry(tiny_model, code.base.identity, code.base.expression) + corrections.geometry
+    skin = reflectance(tiny_model, code.base.reflectance) + corrections.reflectance
     lit = code.base.replace(illumination=code.illumination)
     for part, expected in zip(points, form_points_of(tiny_model.topology, vertices, skin, lit)):
         np.testing.assert_array_equal(part, expected)
