@@ -24,11 +24,15 @@ SEED = 0
 class PaperStep:
     """Called, it trains one step; the batch is always the same."""
 
-    def __init__(self, detail="fine", count=500, rows=5, parameters=None, batch=None):
-        """`parameters`, by their '/'-joined names, and `batch` are made up where they are not given."""
+    def __init__(self, detail="fine", count=500, rows=5, parameters=None, batch=None, averaged=False):
+        """`parameters`, by their '/'-joined names, and `batch` are made up where they are not given.
+
+        Args:
+          averaged: keep the parameters' moving average, which paper.py does not.
+        """
         config = paper.get_config().to_dict()
         config["correctives"].update(geometry=count, reflectance=count)
-        self.stage = config["stages"]["full"] | {"photos": rows}
+        self.stage = config["stages"]["full"] | {"photos": rows, "average": 0.999 if averaged else 0.0}
         self.count, self.rows = count, rows
         self.model = load_face_model(None, detail)
         self.mesh = make_mesh()
@@ -50,9 +54,10 @@ class PaperStep:
         else:
             arrays = jax.tree.unflatten(jax.tree.structure(shapes), [parameters[name] for name in flat(shapes)])
             params = placed(arrays, replicated(self.mesh))
-        shardings = state_shardings(self.mesh, jax.eval_shape(lambda params: state_of(params, self.optimizer), shapes))
-        begun = jax.jit(state_of, static_argnums=1, donate_argnums=0, out_shardings=shardings)
-        return begun(params, self.optimizer), shardings
+        averaged = self.stage["average"] > 0
+        shardings = state_shardings(self.mesh, jax.eval_shape(lambda params: state_of(params, self.optimizer, averaged), shapes))
+        begun = jax.jit(state_of, static_argnums=(1, 2), donate_argnums=0, out_shardings=shardings)
+        return begun(params, self.optimizer, averaged), shardings
 
     def lowered(self):
         """The step, traced but not compiled."""

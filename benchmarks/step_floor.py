@@ -116,13 +116,12 @@ def _measured(function, by, others, repeats) -> dict:
 
 
 def _measured_optimizer(step: PaperStep, gradient, repeats) -> dict:
-    """Update, average and the gradient's norm; the state is donated as the step donates it."""
+    """The update and the gradient's norm; the state is donated as the step donates it."""
 
     def update(state, gradient):
         updates, opt_state = step.optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        average = jax.tree.map(lambda old, new: 0.999 * old + 0.001 * new, state.average, params)
-        return state.replace(params=params, average=average, opt_state=opt_state), optax.tree.norm(gradient)
+        return state.replace(params=params, opt_state=opt_state), optax.tree.norm(gradient)
 
     options = {"xla_cpu_copy_insertion_use_region_analysis": True}
     compiled = jax.jit(update, donate_argnums=0, compiler_options=options).lower(step.state, gradient).compile()

@@ -50,10 +50,11 @@ def main(_):
 
 def compare(folder):
     titles = {
-        "ours": "ours, with averaged parameters",
-        "pytorch": "PyTorch, without them",
-        "pytorch_averaged": "PyTorch, with them",
-        "pytorch_kept": "PyTorch, without, freed memory kept",
+        "ours": "ours",
+        "ours_averaged": "ours, parameters averaged too",
+        "pytorch": "PyTorch",
+        "pytorch_averaged": "PyTorch, parameters averaged too",
+        "pytorch_kept": "PyTorch, freed memory kept",
     }
     cache = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled_step"}  # the first round fills it
     rounds = [{name: part(name, folder, cache) for name in titles} for _ in range(ROUNDS)]

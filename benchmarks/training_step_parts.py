@@ -29,12 +29,16 @@ def peak_bytes() -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def ours(folder, repeats):
+def ours(folder, repeats, averaged=False):
     _keep_freed_memory()
     from benchmarks.paper_step import PaperStep
 
-    step = PaperStep(batch=load(folder, "batch"))
+    step = PaperStep(batch=load(folder, "batch"), averaged=averaged)
     return {"seconds": timed(step, repeats), "peak": peak_bytes(), "rows": step.rows}
+
+
+def ours_averaged(folder, repeats):
+    return ours(folder, repeats, averaged=True)
 
 
 def measure(changes, repeats):
@@ -151,5 +155,5 @@ def load(folder, name) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     called, argument, repeats = sys.argv[1:]
-    parts = (ours, measure, pytorch, pytorch_averaged, pytorch_kept, prepare, check, breakdown, start)
+    parts = (ours, ours_averaged, measure, pytorch, pytorch_averaged, pytorch_kept, prepare, check, breakdown, start)
     print(json.dumps({each.__name__: each for each in parts}[called](argument, int(repeats))))

@@ -46,7 +46,7 @@ def stage(steps: int, synthetic: int, photos: int, rate: float) -> ConfigDict:
             "base": BaseWeights()._asdict(),
             "full": FullWeights()._asdict(),
             "score": 5.0,  # weight of the crop score's cross-entropy
-            "average": 0.999,  # decay of the averaged weights that are evaluated and shipped
+            "average": 0.999,  # decay of the averaged weights that are evaluated and shipped; 0 takes the weights themselves
             "optimizer": {
                 "name": "adam",
                 "groups": {"network": {"prefix": "", "rate": rate}},

@@ -34,6 +34,7 @@ def _stage(steps, encoder, final, geometry, reflectance):
     """Five photos a step, and AdaDelta with these rates; what has rate 0 is left as it is."""
     result = stage(steps, synthetic=0, photos=5, rate=encoder)
     result.score = 0.01
+    result.average = 0.0  # the paper tells of none
     result.optimizer.update(name="adadelta", schedule="constant", warmup=0, clip=0.0, rho=0.95, eps=1e-6)
     result.optimizer.groups = {
         "encoder": {"prefix": "encoder", "rate": encoder},

@@ -43,7 +43,7 @@ def compile_stage(network: Network, model: BaseModel, stage: Mapping, seed: int,
       the compiled step, and the state as shapes with shardings.
     """
     optimizer = make_optimizer(stage["optimizer"], stage["steps"])
-    shapes = jax.eval_shape(lambda: init_state(network, optimizer, seed))
+    shapes = jax.eval_shape(lambda: init_state(network, optimizer, seed, averaged=stage["average"] > 0))
     shardings = state_shardings(mesh, shapes)
     state = jax.tree.map(lambda shape, place: shape.update(sharding=place), shapes, shardings)
     batch = batch_shapes(stage["synthetic"] + stage["photos"], sum(model.code_sizes) + 33)

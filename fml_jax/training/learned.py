@@ -16,7 +16,7 @@ from fml_jax.training.step import TrainState
 def learned_model(
     network: Network, model: BaseModel, state: TrainState, batch: Callable[[int], dict], photos: int, faces: int
 ) -> FaceModel:
-    """Base and averaged correctives, with how δ spreads over faces of photos.
+    """Base and correctives as they are shown, with how δ spreads over faces of photos.
 
     Args:
       network: on a mesh.
@@ -24,9 +24,9 @@ def learned_model(
       photos: how many rows of it, the last ones, are photos.
       faces: how many faces to look at, or a few more.
     """
-    average = gathered(state.average, network.mesh)
+    shown = gathered(state.shown, network.mesh)
     deltas = _deltas(network, state, batch, photos, faces)
-    spaces = jax.tree.map(jnp.asarray, average.get("correctives", {}))
+    spaces = jax.tree.map(jnp.asarray, shown.get("correctives", {}))
     statistics = map(jnp.asarray, delta_statistics(deltas))
     return FaceModel(model, spaces, *statistics, nonlinearities=network.correctives.nonlinearities)
 
@@ -37,7 +37,7 @@ def _deltas(network, state, batch, photos, faces) -> np.ndarray:
     found, first = [], int(state.step)
     for step in range(first, first + faces):  # far fewer will do, unless hardly a row shows a face
         rows = batch(step)
-        deltas = jax.device_get(said(state.average, placed(rows["crop"], over_batch(network.mesh))))
+        deltas = jax.device_get(said(state.shown, placed(rows["crop"], over_batch(network.mesh))))
         found.append(deltas[-photos:][rows["is_face"][-photos:] > 0])
         if sum(map(len, found)) >= faces:
             break

@@ -141,14 +141,16 @@ class Run:
                 clock.step()
                 self._after_step(under_way, done, state, values)
                 if self.sheets and (done == end or self._due("sheet_every", done)):
-                    self.sheets.write(done, state.average, stage["level"])
+                    self.sheets.write(done, state.shown, stage["level"])
         return state
 
     def _starting_state(self, optimizer, previous: TrainState | None, begin: int):
         """From the checkpoint when it lies within this stage, else from the stage before; and where it lives."""
 
+        averaged = any(self.config["stages"][name]["average"] for name in self.config["stage_order"])
+
         def fresh() -> TrainState:
-            return init_state(self.network, optimizer, self.config["seed"])
+            return init_state(self.network, optimizer, self.config["seed"], averaged)
 
         shapes = jax.eval_shape(fresh)
         shardings = state_shardings(self.mesh, shapes)
@@ -158,8 +160,8 @@ class Run:
         if previous is None:
             # In two steps: what drawing them takes is free again when the average and statistics come.
             params = jax.jit(lambda: fresh().params, out_shardings=shardings.params)()
-            begun = jax.jit(state_of, static_argnums=1, donate_argnums=0, out_shardings=shardings)
-            state = begun(params, optimizer)
+            begun = jax.jit(state_of, static_argnums=(1, 2), donate_argnums=0, out_shardings=shardings)
+            state = begun(params, optimizer, averaged)
             path = self.config["start_from"]
             return (warm_started(state, path) if path else state), shardings
         statistics = jax.jit(optimizer.init, out_shardings=shardings.opt_state)(previous.params)
@@ -168,11 +170,11 @@ class Run:
     def written(self, state: TrainState) -> Path:
         """Writes what the run has learned; the path of the weights."""
         path = self.workdir / WEIGHTS_FILE
-        average, learned = gathered(state.average, self.mesh), self._learned_model(state)
+        shown, learned = gathered(state.shown, self.mesh), self._learned_model(state)
         if self.is_first:
             if learned is not None:
                 save_learned_model(self.workdir / MODEL_FILE, learned)
-            save_weights(path, layers(average), _note(self.config, self.model, int(state.step)))
+            save_weights(path, layers(shown), _note(self.config, self.model, int(state.step)))
         return path
 
     def _learned_model(self, state: TrainState) -> FaceModel | None:
@@ -204,7 +206,7 @@ class Run:
             raise SystemExit(0)
 
     def _evaluate(self, done, name, state):
-        values = self.evaluator(state.average, name)
+        values = self.evaluator(state.shown, name)
         if values and self.is_first:
             self.metrics.write(done, {VALIDATION: 1, **values})
             told = {name: value for name, value in values.items() if name.endswith(HEADLINES)}

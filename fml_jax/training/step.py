@@ -30,18 +30,24 @@ class TrainState:
 
     step: jax.Array  # int32, steps done over all stages
     params: dict  # as `multilevel.Network.init` has them
-    average: dict  # exponential moving average of params: what is evaluated and shipped
+    average: dict | None  # exponential moving average of params, where a stage asks for one
     opt_state: optax.OptState
 
+    @property
+    def shown(self) -> dict:
+        """The parameters that are evaluated and shipped."""
+        return self.params if self.average is None else self.average
 
-def init_state(network: Network, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+
+def init_state(network: Network, optimizer: optax.GradientTransformation, seed: int, averaged: bool = True) -> TrainState:
     """A fresh network."""
-    return state_of(network.init(jax.random.key(seed)), optimizer)
+    return state_of(network.init(jax.random.key(seed)), optimizer, averaged)
 
 
-def state_of(params: dict, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state that training begins with at given parameters."""
-    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+def state_of(params: dict, optimizer: optax.GradientTransformation, averaged: bool = True) -> TrainState:
+    """The state that training begins with at given parameters; `averaged`: with their moving average."""
+    average = jax.tree.map(jnp.copy, params) if averaged else None
+    return TrainState(jnp.int32(0), params, average, optimizer.init(params))
 
 
 def step_key(seed: int, step: jax.Array) -> jax.Array:
@@ -66,7 +72,7 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         # The average forgets its random start quickly and settles to the set decay.
         keep = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
-        average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.average, params)
+        average = state.average and jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.average, params)
         metrics["gradient_norm"] = optax.tree.norm(gradient)
         return TrainState(state.step + 1, params, average, opt_state), metrics
 

@@ -27,7 +27,7 @@ def warm_started(state: TrainState, path: str) -> TrainState:
     for name in sorted(own.keys() - taken.keys()):
         logging.info("not in %s, starts afresh: %s", path, name)
     params = {**state.params, **_by_part({**own, **taken}, state.params)}
-    return state.replace(params=params, average=jax.tree.map(jnp.copy, params))
+    return state.replace(params=params, average=state.average and jax.tree.map(jnp.copy, params))
 
 
 def _by_part(named: dict, params: dict) -> dict:

@@ -57,6 +57,17 @@ def test_the_base_stage_leaves_the_final_level_as_it_is(network, tiny_model):
     assert statistics < 3 * sum(leaf.size for leaf in jax.tree.leaves(state.params["encoder"]))  # none of the modes'
 
 
+def test_an_average_is_kept_where_it_is_asked_for(network, tiny_model):
+    stage = stage_of("base")
+    optimizer = make_optimizer(stage["optimizer"], 1)
+    plain = init_state(network, optimizer, seed=0, averaged=False)
+    state, _ = run(network, tiny_model, {**stage, "average": 0.0}, 2, plain)
+    assert state.average is None and state.shown is state.params
+    averaged, _ = run(network, tiny_model, {**stage, "average": 0.5}, 2)
+    jax.tree.map(np.testing.assert_array_equal, averaged.params, state.params)
+    assert averaged.shown is averaged.average and moved(averaged.shown, averaged.params)
+
+
 def test_the_full_stage_trains_everything_and_the_final_level_gets_ahead(network, tiny_model):
     stage = stage_of("full", ref=0.0, glo=0.0)
     stage["optimizer"]["groups"] = stub.groups(1e-3, 1e-2)
