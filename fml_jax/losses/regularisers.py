@@ -105,7 +105,8 @@ def draw_skin_pairs(key: Key[Array, ""], skin: Bool[Array, "N"]) -> SkinPairs:
     shuffle, step = jax.random.split(key)
     size = jnp.maximum(jnp.sum(skin), 1)
     order = jnp.argsort(jax.random.uniform(shuffle, skin.shape) + 2.0 * ~skin)  # M first
-    place = jnp.argsort(order)[:, None]
+    in_turn = jnp.arange(len(skin), dtype=order.dtype)
+    place = jnp.zeros_like(order).at[order].set(in_turn, unique_indices=True)[:, None]  # the inverse, without another sort
     ahead = jax.random.randint(step, (PAIRS,), 1, jnp.maximum(size, 2))
     return SkinPairs(partners=order[(place + ahead) % size], named_by=order[(place - ahead) % size])
 

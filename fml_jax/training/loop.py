@@ -25,6 +25,7 @@ from fml_jax.training.checkpoints import Checkpoints, changes
 from fml_jax.training.config_checks import check_continues, validate_config
 from fml_jax.training.evaluate import HEADLINES, Evaluator
 from fml_jax.training.gradient_norms import make_gradient_norms
+from fml_jax.training.host_memory import give_back_freed_memory
 from fml_jax.training.learned import learned_model
 from fml_jax.training.metrics import CONFIG, VALIDATION, MetricsWriter
 from fml_jax.training.optimizers import make_optimizer
@@ -121,6 +122,7 @@ class Run:
         stage = self.config["stages"][name]
         optimizer = make_optimizer(stage["optimizer"], stage["steps"])
         state, shardings = self._starting_state(optimizer, previous, begin)
+        give_back_freed_memory()
         step = compiled_step(make_train_step(self.network, optimizer, stage, self.config["seed"]), self.mesh, shardings)
         gradient_norms = jax.jit(make_gradient_norms(self.network, stage, self.config["seed"]))
         model = placed(self.model, replicated(self.mesh))
