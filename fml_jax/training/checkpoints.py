@@ -1,29 +1,55 @@
 """Checkpoints of training, by Orbax: the only file that knows its interface."""
 
 import json
+import math
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from fml_jax.errors import InputError
 
 
+class HeldOut(NamedTuple):
+    """How good a checkpoint is: the loss of its stage on held-out faces. Losses of two stages cannot be compared."""
+
+    stage: int
+    loss: float
+
+    def better_than(self, other: "HeldOut") -> bool:
+        """A later stage's is better than any before it."""
+        return _rank(self._asdict()) > _rank(other._asdict())
+
+
+UNKNOWN = HeldOut(stage=-1, loss=math.inf)
+
+
 class Checkpoints:
-    """The checkpoints of one run, in `WORKDIR/checkpoints`; each is complete or absent."""
+    """The checkpoints of one run, in `WORKDIR/checkpoints`; each is complete or absent.
+
+    The newest ones are kept, and the best of those whose held-out loss is known.
+    """
 
     def __init__(self, workdir: Path, keep: int = 3):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=False)
+        newest, best = policies.LatestN(n=keep), policies.BestN(get_metric_fn=_rank, n=1)
+        options = ocp.CheckpointManagerOptions(
+            best_fn=_rank,  # which alone would keep the best and not the newest; without it no metrics are saved
+            preservation_policy=policies.AnyPreservationPolicy([newest, best]),
+            create=True,
+            enable_async_checkpointing=False,
+        )
         self._manager = ocp.CheckpointManager((Path(workdir) / "checkpoints").resolve(), options=options)
 
-    def save(self, state, config: dict) -> None:
+    def save(self, state, config: dict, held_out: HeldOut = UNKNOWN) -> None:
         """Keeps a state and the config that it was trained with; one of this step already kept is left."""
         step = int(state.step)
         if step in self._manager.all_steps():
             return
         try:
             items = ocp.args.Composite(state=ocp.args.StandardSave(state), config=ocp.args.JsonSave(config))
-            self._manager.save(step, args=items)
+            self._manager.save(step, args=items, metrics=held_out._asdict())
             self._manager.wait_until_finished()
         except OSError as error:
             raise InputError(
@@ -35,19 +61,25 @@ class Checkpoints:
         """Steps done in the newest checkpoint, None before the first."""
         return self._manager.latest_step()
 
-    def restore(self, template):
-        """The newest state, laid out as `template` (arrays or shapes with shardings).
+    def best(self) -> tuple[int | None, HeldOut]:
+        """Steps done in the best checkpoint, None before the first, and how good it is."""
+        step = self._manager.best_step()
+        return step, UNKNOWN if step is None else HeldOut(**self._manager.metrics(step))
+
+    def restore(self, template, step: int | None = None):
+        """The state after so many steps, by default the newest, laid out as `template` (arrays or shapes with shardings).
 
         Raises:
           InputError: it has other arrays.
         """
+        step = self.latest_step() if step is None else step
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
         try:
-            return self._manager.restore(self.latest_step(), args=items).state
+            return self._manager.restore(step, args=items).state
         except ValueError as error:
             raise InputError(
-                f"{self._manager.directory}: the checkpoint of step {self.latest_step()} does not fit this config, "
+                f"{self._manager.directory}: the checkpoint of step {step} does not fit this config, "
                 "whose network or optimizer has other arrays; choose another --workdir"
             ) from error
 
@@ -59,6 +91,10 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for what is being written."""
         self._manager.close()
+
+
+def _rank(metrics: dict) -> tuple:
+    return metrics["stage"], -metrics["loss"]
 
 
 def changes(old: dict, new: dict, prefix: str = "") -> list[str]:

@@ -16,7 +16,8 @@ from fml_jax.multilevel import Network, level_points
 from fml_jax.training.sharding import replicated
 from fml_jax.training.step import make_loss
 
-HEADLINES = ("_error", "_degrees", "_ratio", "/photo", "_base", "_final")  # how names end of what matters most
+LOSS = "held_out_loss"  # what a stage minimises, on held-out faces: the lower the better
+HEADLINES = (LOSS, "_error", "_degrees", "_ratio", "/photo", "_base", "_final")  # how names end of what matters most
 _CHUNK = 20  # rows at a time
 
 
@@ -49,9 +50,9 @@ class Evaluator:
         everywhere = dict(out_shardings=replicated(network.mesh))
         self._network = jax.jit(lambda params, crops: network.look(params, _unit(crops)).raw, **everywhere)
         self._project = jax.jit(jax.vmap(lambda code: projected68(model, code)))
-        self._terms = {
-            name: jax.jit(_terms(network, stage, config["seed"]), **everywhere) for name, stage in self._stages.items()
-        }
+        of_stages = {name: (network, stage, config["seed"]) for name, stage in self._stages.items()}
+        self._terms = {name: jax.jit(_terms(*of_stage), **everywhere) for name, of_stage in of_stages.items()}
+        self._supervised = {name: jax.jit(_supervised(*of_stage), **everywhere) for name, of_stage in of_stages.items()}
         self._surfaces = jax.jit(surfaces, static_argnames="level", **everywhere)
 
     def __call__(self, params: dict, stage: str) -> dict[str, float]:
@@ -66,7 +67,17 @@ class Evaluator:
             if kind == "synthetic":
                 values |= synthetic_errors(self._model, codes, leading_reflectance(batch["code"], *self._model.code_sizes))
                 values |= self._truth_errors(params, self._stages[stage]["level"], chunks)
-        return values
+                if self._stages[stage]["synthetic"]:
+                    energies = [self._supervised[stage](params, self._model, chunk) for chunk in chunks]
+                    values["synthetic/supervised"] = _mean_of(energies, chunks)
+        return values | self._loss(values, stage)
+
+    def _loss(self, values, stage) -> dict[str, float]:
+        """The stage's loss with its rows' shares, on faces of each kind that are at hand; renders do for photos."""
+        known = {"synthetic": values.get("synthetic/supervised"), "photos": values.get("photos/loss", values.get("synthetic/loss"))}
+        rows = {kind: self._stages[stage][kind] for kind, value in known.items() if value is not None}
+        total = sum(rows.values())
+        return {LOSS: sum(rows[kind] * known[kind] for kind in rows) / total} if total else {}
 
     def _truth_errors(self, params, level, chunks) -> dict[str, float]:
         """Of each level, of the mean face, and of the best that the base level can reach: see `evaluation.surfaces`."""
@@ -97,14 +108,20 @@ def _check_mesh(model, synthetic):
 
 
 def _terms(network, stage, seed):
-    """`terms(params, model, batch)`: the means of a stage's energy's terms over a batch taken for photos."""
+    """`terms(params, model, batch)`: means of a stage's loss and of its terms over a batch taken for photos."""
     loss = make_loss(network, {**stage, "synthetic": 0, "photos": True})
 
     def terms(params, model, batch):
         _, means = loss(params, model, batch, jax.random.key(seed))
-        return {name.removeprefix("photos/"): mean for name, mean in means.items() if name.startswith("photos/")}
+        return {name.removeprefix("photos/"): mean for name, mean in means.items() if name.startswith(("photos/", "loss"))}
 
     return terms
+
+
+def _supervised(network, stage, seed):
+    """`supervised(params, model, batch)`: a stage's loss over renders, of at most `_CHUNK` rows, with known codes."""
+    loss = make_loss(network, {**stage, "synthetic": _CHUNK, "photos": 0})
+    return lambda params, model, batch: loss(params, model, batch, jax.random.key(seed))[0]
 
 
 def _unit(crops):

@@ -21,9 +21,9 @@ from fml_jax.face_model.learned import FaceModel, save_learned_model
 from fml_jax.folders import output_folder
 from fml_jax.multilevel import Network, layers, make_network
 from fml_jax.training.batches import StageBatches, copy_cards, validation_batch
-from fml_jax.training.checkpoints import Checkpoints, changes
+from fml_jax.training.checkpoints import UNKNOWN, Checkpoints, HeldOut, changes
 from fml_jax.training.config_checks import check_continues, validate_config
-from fml_jax.training.evaluate import HEADLINES, Evaluator
+from fml_jax.training.evaluate import HEADLINES, LOSS, Evaluator
 from fml_jax.training.gradient_norms import make_gradient_norms
 from fml_jax.training.host_memory import give_back_freed_memory
 from fml_jax.training.learned import learned_model
@@ -48,6 +48,7 @@ from fml_jax.weights import save_weights
 
 WEIGHTS_FILE = "weights.npz"
 MODEL_FILE = "face_model.npz"
+BEST = "best_"  # begins the names of both where they are those of the lowest held-out loss, before the end
 
 
 class NonFiniteLoss(RuntimeError):
@@ -60,7 +61,8 @@ def train(config: dict, workdir: Path) -> Path:
     Args:
       config: plain dict, as `experiments/configs/common.py` describes it.
       workdir: gets `config.json`, the cards of its corpora, `metrics.jsonl`, `tensorboard/`, `sheets/`, `checkpoints/`
-        and, at the end, `weights.npz` and, where both levels were trained, `face_model.npz`.
+        and, at the end, `weights.npz` and, where both levels were trained, `face_model.npz`; also `best_weights.npz` and
+        `best_face_model.npz`, where the held-out loss was lower before the end.
 
     Returns:
       the path of the weights.
@@ -76,7 +78,14 @@ def train(config: dict, workdir: Path) -> Path:
     mesh = make_mesh(config["model_devices"])
     network = make_network(config["encoder"], config["correctives"], model, mesh)
     run = Run(config, workdir, network, model, truth, mesh)
-    return run.written(run.all_stages())
+    try:
+        state = run.all_stages()
+        path, described = run.written(state), jax.tree.map(_described, state)
+        del state  # there may not be room for two
+        run.write_best(described)
+        return path
+    finally:
+        run.close()
 
 
 class Run:
@@ -115,8 +124,11 @@ class Run:
             return state
         finally:
             restore_handler()
-            self.metrics.close()
-            self.checkpoints.close()
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self.metrics.close()
+        self.checkpoints.close()
 
     def _one_stage(self, name: str, previous: TrainState | None, begin: int, end: int) -> TrainState:
         stage = self.config["stages"][name]
@@ -169,13 +181,23 @@ class Run:
         statistics = jax.jit(optimizer.init, out_shardings=shardings.opt_state)(previous.params)
         return previous.replace(opt_state=statistics), shardings
 
-    def written(self, state: TrainState) -> Path:
-        """Writes what the run has learned; the path of the weights."""
-        path = self.workdir / WEIGHTS_FILE
+    def write_best(self, described: TrainState) -> None:
+        """Writes what the run knew when it was best on held-out faces, if that was before its end.
+
+        Args:
+          described: the last state's shapes and shardings.
+        """
+        step, held_out = self.checkpoints.best()
+        if held_out != UNKNOWN and step < self.checkpoints.latest_step():
+            self.written(self.checkpoints.restore(described, step), BEST)
+
+    def written(self, state: TrainState, prefix: str = "") -> Path:
+        """Writes what the run has learned by a state, into files that begin with a prefix; the path of the weights."""
+        path = self.workdir / (prefix + WEIGHTS_FILE)
         shown, learned = gathered(state.shown, self.mesh), self._learned_model(state)
         if self.is_first:
             if learned is not None:
-                save_learned_model(self.workdir / MODEL_FILE, learned)
+                save_learned_model(self.workdir / (prefix + MODEL_FILE), learned)
             save_weights(path, layers(shown), _note(self.config, self.model, int(state.step)))
         return path
 
@@ -198,21 +220,21 @@ class Run:
             scalars = {name: value for name, value in values.items() if name != "rows"}
             self.metrics.write(done, {**scalars, "images_per_second": rate, "wait": wait, "seconds": time.time()})
             stage.bar.set_postfix(loss=f"{values['loss']:.3f}", images=f"{rate:.0f}/s")
-        if last or self._due("evaluate_every", done):
-            self._evaluate(done, stage.name, state)
+        held_out = self._evaluate(done, stage.name, state) if last or self._due("evaluate_every", done) else UNKNOWN
         stop = self._stop_agreed(done)
-        if last or self._due("checkpoint_every", done) or stop:
-            self.checkpoints.save(state, self.config)
+        if last or self._due("checkpoint_every", done) or stop or held_out.better_than(self.checkpoints.best()[1]):
+            self.checkpoints.save(state, self.config, held_out)
         if stop and not last:
             tqdm.write(f"stopped by SIGTERM at step {done}; the same command resumes here")
             raise SystemExit(0)
 
-    def _evaluate(self, done, name, state):
+    def _evaluate(self, done, name, state) -> HeldOut:
         values = self.evaluator(state.shown, name)
         if values and self.is_first:
             self.metrics.write(done, {VALIDATION: 1, **values})
             told = {name: value for name, value in values.items() if name.endswith(HEADLINES)}
             tqdm.write(f"step {done}: " + ", ".join(f"{name} {value:.4g}" for name, value in told.items()))
+        return HeldOut(self.config["stage_order"].index(name), values[LOSS]) if LOSS in values else UNKNOWN
 
     def _check_finite(self, done, values):
         if np.isfinite(values["loss"]) and np.isfinite(values["gradient_norm"]):
@@ -312,6 +334,10 @@ def _on_sigterm(handler) -> Callable[[], None]:
     except ValueError:
         return lambda: None
     return lambda: signal.signal(signal.SIGTERM, previous)
+
+
+def _described(array: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
 
 
 def _note(config, model, steps) -> dict:

@@ -66,6 +66,34 @@ def test_norms_of_gradients_are_told_every_so_many_steps(tmp_path):
     assert told == [3, 6]
 
 
+def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path):
+    """Of the last stage, by its loss on held-out faces, whenever it was; its weights are written too."""
+    told = iter([5.0, 0.1, 9.0, 2.0, 3.0, 4.0, 4.0])  # two evaluations of the first stage, then five of the second
+
+    def values(evaluator, params, stage):
+        return {loop.LOSS: next(told)}
+
+    config = stub.small_config(steps=(4, 10), checkpoint_every=5, evaluate_every=2, keep_checkpoints=1)
+    with mock.patch.object(loop.Evaluator, "__call__", values):
+        path = stub.run(config, tmp_path)
+    from fml_jax.training.checkpoints import Checkpoints, HeldOut
+
+    assert Checkpoints(tmp_path).best() == (8, HeldOut(stage=1, loss=2.0)) and not list(told)
+    assert sorted(int(folder.name) for folder in (tmp_path / "checkpoints").iterdir()) == [8, 14]
+    (last, about), (best, about_best) = load_weights(path), load_weights(tmp_path / f"best_{loop.WEIGHTS_FILE}")
+    assert (about["steps"], about_best["steps"]) == (14, 8)
+    assert np.abs(last["hidden"]["kernel"] - best["hidden"]["kernel"]).max() > 0
+
+
+def test_held_out_loss_is_the_stages_own(tmp_path):
+    config = stub.small_config(**BOTH_LEVELS | {"steps": (4, 3)})
+    stub.run(config, tmp_path, stub.held_out_rows)
+    for row in [row for row in read_metrics(tmp_path) if loop.LOSS in row]:
+        parts = row["synthetic/supervised"], row["photos/loss"]
+        assert row[loop.LOSS] == pytest.approx(np.mean(parts)) and parts[0] != pytest.approx(parts[1])
+    assert not (tmp_path / f"best_{loop.WEIGHTS_FILE}").exists()  # the end was best, or nothing better was kept
+
+
 @pytest.mark.slow
 def test_killed_at_random_steps_it_resumes_to_the_same_losses(uninterrupted, tmp_path):
     """SIGKILL three times, wherever the run is by then, in either stage."""
