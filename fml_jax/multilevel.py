@@ -17,6 +17,7 @@ from fml_jax.encoders import Seen, look, make_encoder
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
+from fml_jax.face_model.room import Room, beyond_base
 from fml_jax.image_formation.points import Points, form_final_points, form_points
 
 # Corrective spaces by name, with how many ReLU layers each has (supplement, section 3).
@@ -31,6 +32,7 @@ class Network:
     correctives: Correctives | None = None
     sizes: tuple[int, int] = (0, 0)  # C_g, C_r
     mesh: Mesh | None = None  # of the devices that it runs on, where it runs on several
+    room: Room | None = None  # what of geometry is left to the correctives; None is all
 
     def init(self, key: jax.Array) -> dict:
         """Fresh parameters; the final level begins as the base level."""
@@ -53,7 +55,10 @@ class Network:
         raw = jnp.concatenate([seen.raw, self._added(params, seen)], axis=-1)
         code = final_code_from_network(raw, self.sizes, model.code_sizes)
         spaces = {"params": params.get("correctives", {})}
-        return code, self.correctives.apply(spaces, code.geometry, code.reflectance)
+        corrections = self.correctives.apply(spaces, code.geometry, code.reflectance)
+        if self.room is not None:
+            corrections = corrections._replace(geometry=jax.vmap(self.room.nearest)(corrections.geometry))
+        return code, corrections
 
     def deltas(self, params: dict, crops: jax.Array) -> jax.Array:
         """(δ_g, δ_r) of crops, [B, C_g + C_r]."""
@@ -90,7 +95,8 @@ def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mes
     if kind not in KINDS:
         raise InputError(f"correctives.kind {kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     spaces = Correctives(model.vertex_count, KINDS[kind])
-    return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]), mesh)
+    room = beyond_base(model) if correctives.get("room", "all") == "beyond" else None
+    return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]), mesh, room)
 
 
 def level_points(network: Network, params: dict, model: BaseModel, crops: jax.Array, level: str) -> dict[str, Points]:
