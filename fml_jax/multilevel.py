@@ -17,10 +17,13 @@ from fml_jax.encoders import Seen, look, make_encoder
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
+from fml_jax.face_model.room import Room, beyond_base
 from fml_jax.image_formation.points import Points, form_final_points, form_points
 
 # Corrective spaces by name, with how many ReLU layers each has (supplement, section 3).
 KINDS = {"linear": 0, "relu1": 1, "relu2": 2}
+
+ROOMS = ("all", "beyond")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Network:
     correctives: Correctives | None = None
     sizes: tuple[int, int] = (0, 0)  # C_g, C_r
     mesh: Mesh | None = None  # of the devices that it runs on, where it runs on several
+    room: Room | None = None  # that geometry's correctives are confined to, if any
 
     def init(self, key: jax.Array) -> dict:
         """Fresh parameters; the final level begins as the base level."""
@@ -53,7 +57,19 @@ class Network:
         raw = jnp.concatenate([seen.raw, self._added(params, seen)], axis=-1)
         code = final_code_from_network(raw, self.sizes, model.code_sizes)
         spaces = {"params": params.get("correctives", {})}
-        return code, self.correctives.apply(spaces, code.geometry, code.reflectance)
+        corrections = self.correctives.apply(spaces, code.geometry, code.reflectance)
+        if self.room is not None:
+            corrections = corrections._replace(geometry=jax.vmap(self.room.nearest)(corrections.geometry))
+        return code, corrections
+
+    def spaces(self, params: dict) -> dict:
+        """Θ as a face model has it: the last map of its geometry already within the room."""
+        spaces = params.get("correctives", {})
+        if self.room is None or "geometry" not in spaces:
+            return spaces
+        own = spaces["geometry"]
+        within = {"modes": jax.vmap(self.room.nearest)(own["modes"]), "offset": self.room.nearest(own["offset"])}
+        return {**spaces, "geometry": {**own, **within}}
 
     def deltas(self, params: dict, crops: jax.Array) -> jax.Array:
         """(δ_g, δ_r) of crops, [B, C_g + C_r]."""
@@ -78,7 +94,8 @@ def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mes
     Args:
       encoder: a name that `make_encoder` knows.
       correctives: `kind` ("none" for the base level alone, "linear", "relu1", "relu2") and the
-        numbers of parameters C_g, C_r as `geometry` and `reflectance`, which may be 0.
+        numbers of parameters C_g, C_r as `geometry` and `reflectance`, which may be 0; and `room`, what the
+        geometry's may do: "all" (the paper's, where nothing is said) or "beyond" (`room.beyond_base`).
 
     Raises:
       InputError: an unknown name.
@@ -90,7 +107,11 @@ def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mes
     if kind not in KINDS:
         raise InputError(f"correctives.kind {kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     spaces = Correctives(model.vertex_count, KINDS[kind])
-    return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]), mesh)
+    room = correctives.get("room", "all")
+    if room not in ROOMS:
+        raise InputError(f"correctives.room {room!r} is unknown; choose one of {', '.join(ROOMS)}")
+    room = beyond_base(model) if room == "beyond" else None
+    return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]), mesh, room)
 
 
 def level_points(network: Network, params: dict, model: BaseModel, crops: jax.Array, level: str) -> dict[str, Points]:

@@ -14,8 +14,8 @@ from fml_jax.weights import save_weights
 from tests.training.stub import LinearEncoder
 
 
-def settings(kind="linear", geometry=4, reflectance=3):
-    return {"kind": kind, "geometry": geometry, "reflectance": reflectance}
+def settings(kind="linear", geometry=4, reflectance=3, room="all"):
+    return {"kind": kind, "geometry": geometry, "reflectance": reflectance, "room": room}
 
 
 @pytest.fixture
@@ -86,10 +86,31 @@ def test_without_parameters_there_is_a_light_of_its_own_and_no_correction(build,
     assert corrections.geometry.shape == (2, 81, 3) and not corrections.geometry.any()
 
 
-@pytest.mark.parametrize("encoder, kind, said", [("light", "cubic", "'cubic' is unknown.*relu2"), ("resnet", "none", "resnet")])
-def test_unknown_names_are_refused(tiny_model, encoder, kind, said):
+@pytest.mark.parametrize("kind", ["linear", "relu1"])
+def test_geometry_keeps_to_its_room_in_the_network_and_in_the_face_model(build, crops, tiny_model, kind):
+    network, params = build(kind=kind, room="beyond")
+    params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), params)
+    code, corrections = network.final_level(params, network.look(params, crops), tiny_model)
+    for found in corrections.geometry:
+        assert jnp.abs(found).max() > 0.01
+        np.testing.assert_allclose(network.room.nearest(found), found, atol=1e-4)
+    spaces = {"params": network.spaces(params)}
+    np.testing.assert_allclose(network.correctives.apply(spaces, code.geometry, code.reflectance), corrections, atol=1e-4)
+    free, free_params = build(kind=kind)
+    assert free.spaces(free_params) is free_params["correctives"]
+
+
+@pytest.mark.parametrize(
+    "encoder, changes, said",
+    [
+        ("light", {"kind": "cubic"}, "'cubic' is unknown.*relu2"),
+        ("light", {"room": "none"}, "room 'none' is unknown.*beyond"),
+        ("resnet", {"kind": "none"}, "resnet"),
+    ],
+)
+def test_unknown_names_are_refused(tiny_model, encoder, changes, said):
     with pytest.raises(InputError, match=said):
-        make_network(encoder, settings(kind=kind), tiny_model)
+        make_network(encoder, settings(**changes), tiny_model)
 
 
 @pytest.mark.parametrize("name", ["light", "alexnet"])

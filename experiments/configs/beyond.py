@@ -18,12 +18,12 @@ def get_config():
     config = defaults()
     config.data.update(synthetic="data/beyond", photos="data/beyond", synthetic_validation="data/beyond_validation")
     config.start_from = "fml_jax/reconstruction/open_light.npz"
-    config.correctives.update(kind="linear", geometry=16, reflectance=16)
+    config.correctives.update(kind="linear", geometry=16, reflectance=16, room="beyond")
     config.stage_order = ("base", "full")
-    config.stages.base = _stage(steps=300, synthetic=24, photos=0, encoder=3e-4)
-    config.stages.full = _stage(steps=330, synthetic=6, photos=20, encoder=3e-5, final=1e-5, offsets=8e-2, modes=2e-3)
+    config.stages.base = _stage(steps=600, synthetic=24, photos=0, encoder=3e-4)
+    config.stages.full = _stage(steps=330, synthetic=6, photos=20, encoder=1e-5, final=1e-5, offsets=0.15, modes=2e-3)
     config.stages.full.level = "full"
-    config.evaluate_every = config.sheet_every = config.checkpoint_every = 300
+    config.evaluate_every = config.sheet_every = config.checkpoint_every = 310
     config.keep_checkpoints = 1
     return config
 
@@ -36,17 +36,18 @@ def _stage(steps, synthetic, photos, encoder, final=0.0, offsets=0.0, modes=0.0)
         identity=3.0, expression=6.0, reflectance=1000.0, shading=30.0,
     )
     result.full.update(
-        photo=200.0, sparse=0.03, keypoints=0.0, reg=0.01, rstd=1.0, contour="pose", smo=1e3, ref=200.0, glo=300.0, sta=30.0
+        photo=200.0, sparse=0.03, keypoints=0.0, reg=0.01, rstd=1.0, contour="pose", smo=1e3, ref=200.0, glo=300.0, sta=2.0
     )
     result.average = 0.98
     result.optimizer.warmup = 20
-    # Offsets are millimetres and colours of all faces alike; what is each face's own comes after them.
+    # Offsets are millimetres and colours of all faces alike; what is each face's own comes after them. Reflectance
+    # is slow, since what it has taken for paint is lost to geometry as shading.
     result.optimizer.groups = {
         "encoder": {"prefix": "encoder", "rate": encoder},
         "final": {"prefix": "final", "rate": final},
         "geometry_offset": {"prefix": "correctives/geometry/offset", "rate": offsets},
         "geometry_modes": {"prefix": "correctives/geometry/modes", "rate": modes},
-        "reflectance_offset": {"prefix": "correctives/reflectance/offset", "rate": 0.0125 * offsets},
-        "reflectance_modes": {"prefix": "correctives/reflectance/modes", "rate": 0.05 * modes},
+        "reflectance_offset": {"prefix": "correctives/reflectance/offset", "rate": offsets / 300},
+        "reflectance_modes": {"prefix": "correctives/reflectance/modes", "rate": 0.03 * modes},
     }
     return result

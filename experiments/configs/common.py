@@ -14,8 +14,9 @@ def defaults() -> ConfigDict:
             "model": "",  # a face model file; empty is the open model
             "reflectance_modes": 0,  # of the model, so many as the base level may use; 0 is all
             "detail": "face",  # standard, face or fine
-            # The final level: kind none, linear, relu1 or relu2, and how many parameters each space has.
-            "correctives": {"kind": "none", "geometry": 0, "reflectance": 0},
+            # The final level: kind none, linear, relu1 or relu2, how many parameters each space has, and whether
+            # geometry may do "all", as in the paper, or only what lies "beyond" the base level's reach.
+            "correctives": {"kind": "none", "geometry": 0, "reflectance": 0, "room": "all"},
             "data": {"synthetic": "", "synthetic_validation": "", "photos": ""},
             "start_from": "",  # a weights file to begin with, such as fml_jax/reconstruction/open_light.npz
             "stage_order": (),

@@ -13,12 +13,13 @@ from jaxtyping import Float
 
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.landmarks import landmarks68
-from fml_jax.face_model.topology import vertex_normals
+from fml_jax.face_model.room import along_normals, base_displacements
+from fml_jax.face_model.topology import Topology, vertex_normals
 
 SPREAD = 0.4  # of identities and expressions, to the ordinary: one people varies less than all
-_BLOB = 12.0  # mm, deviation of the Gaussians that hidden modes are made of, and how far apart they lie
-_STIFFNESS = 1.0  # against swings
-_OUT_OF_REACH = 100.0  # how much what the base could do of a displacement weighs against its likeness to the bumps
+_BLOB = 9.0  # mm, deviation of the Gaussians that hidden modes are made of, and how far apart they lie
+_STIFFNESS = 10.0  # against swings
+_ROUGHNESS = 1e4  # against wrinkles
 _FRONTAL = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 
 
@@ -76,59 +77,55 @@ class Population:
 def hidden_population(model: BaseModel) -> Population:
     """The hidden modes of a model of a whole head; the same each time.
 
-    Over the "face" region each is orthogonal to every mode of the base level; of geometry also to moving, turning and
-    scaling the mean face, of reflectance to a shift of the whole.
+    Those of geometry lie along the mean face's normals: shading and perspective tell such displacements, while how
+    smooth skin lies sideways no photo shows. Over the "face" region each hidden mode is orthogonal to every mode of the
+    base level; of geometry also to moving, turning and scaling the mean face, of reflectance to a shift of the whole.
     """
     mean, face = np.asarray(model.mean, np.float64), np.asarray(model.regions["face"])
-    shapes = np.concatenate([model.identity, model.expression, _similarities(mean, face)])
-    colours = np.concatenate([model.reflectance, np.broadcast_to(np.eye(3)[:, None], (3, *mean.shape))])
     normals = np.asarray(vertex_normals(model.topology, model.mean), np.float64)
     landmarks = np.asarray(landmarks68(model.landmarks, model.mean, _FRONTAL), np.float64)
-    centres = _spread_out(mean, np.flatnonzero(face))
-    smooth, displacements = _blobs(mean, mean[centres]), list(_displacements(mean, normals, landmarks))
+    smooth = _Smooth(model.topology, mean, face)
+    shapes = along_normals(base_displacements(model), normals)[:, :, None]
+    colours = np.concatenate([model.reflectance, np.broadcast_to(np.eye(3)[:, None], (3, *mean.shape))])
+    bumps = along_normals(np.stack(list(_displacements(mean, normals, landmarks))), normals)[:, :, None]
     return Population(
-        geometry=_out_of_span(_shaded(displacements, shapes, smooth, normals[centres], face), shapes, smooth, face),
+        geometry=smooth.out_of_span(bumps, shapes) * normals,
         geometry_mean=np.array([each.mean for each in _GEOMETRY]),
         geometry_spread=np.array([each.spread for each in _GEOMETRY]),
-        reflectance=_out_of_span(list(_tints(mean, landmarks)), colours, smooth, face),
+        reflectance=smooth.out_of_span(np.stack(list(_tints(mean, landmarks))), colours),
         reflectance_mean=np.array([each.mean for each in _REFLECTANCE]),
         reflectance_spread=np.array([each.spread for each in _REFLECTANCE]),
     )
 
 
-def _shaded(raw, modes, smooth, normals, face):
-    """Displacements [N, 3] as blobs along their centres' normals [S, 3], like the raw ones and mostly out of reach already.
+class _Smooth:
+    """Fields on a mesh that are sums of Gaussians about points spread over the face."""
 
-    Shading tells such displacements; how smooth skin lies sideways no photo shows.
-    """
-    blobs = np.einsum("vs,sc->vcs", smooth[face], normals).reshape(-1, len(normals))
-    reached = np.linalg.qr(modes[:, face].reshape(len(modes), -1).T)[0].T @ blobs
-    targets = blobs.T @ np.stack([field[face].ravel() for field in raw], axis=1)
-    stiff = blobs.T @ blobs + _OUT_OF_REACH * reached.T @ reached + _STIFFNESS * np.eye(len(normals))
-    return [smooth @ (weights[:, None] * normals) for weights in np.linalg.solve(stiff, targets).T]
+    def __init__(self, topology: Topology, mean, face):
+        self._face = face
+        self._blobs = _blobs(mean, mean[_spread_out(mean, np.flatnonzero(face))])  # [N, S]
+        on_face = self._blobs[face]
+        # What a combination of blobs costs: swings beyond the face where blobs nearly cancel, and wrinkles on it.
+        rough = _laplacian(self._blobs, topology)[face]
+        self._cost = _STIFFNESS * np.eye(self._blobs.shape[1]) + _ROUGHNESS * rough.T @ rough
+        self._overlap = on_face.T @ on_face
 
+    def out_of_span(self, raw, modes):
+        """The fields nearest to raw ones [M, N, C] among those orthogonal to all modes [K, N, C] over the face.
 
-def _out_of_span(raw, modes, smooth, face):
-    """The smooth fields nearest to raw ones [N, 3] among those orthogonal to all modes [K, N, 3] over the face.
+        Taking a field's fit by the modes away from it would be nearer, but leaves their finest wrinkles behind.
 
-    Taking a field's fit by the modes away from it would be nearer, but leaves their finest wrinkles behind.
-
-    Args:
-      smooth: [N, S], which linear combinations, one for each of x, y and z, make the smooth fields.
-
-    Returns:
-      [M, N, 3], each of length 1 at its greatest on the face.
-    """
-    on_face, count = smooth[face], smooth.shape[1]
-    against = np.tensordot(modes[:, face].astype(np.float64), on_face, axes=(1, 0))  # [K, 3, S]
-    allowed = np.linalg.svd(against.reshape(len(modes), -1))[2][len(modes) :].reshape(-1, 3, count)
-    overlaps = np.tensordot(allowed @ (on_face.T @ on_face), allowed, axes=((1, 2), (1, 2)))
-    wanted = np.tensordot(allowed, np.stack([on_face.T @ field[face] for field in raw]), axes=((2, 1), (1, 2)))
-    # Combinations of blobs that nearly cancel would fit a little better and swing wildly beyond the face.
-    mixed = np.linalg.solve(overlaps + _STIFFNESS * np.eye(len(allowed)), wanted)
-    found = np.tensordot(mixed.T, allowed, axes=1) @ smooth.T  # [M, 3, N]
-    found = np.ascontiguousarray(found.swapaxes(1, 2))
-    return found / np.linalg.norm(found[:, face], axis=2).max(axis=1)[:, None, None]
+        Returns:
+          [M, N, C], each of length 1 at its greatest on the face.
+        """
+        face, on_face, channels = self._face, self._blobs[self._face], raw.shape[2]
+        against = np.tensordot(modes[:, face].astype(np.float64), on_face, axes=(1, 0))  # [K, C, S]
+        allowed = np.linalg.svd(against.reshape(len(modes), -1))[2][len(modes) :].reshape(-1, channels, on_face.shape[1])
+        weighed = np.tensordot(allowed @ (self._overlap + self._cost), allowed, axes=((1, 2), (1, 2)))
+        wanted = np.tensordot(allowed, np.tensordot(on_face, raw[:, face], axes=(0, 1)), axes=((2, 1), (0, 2)))
+        found = np.tensordot(np.linalg.solve(weighed, wanted).T, allowed, axes=1) @ self._blobs.T  # [M, C, N]
+        found = np.ascontiguousarray(found.swapaxes(1, 2))
+        return found / np.linalg.norm(found[:, face], axis=2).max(axis=1)[:, None, None]
 
 
 def _blobs(mean, centres):
@@ -147,11 +144,12 @@ def _spread_out(mean, members):
     return taken
 
 
-def _similarities(mean, face):
-    """What moving, turning and scaling do to the mean face at first order, [7, N, 3]."""
-    about = mean - mean[face].mean(axis=0)
-    axes = np.eye(3)
-    return np.stack([*(np.broadcast_to(axis, mean.shape) for axis in axes), *(np.cross(axis, about) for axis in axes), about])
+def _laplacian(fields, topology):
+    """How far each vertex's value is from its neighbours' mean, of fields [N, S]."""
+    neighbours = np.asarray(topology.neighbours)
+    inside = neighbours < len(fields)
+    around = fields[np.where(inside, neighbours, 0)] * inside[:, :, None]
+    return fields - around.sum(axis=1) / np.maximum(inside.sum(axis=1), 1)[:, None]
 
 
 def _displacements(mean, normals, landmarks):

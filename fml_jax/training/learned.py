@@ -26,7 +26,7 @@ def learned_model(
     """
     shown = gathered(state.shown, network.mesh)
     deltas = _deltas(network, state, batch, photos, faces)
-    spaces = jax.tree.map(jnp.asarray, shown.get("correctives", {}))
+    spaces = network.spaces(jax.tree.map(jnp.asarray, shown))
     statistics = map(jnp.asarray, delta_statistics(deltas))
     return FaceModel(model, spaces, *statistics, nonlinearities=network.correctives.nonlinearities)
 

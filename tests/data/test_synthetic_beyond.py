@@ -12,6 +12,7 @@ from fml_jax.data.synthetic import build_synthetic, render_synthetic
 from fml_jax.data.synthetic_beyond import hidden_population
 from fml_jax.data.synthetic_expression import expression_units
 from fml_jax.face_model import load_face_model
+from fml_jax.face_model.room import beyond_base
 from fml_jax.face_model.topology import neighbour_counts, one_ring_sum
 from fml_jax.image_formation.points import form_points_of
 
@@ -54,8 +55,14 @@ def test_hidden_modes_are_out_of_reach(model, population):
     assert left_by_modes(model.identity[3:5], shapes, face).max() < 1e-4  # the measure tells those within reach
 
 
+def test_hidden_geometry_lies_along_the_normals_in_the_room_beyond_the_base(model, population):
+    room = beyond_base(model)
+    for field in population.geometry:
+        np.testing.assert_allclose(room.nearest(field), field, atol=1e-4)
+
+
 def test_hidden_modes_are_smooth_and_end_with_the_face(model, population):
-    """Nearer to their one-rings' means than some of the base's own modes; the back of the head stays as it is."""
+    """Hardly rougher than the roughest of the base's own modes; the back of the head stays as it is."""
     face, behind = np.asarray(model.regions["face"]), np.asarray(model.mean)[:, 2] < -60
     counts = np.asarray(neighbour_counts(model.topology))[:, None]
 
@@ -65,7 +72,7 @@ def test_hidden_modes_are_smooth_and_end_with_the_face(model, population):
 
     roughest = max(roughness(np.asarray(mode)) for mode in (*model.identity, *model.expression))
     for field in (*population.geometry, *population.reflectance):
-        assert roughness(field) < roughest
+        assert roughness(field) < 1.5 * roughest
         assert np.linalg.norm(field[face], axis=1).max() == pytest.approx(1)
         assert np.linalg.norm(field[behind], axis=1).max() < 1e-3
 
