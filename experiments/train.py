@@ -6,7 +6,9 @@ The config is a Python file whose docstring says what it trains, with which data
 of its fields can be set here (--config.seed=3, --config.stages.synthetic.steps=100). A workdir
 that holds checkpoints is continued. It gets metrics.jsonl, checkpoints/ and, at the end, weights.npz,
 which fml_jax.Reconstructor(weights=...) and experiments.reconstruct --weights=... read; and where
-both levels were trained face_model.npz, which fml_jax.face_model.load_learned_model reads.
+both levels were trained face_model.npz, which fml_jax.face_model.load_learned_model reads. The newest
+checkpoints are kept, and the one with the lowest held-out loss; where that lies before the end, its
+best_weights.npz and best_face_model.npz are written too.
 
 What is compiled is kept in the user's cache, or in the folder that FML_COMPILATION_CACHE names (empty:
 nowhere), so that the next start is quicker.
