@@ -5,7 +5,7 @@
     python -m experiments.prepare --layout=folder --input=PHOTOS --output=data/photos
     python -m experiments.train --config=experiments/configs/open_light.py --workdir=runs/open_light
 
-13,200 steps of 64 crops: two hours on two cores. docs/results.md has what came out. The run behind the
+13,200 steps of 64 crops: two hours on two cores; then experiments.fit_score. docs/results.md has what came out. The run behind the
 shipped weights differed in two ways: its first three stages saw 23,000 of the synthetic faces, and the
 keypoints' layers, which had half their channels there, started afresh with the fourth.
 """

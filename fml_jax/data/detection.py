@@ -26,8 +26,8 @@ class Detection(NamedTuple):
     confidence: float  # in [0, 1]; higher is surer, but no probability
 
 
-class _Cascade(NamedTuple):
-    """A cascade and how its last stage's sum is to be read."""
+class Cascade(NamedTuple):
+    """A cascade of OpenCV's and how its last stage's sum is to be read."""
 
     file: str
     neighbours: int  # windows that must agree; measured on LFW: fewest wrong boxes at most faces found
@@ -35,9 +35,9 @@ class _Cascade(NamedTuple):
     spread: float
 
 
-_FRONTAL = _Cascade("haarcascade_frontalface_alt2.xml", neighbours=5, middling=55.5, spread=0.5)
-_SECOND_LOOK = _Cascade("haarcascade_frontalface_default.xml", neighbours=8, middling=4.0, spread=2.0)
-_PROFILE = _Cascade("haarcascade_profileface.xml", neighbours=4, middling=2.0, spread=2.0)
+FRONTAL = Cascade("haarcascade_frontalface_alt2.xml", neighbours=5, middling=55.5, spread=0.5)
+SECOND_LOOK = Cascade("haarcascade_frontalface_default.xml", neighbours=8, middling=4.0, spread=2.0)
+PROFILE = Cascade("haarcascade_profileface.xml", neighbours=4, middling=2.0, spread=2.0)
 
 _one_at_a_time = threading.Lock()  # a cascade's buffers serve one search
 
@@ -59,10 +59,8 @@ def detect_faces(rgb: UInt8[np.ndarray, "H W 3"], min_size: float = 60) -> list[
         return []  # a strip that no face fits into once it is shrunk
     grey = shrunk(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     smallest = max(min_size * working_scale(rgb), SMALLEST_PART * max(grey.shape))
-    with _one_at_a_time:
-        found = _search(grey, _FRONTAL, smallest) or _search(grey, _SECOND_LOOK, smallest) or _profiles(grey, smallest)
-    back = np.array(rgb.shape[1::-1]) / grey.shape[1::-1]  # sides are rounded when a photo is shrunk
-    return largest_first([Detection(in_photo(face.box, *back), face.confidence) for face in _merged(found)])
+    found = search(grey, FRONTAL, smallest) or search(grey, SECOND_LOOK, smallest) or _profiles(grey, smallest)
+    return largest_first(in_photo_of(rgb, grey, _merged(found)))
 
 
 def working_scale(picture: UInt8[np.ndarray, "H W ..."]) -> float:
@@ -81,17 +79,25 @@ def largest_first(faces: list[Detection]) -> list[Detection]:
     return sorted(faces, key=_area, reverse=True)
 
 
+def in_photo_of(rgb: UInt8[np.ndarray, "H W 3"], grey: UInt8[np.ndarray, "h w"], faces: list[Detection]) -> list[Detection]:
+    """Faces that were found in the shrunk photo."""
+    back = np.array(rgb.shape[1::-1]) / grey.shape[1::-1]  # sides are rounded when a photo is shrunk
+    return [Detection(in_photo(face.box, *back), face.confidence) for face in faces]
+
+
 def in_photo(box: tuple[float, ...], x_scale: float, y_scale: float) -> tuple[float, float, float, float]:
     """From corners counted from the picture's edge to pixels whose centres are whole numbers."""
     x0, y0, x1, y1 = box
     return (x0 * x_scale - 0.5, y0 * y_scale - 0.5, x1 * x_scale - 0.5, y1 * y_scale - 0.5)
 
 
-def _search(grey: UInt8[np.ndarray, "h w"], cascade: _Cascade, smallest: float) -> list[Detection]:
+def search(grey: UInt8[np.ndarray, "h w"], cascade: Cascade, smallest: float) -> list[Detection]:
+    """What one cascade finds in a shrunk photo, in its pixels, counted from the picture's edge."""
     smallest = round(smallest)
-    boxes, _, sums = _classifier(cascade.file).detectMultiScale3(
-        grey, SCALE_STEP, cascade.neighbours, minSize=(smallest, smallest), outputRejectLevels=True
-    )
+    with _one_at_a_time:
+        boxes, _, sums = _classifier(cascade.file).detectMultiScale3(
+            grey, SCALE_STEP, cascade.neighbours, minSize=(smallest, smallest), outputRejectLevels=True
+        )
     confidences = [_logistic((total - cascade.middling) / cascade.spread) for total in np.ravel(sums)]
     corners = [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h in boxes]
     return [Detection(*face) for face in zip(corners, confidences)]
@@ -102,21 +108,21 @@ def _profiles(grey: UInt8[np.ndarray, "h w"], smallest: float) -> list[Detection
     width = grey.shape[1]
     mirrored = [
         Detection((width - x1, y0, width - x0, y1), confidence)
-        for (x0, y0, x1, y1), confidence in _search(cv2.flip(grey, 1), _PROFILE, smallest)
+        for (x0, y0, x1, y1), confidence in search(cv2.flip(grey, 1), PROFILE, smallest)
     ]
-    return _search(grey, _PROFILE, smallest) + mirrored
+    return search(grey, PROFILE, smallest) + mirrored
 
 
 def _merged(found: list[Detection]) -> list[Detection]:
     """Of boxes that show the same face, the surest."""
     kept: list[Detection] = []
     for face in sorted(found, key=lambda face: face.confidence, reverse=True):
-        if all(_overlap(face, other) <= SAME_FACE for other in kept):
+        if all(overlap(face, other) <= SAME_FACE for other in kept):
             kept.append(face)
     return kept
 
 
-def _overlap(a: Detection, b: Detection) -> float:
+def overlap(a: Detection, b: Detection) -> float:
     """Common area as a part of the smaller box."""
     width = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
     height = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])

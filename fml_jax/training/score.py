@@ -1,0 +1,77 @@
+"""The crop's score fitted anew, on features of a network that stays as it is.
+
+The score is the encoder's last layer beside the code's: one weighted sum of the same features. Fitting it is a
+convex problem of a few seconds, so that it can be taught what a network's long training did not show.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from fml_jax.encoders import look, make_encoder
+
+DECAY = 1e-4  # of the squared weights, features having deviation 1, against a mean cross-entropy
+FACES = "faces"  # the kind of crops that are to score high
+_BATCH = 50
+
+Crops = dict[str, UInt8[np.ndarray, "S 240 240 3"]]  # by their kinds
+
+
+def with_fitted_score(params: dict, encoder: str, train: Crops, shares: Mapping[str, float]) -> dict:
+    """An encoder's parameters with a score that tells `FACES` from the other kinds.
+
+    Args:
+      shares: what each kind counts for, however many crops there are of it.
+    """
+    found = {kind: _features(params, encoder, crops) for kind, crops in train.items()}
+    kernel, bias = fit_score(
+        np.concatenate(list(found.values())),
+        np.concatenate([np.full(len(each), kind == FACES) for kind, each in found.items()]),
+        np.concatenate([np.full(len(each), shares[kind] / len(each)) for kind, each in found.items()]),
+    )
+    return {**params, "score": {"kernel": kernel, "bias": bias}}
+
+
+def rightly_scored(params: dict, encoder: str, crops: Crops) -> dict[str, float]:
+    """Of each kind, the share of crops that score over one half, or under it where they are not `FACES`."""
+
+    def right(kind, features):
+        over = (features @ params["score"]["kernel"] + params["score"]["bias"])[:, 0] > 0
+        return float(np.mean(over == (kind == FACES)))
+
+    return {kind: right(kind, _features(params, encoder, each)) for kind, each in crops.items()}
+
+
+def _features(params, encoder, crops) -> np.ndarray:
+    """What the last layers read, [S, F]."""
+    encoder = make_encoder(encoder, params["code"]["bias"].size)
+    read = jax.jit(lambda crops: look(encoder, params, crops / 255.0).features)
+    return np.concatenate([np.asarray(read(crops[at : at + _BATCH])) for at in range(0, len(crops), _BATCH)])
+
+
+def fit_score(
+    features: Float[np.ndarray, "S F"], is_face: Bool[np.ndarray, "S"], shares: Float[np.ndarray, "S"], decay: float = DECAY
+) -> tuple[Float[np.ndarray, "F 1"], Float[np.ndarray, "1"]]:
+    """Kernel and bias of the score's layer with the least cross-entropy over samples: logistic regression.
+
+    Args:
+      shares: what each sample counts for.
+    """
+    mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
+    columns = np.column_stack([(features - mean) / spread, np.ones(len(features))])
+    shares = shares / shares.sum()
+    signs = np.where(is_face, 1.0, -1.0)
+    penalised = np.append(np.ones(features.shape[1]), 0.0)
+
+    def energy(weights):
+        margins = signs * (columns @ weights)
+        value = shares @ np.logaddexp(0, -margins) + decay * penalised @ weights**2
+        return value, columns.T @ (-shares * signs * expit(-margins)) + 2 * decay * penalised * weights
+
+    found = minimize(energy, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 2000}).x
+    kernel = found[:-1] / spread
+    return kernel[:, None].astype(np.float32), np.float32([found[-1] - mean @ kernel])

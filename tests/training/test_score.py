@@ -1,0 +1,68 @@
+"""The score's layer: the best of its kind, whatever the features' units, for what the samples count."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from fml_jax.reconstruction.network import OPEN_WEIGHTS
+from fml_jax.training.score import FACES, fit_score, rightly_scored, with_fitted_score
+from fml_jax.weights import load_weights
+
+TRUE = np.array([1.5, -2.0, 0.0])
+UNITS = np.array([1.0, 300.0, 1e-3])
+
+
+@pytest.fixture(scope="module")
+def samples():
+    """Three features of far different units; the first two tell faces, with an offset of 0.5."""
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(20_000, 3)) + [0, 4, -7]
+    odds = (columns - [0, 4, -7]) @ TRUE + 0.5
+    return columns * UNITS, rng.random(len(columns)) < expit(odds)
+
+
+def test_it_finds_what_decided(samples):
+    features, is_face = samples
+    kernel, bias = fit_score(features, is_face, np.ones(len(features)), decay=1e-6)
+    np.testing.assert_allclose(kernel[:, 0] * UNITS, TRUE, atol=0.08)
+    assert kernel.shape == (3, 1) and bias == pytest.approx(0.5 + 4 * 2.0, abs=0.3)
+
+
+def test_no_neighbour_has_less_energy(samples):
+    features, is_face = (part[:500] for part in samples)
+    shares = np.linspace(1, 3, 500)
+    spread = features.std(axis=0)
+
+    def energy(kernel, bias):
+        margins = np.where(is_face, 1, -1) * (features @ kernel + bias)
+        return np.average(np.log1p(np.exp(-margins)), weights=shares) + 0.01 * np.sum((kernel * spread) ** 2)
+
+    kernel, bias = fit_score(features, is_face, shares, decay=0.01)
+    least = energy(kernel[:, 0].astype(float), bias[0])
+    for k in range(4):
+        for step in (-0.05, 0.05):
+            moved = np.append(kernel[:, 0] * spread, bias) + step * np.eye(4)[k]
+            assert energy(moved[:3] / spread, moved[3]) > least
+
+
+def test_what_counts_for_nothing_changes_nothing(samples):
+    features, is_face = samples
+    shares = np.where(np.arange(len(features)) < 1000, 1.0, 0.0)
+    flipped = np.where(shares > 0, is_face, ~is_face)
+    kernels = [fit_score(features, labels, shares)[0] for labels in (is_face, flipped)]
+    np.testing.assert_array_equal(*kernels)
+
+
+def test_a_network_is_taught_what_its_score_could_not_tell():
+    """Bright noise for faces, grey and dark noise for others; the shipped score takes none of them for a face."""
+    params, about = load_weights(OPEN_WEIGHTS)
+
+    def crops(seed):
+        rng = np.random.default_rng(seed)
+        levels = {FACES: 170, "grey": 110, "dark": 50}
+        return {kind: np.clip(rng.normal(level, 20, (30, 240, 240, 3)), 0, 255).astype(np.uint8) for kind, level in levels.items()}
+
+    taught = with_fitted_score(params, about["encoder"], crops(0), {FACES: 1.0, "grey": 0.5, "dark": 0.5})
+    assert rightly_scored(params, about["encoder"], crops(1)) == {FACES: 0.0, "grey": 1.0, "dark": 1.0}
+    assert rightly_scored(taught, about["encoder"], crops(1)) == {FACES: 1.0, "grey": 1.0, "dark": 1.0}
+    assert {name for name in params if taught[name] is not params[name]} == {"score"}
