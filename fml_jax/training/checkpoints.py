@@ -33,7 +33,8 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: Path, keep: int = 3):
-        newest, best = policies.LatestN(n=keep), policies.BestN(get_metric_fn=_rank, n=1)
+        newest = policies.LatestN(n=keep)
+        best = policies.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
             best_fn=_rank,  # which alone would keep the best and not the newest; without it no metrics are saved
             preservation_policy=policies.AnyPreservationPolicy([newest, best]),

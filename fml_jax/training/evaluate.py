@@ -74,7 +74,8 @@ class Evaluator:
 
     def _loss(self, values, stage) -> dict[str, float]:
         """The stage's loss with its rows' shares, on faces of each kind that are at hand; renders do for photos."""
-        known = {"synthetic": values.get("synthetic/supervised"), "photos": values.get("photos/loss", values.get("synthetic/loss"))}
+        of_photos = values.get("photos/loss", values.get("synthetic/loss"))
+        known = {"synthetic": values.get("synthetic/supervised"), "photos": of_photos}
         rows = {kind: self._stages[stage][kind] for kind, value in known.items() if value is not None}
         total = sum(rows.values())
         return {LOSS: sum(rows[kind] * known[kind] for kind in rows) / total} if total else {}

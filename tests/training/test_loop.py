@@ -179,7 +179,10 @@ def test_a_config_that_ends_before_the_checkpoint_is_refused(tmp_path):
         stub.run(stub.small_config(steps=(3,)), tmp_path)
 
 
-@pytest.mark.parametrize("field, value", [("correctives", {"kind": "relu1"}), ("encoder", "alexnet"), ("detail", "fine")])
+@pytest.mark.parametrize(
+    "field, value",
+    [("correctives", {"kind": "relu1"}), ("correctives", {"room": "beyond"}), ("encoder", "alexnet"), ("detail", "fine")],
+)
 def test_a_run_of_another_network_is_refused_and_left_alone(tmp_path, field, value):
     config = stub.small_config(steps=(2,), levels=["full"])
     stub.run(config, tmp_path)
@@ -189,6 +192,15 @@ def test_a_run_of_another_network_is_refused_and_left_alone(tmp_path, field, val
     with pytest.raises(InputError, match=f"its checkpoint is of another network .{field}"):
         stub.run(config, tmp_path)
     assert (tmp_path / "config.json").read_text() == before
+
+
+def test_a_run_whose_config_knows_no_room_goes_on(tmp_path):
+    """As those of earlier versions do not."""
+    config = stub.small_config(steps=(2,), levels=["full"])
+    del config["correctives"]["room"]
+    stub.run(config, tmp_path)
+    stub.run(stub.small_config(steps=(4,), levels=["full"]), tmp_path)
+    assert len(losses(tmp_path)) == 4
 
 
 def test_a_run_of_another_optimizer_is_refused_and_left_alone(tmp_path):
