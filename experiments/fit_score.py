@@ -10,11 +10,13 @@ puts on the right side, of people that no network is trained on.
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 from absl import app, flags
 
 from fml_jax.errors import InputError
+from fml_jax.folders import output_folder
 
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a person.")
 _CORPUS = flags.DEFINE_string("corpus", None, "What experiments.prepare made of such photos.")
@@ -39,6 +41,7 @@ def fit() -> None:
     from fml_jax.training.score import FACES, rightly_scored, with_fitted_score
     from fml_jax.weights import load_weights, save_weights
 
+    output_folder(Path(_OUTPUT.value).parent)  # before minutes of work
     params, about = load_weights(_WEIGHTS.value)
     shares = {FACES: 1.0, BESIDE: 1.0 - FALSE_SHARE, FALSE: FALSE_SHARE}
     new = with_fitted_score(params, about["encoder"], crops_of("train", _COUNT.value), shares)
