@@ -106,7 +106,7 @@ def made_up_batch(model: BaseModel, rows: int) -> dict[str, np.ndarray]:
 def plain_batch(step: PaperStep) -> dict[str, np.ndarray]:
     """The batch and the first step's skin pairs."""
     pairs = draw_skin_pairs(step_key(SEED, jnp.int32(0)), step.model.regions["skin"])
-    return step.batch | {"partners": np.asarray(pairs.partners, np.int64)}
+    return step.batch | {"partners": np.asarray(pairs.partners(), np.int64)}
 
 
 def plain_model(model: BaseModel) -> dict[str, np.ndarray]:

@@ -121,7 +121,7 @@ def _measured_optimizer(step: PaperStep, gradient, repeats) -> dict:
     def update(state, gradient):
         updates, opt_state = step.optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return state.replace(params=params, opt_state=opt_state), optax.tree.norm(gradient)
+        return state.replace(params=params, opt_state=opt_state), optax.tree.norm(jax.lax.optimization_barrier(gradient))
 
     options = {"xla_cpu_copy_insertion_use_region_analysis": True}
     compiled = jax.jit(update, donate_argnums=0, compiler_options=options).lower(step.state, gradient).compile()

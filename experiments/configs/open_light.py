@@ -18,7 +18,7 @@ def get_config():
     config.data.update(
         synthetic="data/synthetic", synthetic_validation="data/synthetic_validation", photos="data/photos"
     )
-    config.stage_order = ("synthetic", "both", "settled", "restless", "last")
+    config.stage_order = ("synthetic", "both", "settled", "restless", "last", "turned")
     config.stages.synthetic = stage(steps=2500, synthetic=64, photos=0, rate=1e-3)
     for name, steps in (("both", 3500), ("settled", 3000), ("restless", 1000), ("last", 3200)):
         config.stages[name] = stage(steps=steps, synthetic=40, photos=24, rate=1e-3)
@@ -26,6 +26,9 @@ def get_config():
         _weigh(config.stages[name], keypoints=3.0, photo=200.0, rotation=200.0, identity=3.0, reflectance=1000.0)
     for name in ("restless", "last"):
         _weigh(config.stages[name], keypoints=5.0, photo=400.0, rotation=300.0, identity=4.0, reflectance=700.0)
+    config.stages.turned = stage(steps=7500, synthetic=48, photos=16, rate=2e-3)
+    _weigh(config.stages.turned, keypoints=5.0, photo=400.0, rotation=300.0, identity=8.0, reflectance=700.0)
+    config.stages.turned.optimizer.name = "muon"
     for name in ("synthetic", "both", "restless"):
         config.stages[name].optimizer.schedule = "constant"
     for name in ("settled", "last"):

@@ -24,6 +24,8 @@ class Topology(NamedTuple):
     vertex_triangles: jax.Array  # [N, D], the triangles around each vertex, padded with T
     vertex_corners: jax.Array  # [N, D], the same as rows of the flattened corners [3T], padded with 3T
     neighbours: jax.Array  # [N, K], the one-ring N_i, padded with N
+    edges: jax.Array  # [E, 2], every pair of neighbours once, the smaller index first
+    vertex_edges: jax.Array  # [N, K], the edges at each vertex: e where it comes first, E + e where second, padded with 2E
 
 
 def make_topology(triangles: np.ndarray, vertex_count: int) -> Topology:
@@ -37,13 +39,16 @@ def make_topology(triangles: np.ndarray, vertex_count: int) -> Topology:
         raise ValueError(f"triangles name vertices outside 0…{vertex_count - 1}")
     corners = np.arange(triangles.size, dtype=np.int32)
     vertex_corners = _padded_rows(triangles.ravel(), corners, vertex_count, padding=triangles.size)
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    both_ways = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
+    sides = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    edges = np.unique(np.sort(sides[sides[:, 0] != sides[:, 1]], axis=1), axis=0)
+    starts, ends = np.concatenate([edges, edges[:, ::-1]]).T
     return Topology(
         triangles=jnp.asarray(triangles),
         vertex_triangles=jnp.asarray(vertex_corners // 3),
         vertex_corners=jnp.asarray(vertex_corners),
-        neighbours=jnp.asarray(_padded_rows(both_ways[:, 0], both_ways[:, 1], vertex_count, padding=vertex_count)),
+        neighbours=jnp.asarray(_padded_rows(starts, ends, vertex_count, padding=vertex_count)),
+        edges=jnp.asarray(edges),
+        vertex_edges=jnp.asarray(_padded_rows(starts, np.arange(len(starts), dtype=np.int32), vertex_count, len(starts))),
     )
 
 
@@ -103,6 +108,23 @@ def _one_ring_backward(topology, cotangent):
 
 
 one_ring_sum.defvjp(_one_ring_forward, _one_ring_backward)
+
+
+@jax.custom_vjp
+def edge_differences(values: Float[Array, "N C"], topology: Topology) -> Float[Array, "E C"]:
+    """values_i − values_j of every edge (i, j)."""
+    return values[topology.edges[:, 0]] - values[topology.edges[:, 1]]
+
+
+def _edge_differences_forward(values, topology):
+    return edge_differences(values, topology), topology
+
+
+def _edge_differences_backward(topology, cotangent):
+    return _gather_rows(jnp.concatenate([cotangent, -cotangent]), topology.vertex_edges), None
+
+
+edge_differences.defvjp(_edge_differences_forward, _edge_differences_backward)
 
 
 def _corners(vertices, topology):

@@ -8,23 +8,23 @@ from fml_jax.arrays import Array
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.landmarks import CONTOUR, INNER_MOUTH_CORNERS, contour_by_rays, landmarks68
 from fml_jax.image_formation.camera import project, view_rays
-from fml_jax.image_formation.points import Points, sample_bilinear
+from fml_jax.image_formation.points import Points
 
 # F of the paper: 66 landmarks.
 PAPER_LANDMARKS = np.array([k not in INNER_MOUTH_CORNERS for k in range(68)])
 
 
 def photometric_residuals(
-    points: Points, image: Float[Array, "H W 3"], region: Bool[Array, "N"] | Float[Array, "N"]
+    points: Points, seen: Float[Array, "N 3"], region: Bool[Array, "N"] | Float[Array, "N"]
 ) -> tuple[Float[Array, "N"], Bool[Array, "N"] | Float[Array, "N"]]:
     """‖I(u_i) − c_i‖₂ for every vertex (eq. 9 before its sum) and the members of V̄.
 
     Args:
+      seen: I(u_i), as `sample_bilinear` has it of the crop.
       region: vertices that may count, for example the model's "face" region; or how much each
         counts, from 0 to 1.
     """
-    difference = sample_bilinear(image, points.pixels) - points.colours
-    squared = jnp.sum(difference**2, axis=1)
+    squared = jnp.sum((seen - points.colours) ** 2, axis=1)
     # The norm's gradient at zero is guarded at the root's argument; 1e-8 is far under one grey level.
     return jnp.sqrt(squared + 1e-8), points.visible * region
 

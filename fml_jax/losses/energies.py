@@ -81,7 +81,7 @@ def base_energy(
     points = form_points(model, code)
     terms = {
         "sparse": _sparse(model, points, code, landmarks, confidence, weights.contour),
-        "photo": _photometric(model, points, image, mask),
+        "photo": _photometric(model, points, *_observed(points, image, mask)),
         "std": statistical_energy(code, weights.rstd),
     }
     total = weights.sparse * terms["sparse"] + weights.photo * terms["photo"] + weights.reg * terms["std"]
@@ -104,7 +104,7 @@ def full_energy(
     Args:
       corrections: what the correctives make of the code's δ, so that gradients reach both.
       key: draws the skin pairs of eq. 14.
-      mask: as for `base_energy`; for eq. 13 see `chromaticity_weights`.
+      mask: as for `base_energy`; for eq. 13 see `chromaticity_weights`, whose `known` it is.
       The others are those of `base_energy`.
 
     Returns:
@@ -129,13 +129,14 @@ def energy_of_points(
     mask: Float[Array, "H W"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """`full_energy` of points that are formed already, by `form_both_levels`."""
+    of_base, of_final = (_observed(points, image, mask) for points in (base, final))
     terms = {
         "sparse": _sparse(model, base, code.base, landmarks, confidence, weights.contour),
-        "photo_base": _photometric(model, base, image, mask),
-        "photo_final": _photometric(model, final, image, mask),
+        "photo_base": _photometric(model, base, *of_base),
+        "photo_final": _photometric(model, final, *of_final),
         "std": statistical_energy(code.base, weights.rstd),
         "smo": smoothness_energy(corrections.geometry, model.topology),
-        "ref": _local_sparsity(model, final, image, mask),
+        "ref": _local_sparsity(model, final, *of_final),
         "glo": _global_constancy(model, final, key),
         "sta": stabilisation_energy(corrections.geometry),
     }
@@ -149,19 +150,24 @@ def _sparse(model: BaseModel, points: Points, code: FaceCode, landmarks, confide
     return sparse_energy(gaps, confidence)
 
 
-def _photometric(model: BaseModel, points: Points, image, mask):
-    residuals, members = photometric_residuals(points, image, model.regions["face"])
-    members = members.astype(image.dtype)
-    if mask is not None:
-        members = members * jax.lax.stop_gradient(sample_bilinear(mask[..., None], points.pixels)[:, 0])
-    return photometric_energy(residuals, members)
+def _observed(points: Points, image, mask):
+    """What the crop shows at the points' pixels, [N, 3], and how far it is the face there, [N] (None without a mask)."""
+    if mask is None:
+        return sample_bilinear(image, points.pixels), None
+    both = sample_bilinear(jnp.concatenate([image, mask[..., None]], axis=-1), points.pixels)
+    return both[:, :3], jax.lax.stop_gradient(both[:, 3])
 
 
-def _local_sparsity(model: BaseModel, final: Points, image, mask):
-    weights = chromaticity_weights(image, final.pixels, model.topology, mask)
+def _photometric(model: BaseModel, points: Points, seen, known):
+    residuals, members = photometric_residuals(points, seen, model.regions["face"])
+    members = members.astype(seen.dtype)
+    return photometric_energy(residuals, members if known is None else members * known)
+
+
+def _local_sparsity(model: BaseModel, final: Points, seen, known):
+    weights = chromaticity_weights(seen, model.topology, known)
     return sparsity_energy(final.reflectance, weights, model.topology)
 
 
 def _global_constancy(model: BaseModel, final: Points, key):
-    skin = model.regions["skin"]
-    return constancy_energy(final.reflectance, draw_skin_pairs(key, skin), skin)
+    return constancy_energy(final.reflectance, draw_skin_pairs(key, model.regions["skin"]))

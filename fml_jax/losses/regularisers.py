@@ -1,8 +1,7 @@
 """What is assumed of faces: eq. 11–15, each for one sample.
 
-Sums over pairs of vertices are differentiated by symmetry: a vertex is moved by its own pairs and
-by those that name it, and both are gathers. No scatter-add, which would be slow on CPUs and not
-reproducible on GPUs.
+Sums over pairs of vertices are differentiated by gathers: a vertex is moved by its own pairs and by
+those that name it. No scatter-add, which would be slow on CPUs and not reproducible on GPUs.
 """
 
 from typing import NamedTuple
@@ -13,8 +12,7 @@ from jaxtyping import Bool, Float, Int, Key
 
 from fml_jax.arrays import Array
 from fml_jax.codes import FaceCode
-from fml_jax.face_model.topology import Topology, neighbour_counts, one_ring_sum
-from fml_jax.image_formation.points import sample_bilinear
+from fml_jax.face_model.topology import Topology, edge_differences, neighbour_counts, one_ring_sum
 
 SPARSITY = 0.9  # p of eq. 13
 CHROMATICITY_FALLOFF = 50.0  # α of eq. 13
@@ -46,91 +44,89 @@ def chromaticity(colours: Float[Array, "*shape 3"]) -> Float[Array, "*shape 3"]:
 
 
 def chromaticity_weights(
-    image: Float[Array, "H W 3"],
-    pixels: Float[Array, "N 2"],
-    topology: Topology,
-    mask: Float[Array, "H W"] | None = None,
-) -> Float[Array, "N K"]:
-    """w_ij of eq. 13 for the one-ring of each vertex: exp(−50 ‖Δ chromaticity‖), 0 where the ring is padded.
+    seen: Float[Array, "N 3"], topology: Topology, known: Float[Array, "N"] | None = None
+) -> Float[Array, "E"]:
+    """w_ij of eq. 13 for every edge: exp(−50 ‖Δ chromaticity‖).
 
     Constants of the optimisation: no gradient passes.
 
     Args:
-      pixels: u_i of the final level.
-      mask: 1 where the crop shows the face. Where it does not, a pair keeps its full weight: an
+      seen: I(u_i), the crop's colours at the final level's pixels.
+      known: 1 where the crop shows the face there. Where it does not, a pair keeps its full weight: an
         occluder's edge is no sign that the skin changes below it.
     """
-    seen = sample_bilinear(image, pixels)
-    neighbours = topology.neighbours
-    difference = chromaticity(seen)[:, None] - _gather(chromaticity(seen), neighbours)
-    weights = jnp.exp(-CHROMATICITY_FALLOFF * jnp.linalg.norm(difference, axis=-1))
-    if mask is not None:
-        known = sample_bilinear(mask[..., None], pixels)[:, 0]
-        both = known[:, None] * _gather(known, neighbours)
+    distance = jnp.linalg.norm(edge_differences(chromaticity(seen), topology), axis=-1)
+    weights = jnp.exp(-CHROMATICITY_FALLOFF * distance)
+    if known is not None:
+        both = jnp.prod(known[topology.edges], axis=1)
         weights = both * weights + (1 - both)
-    return jax.lax.stop_gradient(jnp.where(neighbours < len(pixels), weights, 0.0))
+    return jax.lax.stop_gradient(weights)
 
 
 def sparsity_energy(
-    reflectance: Float[Array, "N 3"], weights: Float[Array, "N K"], topology: Topology
+    reflectance: Float[Array, "N 3"], weights: Float[Array, "E"], topology: Topology
 ) -> Float[Array, ""]:
-    """E_ref (eq. 13) before its weight: 1/N Σ_i Σ_{j∈N_i} w_ij ‖r_i − r_j‖^0.9.
-
-    The weights must be symmetric, w_ij = w_ji, and 0 where the ring is padded, as those of
-    `chromaticity_weights` are.
-    """
-    # Channels first, and a power as what it is made of: both take XLA's CPU backend less time.
-    channels, neighbours = reflectance.T, topology.neighbours.T
-    around = jnp.take(jax.lax.stop_gradient(channels), neighbours, axis=1, mode="clip")
-    squared = jnp.sum((channels[:, None] - around) ** 2, axis=0)
-    # The power's gradient at zero is guarded at its argument; 1e-8 is far under one grey level.
-    energy = jnp.sum(weights.T * jnp.exp(SPARSITY / 2 * jnp.log(squared + 1e-8))) / len(reflectance)
-    # Every edge is in the sum from both of its ends, so the other end's share is as much again.
-    return 2 * energy - jax.lax.stop_gradient(energy)
+    """E_ref (eq. 13) before its weight: 1/N Σ_i Σ_{j∈N_i} w_ij ‖r_i − r_j‖^0.9, every edge in it from both of its ends."""
+    squared = jnp.sum(edge_differences(reflectance, topology) ** 2, axis=1)
+    # The power's gradient at zero is guarded at its argument; 1e-8 is far under one grey level. It is
+    # written as what it is made of, which takes XLA's CPU backend less time.
+    distances = jnp.exp(SPARSITY / 2 * jnp.log(squared + 1e-8))
+    return 2 * jnp.sum(weights * distances) / len(reflectance)
 
 
 class SkinPairs(NamedTuple):
-    """G_i of eq. 14 as gather tables; rows outside of the mask M mean nothing."""
+    """The sets G_i of eq. 14: M stands shuffled in a circle, and each vertex looks so many steps ahead."""
 
-    partners: jax.Array  # [N, 6] int, the vertices of G_i
-    named_by: jax.Array  # [N, 6] int, the vertices whose k-th partner i is
+    order: jax.Array  # [N] int, the circle's vertices in turn, behind them the rest
+    place: jax.Array  # [N] int, where each vertex stands
+    size: jax.Array  # int, |M|, at least 1
+    ahead: jax.Array  # [6] int, steps, from 1 to |M| − 1
+
+    def partners(self) -> Int[Array, "N 6"]:
+        """The vertices of G_i; rows outside of M mean nothing."""
+        return self.order[(self.place[:, None] + self.ahead) % self.size]
 
 
 def draw_skin_pairs(key: Key[Array, ""], skin: Bool[Array, "N"]) -> SkinPairs:
-    """Six random partners in M for each of its vertices, never itself; the same for the same key.
-
-    M is shuffled into a circle and each vertex looks six random steps ahead. A partner is then
-    uniformly distributed, and who names a vertex is found by looking as far back.
-    """
+    """Six random partners in M for each of its vertices, never itself, each uniformly distributed; the same for the same key."""
     shuffle, step = jax.random.split(key)
     size = jnp.maximum(jnp.sum(skin), 1)
     order = jnp.argsort(jax.random.uniform(shuffle, skin.shape) + 2.0 * ~skin)  # M first
     in_turn = jnp.arange(len(skin), dtype=order.dtype)
-    place = jnp.zeros_like(order).at[order].set(in_turn, unique_indices=True)[:, None]  # the inverse, without another sort
-    ahead = jax.random.randint(step, (PAIRS,), 1, jnp.maximum(size, 2))
-    return SkinPairs(partners=order[(place + ahead) % size], named_by=order[(place - ahead) % size])
+    place = jnp.zeros_like(order).at[order].set(in_turn, unique_indices=True)  # the inverse, without another sort
+    return SkinPairs(order, place, size, jax.random.randint(step, (PAIRS,), 1, jnp.maximum(size, 2)))
 
 
-def constancy_energy(
-    reflectance: Float[Array, "N 3"], pairs: SkinPairs, skin: Bool[Array, "N"]
-) -> Float[Array, ""]:
+@jax.custom_vjp
+def constancy_energy(reflectance: Float[Array, "N 3"], pairs: SkinPairs) -> Float[Array, ""]:
     """E_glo (eq. 14) before its weight: 1/|M| Σ_{i∈M} Σ_{j∈G_i} ‖r_i − r_j‖²."""
-    others = jax.lax.stop_gradient(reflectance)
+    return _constancy_forward(reflectance, pairs)[0]
 
-    def total(partners: Int[Array, "N 6"]):
-        squared = jnp.sum((reflectance[:, None] - others[partners]) ** 2, axis=(1, 2))
-        return jnp.sum(jnp.where(skin, squared, 0.0)) / jnp.maximum(jnp.sum(skin), 1)
 
-    # The same pairs seen from their other ends: the same value, and the rest of the gradient.
-    reverse = total(pairs.named_by)
-    return total(pairs.partners) + reverse - jax.lax.stop_gradient(reverse)
+def _constancy_forward(reflectance, pairs):
+    # In the circle's order all partners k steps ahead are one slice, and so are all who look k steps ahead.
+    count = len(reflectance)
+    twice = reflectance[pairs.order[jnp.arange(2 * count) % pairs.size]]
+    own, inside = twice[:count], (jnp.arange(count) < pairs.size)[:, None]
+
+    def seen_from(steps):
+        return own - jax.lax.dynamic_slice_in_dim(twice, steps, count)
+
+    gaps = [seen_from(steps) for steps in pairs.ahead]
+    back = [seen_from(pairs.size - steps) for steps in pairs.ahead]
+    energy = jnp.sum(jnp.where(inside, sum(gap**2 for gap in gaps), 0.0)) / pairs.size
+    return energy, (2 / pairs.size * jnp.where(inside, sum(gaps) + sum(back), 0.0), pairs)
+
+
+def _constancy_backward(saved, cotangent):
+    in_circle, pairs = saved
+    return cotangent * in_circle[pairs.place], None
+
+
+constancy_energy.defvjp(_constancy_forward, _constancy_backward)
 
 
 def stabilisation_energy(corrections: Float[Array, "N 3"]) -> Float[Array, ""]:
     """E_sta (eq. 15) before its weight: 1/N Σ_i ‖F_i‖², mm²."""
     return jnp.mean(jnp.sum(corrections**2, axis=1))
 
-
-def _gather(values, table):
-    """Rows of `values` that a table names, zeros past the end."""
-    return jnp.take(values, table, axis=0, mode="fill", fill_value=0)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import jax
 import optax
+import optax.contrib
 
 from fml_jax.errors import InputError
 from fml_jax.training.adadelta import adadelta
@@ -13,9 +14,9 @@ def make_optimizer(settings: Mapping, steps: int) -> optax.GradientTransformatio
     """An Optax optimizer for one stage.
 
     Args:
-      settings: `name` ("adadelta", "adam" or "adamw"), `groups` (name → {`prefix`, `rate`}: the
-        parameters whose '/'-joined path begins with the prefix; rate 0 leaves them as they are and
-        keeps no statistics of them), `schedule` ("constant" or "cosine"), `warmup` (steps), `clip`
+      settings: `name` ("adadelta", "adam", "adamw" or "muon"), `groups` (name → {`prefix`, `rate`}:
+        the parameters whose '/'-joined path begins with the prefix; rate 0 leaves them as they are
+        and keeps no statistics of them), `schedule` ("constant" or "cosine"), `warmup` (steps), `clip`
         (global norm; 0 is none), and the optimizer's own `rho` and `eps` (adadelta) or `decay` (adamw).
       steps: the stage's length, which the cosine ends with.
 
@@ -66,8 +67,35 @@ def _rule(settings, rate, steps):
     return _RULES[name](rates, settings) if rate else optax.set_to_zero()
 
 
+def _as_matrices(params):
+    """Which parameters Muon (Jordan et al. 2024) turns as matrices, inputs to outputs: kernels of hidden layers.
+
+    The layers that speak (codes, scores, keypoints' maps) and all vectors get Adam, as its authors advise.
+    """
+
+    def matrix(path, parameter):
+        name = "/".join(str(key.key) for key in path)
+        if parameter.ndim < 2 or not name.endswith("kernel") or name.endswith(_SPEAKING):
+            return None
+        inputs = tuple(range(parameter.ndim - 1))
+        return optax.contrib.MuonDimensionNumbers(reduction_axis=inputs, output_axis=parameter.ndim - 1)
+
+    return jax.tree_util.tree_map_with_path(matrix, params)
+
+
+# Kernels whose outputs are read as numbers: codes, scores, the final level's, and the keypoints' distributions.
+_SPEAKING = ("code/kernel", "score/kernel", "final/kernel", "_Keypoints_0/Conv_2/kernel")
+
+_RMS_OF_ADAM = 0.2  # so that a rate that suits Adam suits Muon (Liu et al. 2025)
+
+
+def _muon(rate):
+    return optax.contrib.muon(rate, consistent_rms=_RMS_OF_ADAM, muon_weight_dimension_numbers=_as_matrices)
+
+
 _RULES = {
     "adadelta": lambda rate, own: adadelta(rate, own.get("rho", 0.95), own.get("eps", 1e-6)),
     "adam": lambda rate, own: optax.adam(rate),
     "adamw": lambda rate, own: optax.adamw(rate, weight_decay=own.get("decay", 1e-4)),
+    "muon": lambda rate, own: _muon(rate),
 }

@@ -73,7 +73,8 @@ def make_train_step(
         # The average forgets its random start quickly and settles to the set decay.
         keep = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
         average = state.average and jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.average, params)
-        metrics["gradient_norm"] = optax.tree.norm(gradient)
+        # Behind a barrier, or the compiler keeps the squares, an array of all parameters, for the optimizer too.
+        metrics["gradient_norm"] = optax.tree.norm(jax.lax.optimization_barrier(gradient))
         return TrainState(state.step + 1, params, average, opt_state), metrics
 
     return train_step

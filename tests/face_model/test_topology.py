@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fml_jax.face_model.topology import make_topology, neighbour_counts, one_ring_sum, vertex_normals
+from fml_jax.face_model.topology import edge_differences, make_topology, neighbour_counts, one_ring_sum, vertex_normals
 from fml_jax.image_formation import reference
 
 
@@ -49,6 +49,20 @@ def test_the_one_ring_sum_is_its_own_transpose(tiny_model):
     x, y = jnp.asarray(np.random.default_rng(3).normal(size=(2, 81, 3)), jnp.float32)
     value, pullback = jax.vjp(lambda v: one_ring_sum(v, tiny_model.topology), x)
     assert float(jnp.vdot(value, y)) == pytest.approx(float(jnp.vdot(x, pullback(y)[0])), rel=1e-4)
+
+
+def test_edge_differences_name_every_edge_once_and_are_differentiated_by_gathers(tiny_model):
+    topology = tiny_model.topology
+    sides = {frozenset((a, b)) for t in np.asarray(topology.triangles).tolist() for a, b in zip(t, t[1:] + t[:1])}
+    assert len(topology.edges) == len(sides) and {frozenset(edge) for edge in np.asarray(topology.edges).tolist()} == sides
+    values = jnp.asarray(np.random.default_rng(4).normal(size=(81, 2)), jnp.float32)
+    i, j = np.asarray(topology.edges).T
+    found, pullback = jax.vjp(lambda v: edge_differences(v, topology), values)
+    np.testing.assert_array_equal(found, np.asarray(values)[i] - np.asarray(values)[j])
+    asked, expected = np.random.default_rng(5).normal(size=found.shape).astype(np.float32), np.zeros((81, 2), np.float32)
+    np.add.at(expected, i, asked)
+    np.subtract.at(expected, j, asked)
+    np.testing.assert_allclose(pullback(jnp.asarray(asked))[0], expected, atol=1e-5)
 
 
 def test_no_scatter_in_the_gradient(tiny_model):

@@ -8,8 +8,9 @@ import pytest
 
 from fml_jax.codes import neutral_code
 from fml_jax.face_model.landmarks import CONTOUR, landmarks68
+from fml_jax.image_formation import reference
 from fml_jax.image_formation.camera import project
-from fml_jax.image_formation.points import form_points
+from fml_jax.image_formation.points import form_points, sample_bilinear
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses import (
     PAPER_LANDMARKS,
@@ -66,12 +67,10 @@ def test_photometric_energy_is_equation_9(tiny_model, tiny_code):
     points = form_points(tiny_model, tiny_code)
     image = jnp.asarray(np.random.default_rng(1).random((240, 240, 3)), jnp.float32)
     region = jnp.arange(tiny_model.vertex_count) % 3 > 0
-    residuals, members = photometric_residuals(points, image, region)
+    residuals, members = photometric_residuals(points, sample_bilinear(image, points.pixels), region)
     assert 10 < members.sum() < points.visible.sum()
-    from fml_jax.image_formation.reference import sample_bilinear
-
     distances = [
-        np.linalg.norm(sample_bilinear(np.asarray(image), np.asarray(u)) - np.asarray(c))
+        np.linalg.norm(reference.sample_bilinear(np.asarray(image), np.asarray(u)) - np.asarray(c))
         for u, c, member in zip(points.pixels, points.colours, members)
         if member
     ]
@@ -86,7 +85,8 @@ def test_photometric_gradient_is_finite_where_the_fit_is_perfect(tiny_model, sta
 
 
 def _photo(model, code, image):
-    residuals, members = photometric_residuals(form_points(model, code), image, model.regions["face"])
+    points = form_points(model, code)
+    residuals, members = photometric_residuals(points, sample_bilinear(image, points.pixels), model.regions["face"])
     return photometric_energy(residuals, members.astype(jnp.float32))
 
 

@@ -23,7 +23,7 @@ def run(optimizer, params, steps=200):
     return params, energy(params)
 
 
-@pytest.mark.parametrize("name, rate", [("adadelta", 10.0), ("adam", 0.05), ("adamw", 0.05)])
+@pytest.mark.parametrize("name, rate", [("adadelta", 10.0), ("adam", 0.05), ("adamw", 0.05), ("muon", 0.05)])
 def test_each_optimizer_descends(name, rate):
     optimizer = make_optimizer(settings(name, {"all": {"prefix": "", "rate": rate}}), 200)
     assert run(optimizer, PARAMS)[1] < 0.5 * 8
@@ -37,14 +37,15 @@ def test_groups_have_their_own_rates():
     assert moved["head"] == 0
 
 
-@pytest.mark.parametrize("name", ["adadelta", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["adadelta", "adam", "adamw", "muon"])
 def test_a_rate_of_zero_leaves_parameters_and_keeps_nothing_of_them(name):
     rates = {"body": 0.1, "head": 0.0, "header": 0.1}
     groups = {prefix: {"prefix": prefix, "rate": rate} for prefix, rate in rates.items()}
     optimizer = make_optimizer(settings(name, groups), 10)
     params, _ = run(optimizer, PARAMS, steps=2)
     np.testing.assert_array_equal(params["head"]["kernel"], PARAMS["head"]["kernel"])
-    kept = {path[-2].key for path, leaf in jax.tree_util.tree_leaves_with_path(optimizer.init(PARAMS)) if leaf.ndim}
+    paths = [path for path, leaf in jax.tree_util.tree_leaves_with_path(optimizer.init(PARAMS)) if leaf.ndim]
+    kept = {path[-2].key for path in paths if getattr(path[-1], "key", "") == "kernel"}
     assert kept == {"body", "header"}
 
 
@@ -91,3 +92,25 @@ def test_adadelta_is_optaxs(rate):
     statistics = [[leaf for leaf in jax.tree.leaves(state) if leaf.ndim] for state in states]
     for mine, other in zip(jax.tree.leaves((params[0], statistics[0])), jax.tree.leaves((params[1], statistics[1])), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-5)
+
+
+def test_muon_turns_the_kernels_of_hidden_layers_alone():
+    """A turned kernel moves alike in all directions, whatever the gradient; Adam's moves by its gradient's signs."""
+    gradient = jax.random.normal(jax.random.key(0), (2, 2, 3, 8)).at[..., 0].multiply(100.0)
+    layers = {name: {"kernel": gradient} for name in ("Conv_0", "code", "score")}
+    layers["_Keypoints_0"] = {"Conv_0": {"kernel": gradient}, "Conv_2": {"kernel": gradient}}
+    layers["Conv_0"]["bias"] = gradient[0, 0, 0]
+    optimizer = make_optimizer(settings("muon", {"all": {"prefix": "encoder", "rate": 0.1}}), 10)
+    params = {"encoder": layers}
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+
+    def spread(update):
+        sizes = np.linalg.svd(np.asarray(update).reshape(12, 8), compute_uv=False)
+        return sizes.max() / sizes.min()
+
+    found = updates["encoder"]
+    for turned in (found["Conv_0"], found["_Keypoints_0"]["Conv_0"]):
+        assert spread(turned["kernel"]) < 2
+    for spoken in (found["code"], found["score"], found["_Keypoints_0"]["Conv_2"]):
+        np.testing.assert_allclose(spoken["kernel"], -0.1 * np.sign(gradient), rtol=1e-3)
+    np.testing.assert_allclose(found["Conv_0"]["bias"], -0.1 * np.sign(gradient[0, 0, 0]), rtol=1e-3)
