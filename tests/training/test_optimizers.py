@@ -111,6 +111,8 @@ def test_muon_turns_the_kernels_of_hidden_layers_alone():
     found = updates["encoder"]
     for turned in (found["Conv_0"], found["_Keypoints_0"]["Conv_0"]):
         assert spread(turned["kernel"]) < 2
+    size = abs(float(found["Conv_0"]["bias"][0]))
     for spoken in (found["code"], found["score"], found["_Keypoints_0"]["Conv_2"]):
-        np.testing.assert_allclose(spoken["kernel"], -0.1 * np.sign(gradient), rtol=1e-3)
-    np.testing.assert_allclose(found["Conv_0"]["bias"], -0.1 * np.sign(gradient[0, 0, 0]), rtol=1e-3)
+        assert spread(spoken["kernel"]) > 2
+        np.testing.assert_allclose(spoken["kernel"], size * -np.sign(gradient), rtol=1e-3)
+    np.testing.assert_allclose(found["Conv_0"]["bias"], size * -np.sign(gradient[0, 0, 0]), rtol=1e-3)
