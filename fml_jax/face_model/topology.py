@@ -133,7 +133,9 @@ def _corners(vertices, topology):
 
 def _gather_rows(values, table):
     """Sums of the rows of `values` that each row of the table names; entries past the end are zero."""
-    return jnp.sum(jnp.take(values, table, axis=0, mode="fill", fill_value=0), axis=1)
+    # A row of zeros there takes less time than a comparison for every entry.
+    values = jnp.concatenate([values, jnp.zeros_like(values[:1])])
+    return jnp.sum(jnp.take(values, table, axis=0, mode="clip"), axis=1)
 
 
 def _padded_rows(keys: np.ndarray, values: np.ndarray, key_count: int, padding: int) -> np.ndarray:
