@@ -6,6 +6,7 @@ that an untrained encoder says "the neutral face" (`codes.code_from_network`) an
 starts with a face in the picture.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,10 +17,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fml_jax.codes import CODE_SIZE
+from fml_jax.convolution import convolve
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE
 
 _HE = nn.initializers.he_normal()
+_Conv = functools.partial(nn.Conv, kernel_init=_HE, conv_general_dilated=convolve)
 
 # Codes of an untrained encoder are of about this size (in units of the codes' scales).
 _INITIAL_OUTPUT = 0.01
@@ -123,7 +126,7 @@ class LightEncoder(nn.Module):
         maps = []
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths)):
             kernel, stride = (2, 2) if stage else (8, 4)
-            x = nn.Conv(width, (kernel, kernel), (stride, stride), kernel_init=_HE)(x)
+            x = _Conv(width, (kernel, kernel), (stride, stride))(x)
             for _ in range(depth):
                 x = _Residual(width)(x)
             maps.append(x)
@@ -143,9 +146,9 @@ class _Keypoints(nn.Module):
 
     @nn.compact
     def __call__(self, fine, coarse):
-        fine = nn.Conv(self.width, (1, 1), kernel_init=_HE)(fine)
-        x = nn.relu(fine + _doubled(nn.Conv(4 * self.width, (1, 1), kernel_init=_HE)(coarse)))
-        heat = nn.Conv(self.count, (1, 1), kernel_init=_HE)(x)
+        fine = _Conv(self.width, (1, 1))(fine)
+        x = nn.relu(fine + _doubled(_Conv(4 * self.width, (1, 1))(coarse)))
+        heat = _Conv(self.count, (1, 1))(x)
         batch, side = heat.shape[:2]
         heat = heat.reshape(batch, side * side, self.count)
         share = jnp.exp(heat - jax.lax.stop_gradient(heat.max(axis=1, keepdims=True)))
@@ -166,8 +169,8 @@ class _Residual(nn.Module):
     @nn.compact
     def __call__(self, x):
         y = nn.GroupNorm(num_groups=None, group_size=8)(x)
-        y = nn.Conv(self.width, (3, 3), kernel_init=_HE)(nn.relu(y))
-        y = nn.Conv(self.width, (3, 3), kernel_init=_HE)(nn.relu(y))
+        y = _Conv(self.width, (3, 3))(nn.relu(y))
+        y = _Conv(self.width, (3, 3))(nn.relu(y))
         scale = self.param("scale", nn.initializers.constant(0.3), (self.width,))
         return x + scale * y
 
@@ -182,7 +185,7 @@ def _halved(crops):
 
 
 def _convolved(x, width, kernel, stride=1, padding="SAME"):
-    x = nn.Conv(width, (kernel, kernel), (stride, stride), padding, kernel_init=_HE)(x)
+    x = _Conv(width, (kernel, kernel), (stride, stride), padding)(x)
     return nn.relu(x)
 
 

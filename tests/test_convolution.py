@@ -1,0 +1,55 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from fml_jax.convolution import convolve
+
+# (map, channels, outputs, kernel, stride, padding): both ways of a kernel's gradient, and rests at the border.
+SHAPES = [
+    (9, 18, 5, 3, 1, "SAME"),
+    (9, 18, 5, 1, 1, "SAME"),
+    (30, 17, 4, 2, 2, "SAME"),
+    (12, 3, 7, 8, 4, "SAME"),
+    (23, 3, 6, 11, 4, "VALID"),
+    (10, 20, 4, 3, 2, "SAME"),
+]
+
+
+def layer(shape, **own):
+    _, _, outputs, kernel, stride, padding = shape
+    return nn.Conv(outputs, (kernel, kernel), (stride, stride), padding, **own)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_values_and_gradients_are_those_of_a_plain_convolution(shape):
+    x = jax.random.normal(jax.random.key(1), (2, shape[0], shape[0] - 1, shape[1]))
+    params = layer(shape).init(jax.random.key(0), x)
+
+    def energy(params, x, own):
+        return jnp.sum(jnp.sin(layer(shape, **own).apply(params, x)))
+
+    ours = jax.value_and_grad(energy, argnums=(0, 1))(params, x, {"conv_general_dilated": convolve})
+    plain = jax.value_and_grad(energy, argnums=(0, 1))(params, x, {})
+    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("asked", [{"feature_group_count": 2}, {"kernel_dilation": 2}, {"input_dilation": 2}])
+def test_what_it_does_not_know_is_refused(asked):
+    x = jnp.zeros((1, 8, 8, 4))
+    with pytest.raises(ValueError, match="convolve does not know"):
+        nn.Conv(4, (3, 3), conv_general_dilated=convolve, **asked).init(jax.random.key(0), x)
+
+
+def test_only_products_take_part_in_a_kernels_gradient_on_cpus():
+    """The point of it: no convolution as large as the map."""
+    x, cotangent = jnp.zeros((2, 9, 9, 18)), jnp.zeros((2, 9, 9, 5))
+
+    def gradient(kernel):
+        return jax.vjp(lambda kernel: convolve(x, kernel, (1, 1), "SAME"), kernel)[1](cotangent)
+
+    with jax.default_device(jax.devices("cpu")[0]):
+        text = jax.jit(gradient).lower(jnp.zeros((3, 3, 18, 5))).compile().as_text()
+    assert " dot(" in text and "convolution(" not in text
