@@ -17,6 +17,9 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 # With fewer channels than this, products of one place of the kernel are too thin: a row of places shares one.
 _THIN = 16
 
+# Maps of more places than this are left to XLA: the products' copies of them would take gigabytes (VGG-16's first layers).
+_LARGE = 64 * 64
+
 
 def convolve(
     x: Float[Array, "B H W I"],
@@ -65,7 +68,8 @@ def _backward(strides, pads, saved, cotangent):
     def by_products(x, cotangent):
         return _kernel_gradient(x, cotangent, kernel.shape, strides, pads)
 
-    return of_x, jax.lax.platform_dependent(x, cotangent, cpu=by_products, default=by_xla)
+    large = cotangent.shape[1] * cotangent.shape[2] > _LARGE
+    return of_x, jax.lax.platform_dependent(x, cotangent, cpu=by_xla if large else by_products, default=by_xla)
 
 
 _convolution.defvjp(_forward, _backward)
