@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
+from fml_jax.arrays import Array, squared_lengths
 
 
 class Topology(NamedTuple):
@@ -55,7 +55,7 @@ def vertex_normals(topology: Topology, vertices: Float[Array, "N 3"]) -> Float[A
     A vertex with no area around it has a zero normal (and so is never visible).
     """
     sums = area_sums(vertices, topology)
-    squared = jnp.sum(sums**2, axis=1, keepdims=True)
+    squared = squared_lengths(sums)[:, None]
     # The guard is on the root's argument: its gradient at zero would be infinite.
     return jnp.where(squared > 0, sums * jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
 
