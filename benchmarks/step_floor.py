@@ -21,33 +21,62 @@ from fml_jax.training.step import step_key
 
 _PRODUCT_SIDE = 4096
 _TRIAD_LENGTH = 100_000_000
-_REPEATS = 8
 
 
-def ceilings() -> tuple[float, float]:
-    """(operations a second of a float32 matrix product, bytes a second of x ← 2x + y in place)."""
-    matrix = jnp.ones((_PRODUCT_SIDE, _PRODUCT_SIDE))
-    product = jax.jit(jnp.matmul)
-    x, y = jnp.ones(_TRIAD_LENGTH), jnp.ones(_TRIAD_LENGTH)
-    triad = jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=0)
-    times = []
-    for _ in range(_REPEATS + 1):
-        times.append([_seconds(lambda: product(matrix, matrix))])
-        begin = time.perf_counter()
-        x = triad(x, y).block_until_ready()
-        times[-1].append(time.perf_counter() - begin)
-    best = [min(column) for column in zip(*times[1:])]
-    return 2 * _PRODUCT_SIDE**3 / best[0], 3 * 4 * _TRIAD_LENGTH / best[1]
+class Ceilings:
+    """The best that the machine has shown so far, `probe` by probe.
+
+    A shared machine's speed changes from minute to minute. So probes and what is compared with them are timed in
+    turn, and of both the best counts.
+    """
+
+    def __init__(self):
+        self._matrix = jnp.ones((_PRODUCT_SIDE, _PRODUCT_SIDE))
+        self._x, self._y = jnp.ones(_TRIAD_LENGTH), jnp.ones(_TRIAD_LENGTH)
+        self._product = jax.jit(jnp.matmul)
+        self._triad = jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=0)
+        self._best = float("inf"), float("inf")
+        self._timed()  # compiles
+
+    def probe(self):
+        """Times a float32 matrix product and x ← x/2 + y in place once more."""
+        self._best = tuple(map(min, self._best, self._timed()))
+
+    @property
+    def flops(self) -> float:
+        """Operations a second of the product."""
+        return 2 * _PRODUCT_SIDE**3 / self._best[0]
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes a second of the triad."""
+        return 3 * 4 * _TRIAD_LENGTH / self._best[1]
+
+    def _timed(self):
+        def triad():
+            self._x = self._triad(self._x, self._y)
+            return self._x
+
+        return _seconds(lambda: self._product(self._matrix, self._matrix)), _seconds(triad)
 
 
-def measured_parts(step: PaperStep, repeats: int) -> dict[str, dict]:
+def measured_parts(step: PaperStep, repeats: int, between: Callable[[], None]) -> dict[str, dict]:
     """Name → {"seconds", "flops", "bytes"} of each part, forward and backward, compiled by itself.
 
     The state is given up.
+
+    Args:
+      between: called before each part and after the last.
     """
-    parts = {name: _measured(*part, repeats) for name, part in _differentiated(step).items()}
+    parts = {}
+    for name, part in _differentiated(step).items():
+        between()
+        parts[name] = _measured(*part, repeats)
     _, gradient = step.gradients()
-    return parts | {"optimizer": _measured_optimizer(step, gradient, repeats)}
+    between()
+    parts["optimizer"] = _measured_optimizer(step, gradient, repeats)
+    between()
+    return parts
 
 
 def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]:

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 
-def timed(step, repeats: int) -> list[float]:
-    """Seconds of each of some calls, after one that is not counted."""
+def timed(step, repeats: int, between=lambda: None) -> list[float]:
+    """Seconds of each of some calls, after one that is not counted; `between` is called before each."""
     step()
     seconds = []
     for _ in range(repeats):
+        between()
         begin = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - begin)
@@ -108,17 +109,18 @@ def check(folder, repeats):
 
 
 def breakdown(folder, repeats):
+    """The step and its parts against the ceilings, the best of some tries of each."""
     _keep_freed_memory()
     from benchmarks.paper_step import PaperStep
-    from benchmarks.step_floor import ceilings, measured_parts
+    from benchmarks.step_floor import Ceilings, measured_parts
 
-    flops, bandwidth = ceilings()
     step = PaperStep(parameters=load(folder, "params"), batch=load(folder, "batch"))
-    seconds = float(np.median(timed(step, repeats)))
-    parts = measured_parts(step, repeats)
+    ceilings = Ceilings()
+    seconds = min(timed(step, repeats, ceilings.probe))
+    parts = measured_parts(step, repeats, ceilings.probe)
     for each in parts.values():
-        each["floor"] = max(each["flops"] / flops, each["bytes"] / bandwidth)
-    return {"flops": flops, "bytes": bandwidth, "parts": parts, "step": seconds}
+        each["floor"] = max(each["flops"] / ceilings.flops, each["bytes"] / ceilings.bandwidth)
+    return {"flops": ceilings.flops, "bytes": ceilings.bandwidth, "parts": parts, "step": seconds}
 
 
 def start(folder, repeats):

@@ -19,6 +19,7 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
 from fml_jax.face_model.room import Room, beyond_base
 from fml_jax.image_formation.points import Points, form_final_points, form_points
+from fml_jax.products import dense
 
 # Corrective spaces by name, with how many ReLU layers each has (supplement, section 3).
 KINDS = {"linear": 0, "relu1": 1, "relu2": 2}
@@ -85,7 +86,7 @@ class Network:
 
     @property
     def _final_layer(self):
-        return nn.Dense(sum(self.sizes) + 27, kernel_init=nn.initializers.zeros_init())
+        return nn.Dense(sum(self.sizes) + 27, kernel_init=nn.initializers.zeros_init(), dot_general=dense)
 
 
 def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mesh | None = None) -> Network:

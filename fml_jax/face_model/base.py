@@ -1,5 +1,7 @@
 """The base level of the face model: two affine maps, eq. 3 and 4."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 from flax import struct
@@ -45,10 +47,10 @@ class BaseModel:
 
 
 def geometry(
-    model: BaseModel, identity: Float[Array, "identity"], expression: Float[Array, "expression"]
+    model: BaseModel, identity: Float[Array, "identity"], expression: Float[Array, "expression"], summed: Callable = weighted_sum
 ) -> Float[Array, "N 3"]:
-    """v_b(α) = a_g + Σ_k α_k b_k^g (eq. 3), mm."""
-    return model.mean + weighted_sum(identity, model.identity) + weighted_sum(expression, model.expression)
+    """v_b(α) = a_g + Σ_k α_k b_k^g (eq. 3), mm; differentiable forward too where it is `summed` by `modes.plain_sum`."""
+    return model.mean + summed(identity, model.identity) + summed(expression, model.expression)
 
 
 def reflectance(model: BaseModel, beta: Float[Array, "reflectance"]) -> Float[Array, "N 3"]:

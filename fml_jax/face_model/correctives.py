@@ -14,7 +14,7 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from fml_jax.arrays import Array
-from fml_jax.face_model.modes import learned_sum
+from fml_jax.face_model.modes import weighted_sum
 
 # How far all C unit parameters together move a vertex at the start, as a standard deviation.
 GEOMETRY_SPREAD = 1.0  # mm
@@ -51,7 +51,7 @@ class CorrectiveSpace(nn.Module):
         def without_offset(delta):
             for layer in layers:
                 delta = nn.relu(layer(delta))
-            return learned_sum(delta, modes)
+            return weighted_sum(delta, modes)
 
         offset = self.param("offset", lambda _: -without_offset(jnp.zeros(size)))  # F(0) = 0 at the start
         return without_offset(delta) + offset

@@ -4,6 +4,7 @@ Sums over a vertex's triangles or neighbours are written as gathers through padd
 forward and backward: scatter-adds are slow on CPUs and not reproducible on GPUs.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -11,18 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
+from fml_jax.arrays import Array, squared_lengths
 
 
 class Topology(NamedTuple):
     """Index tables of a triangle mesh of N vertices and T triangles (int32).
 
-    Padding entries point one past the end and gather zeros.
+    Padding entries point one past the end and gather zeros, where nothing else is said.
     """
 
     triangles: jax.Array  # [T, 3], counter-clockwise seen from outside
-    vertex_triangles: jax.Array  # [N, D], the triangles around each vertex, padded with T
-    vertex_corners: jax.Array  # [N, D], the same as rows of the flattened corners [3T], padded with 3T
+    rings: jax.Array  # [W, N], walks around each vertex as `_walks` has them, padded with the vertex itself
     neighbours: jax.Array  # [N, K], the one-ring N_i, padded with N
     edges: jax.Array  # [E, 2], every pair of neighbours once, the smaller index first
     vertex_edges: jax.Array  # [N, K], the edges at each vertex: e where it comes first, E + e where second, padded with 2E
@@ -37,15 +37,12 @@ def make_topology(triangles: np.ndarray, vertex_count: int) -> Topology:
     triangles = np.asarray(triangles, np.int32)
     if triangles.size and (triangles.min() < 0 or triangles.max() >= vertex_count):
         raise ValueError(f"triangles name vertices outside 0…{vertex_count - 1}")
-    corners = np.arange(triangles.size, dtype=np.int32)
-    vertex_corners = _padded_rows(triangles.ravel(), corners, vertex_count, padding=triangles.size)
     sides = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     edges = np.unique(np.sort(sides[sides[:, 0] != sides[:, 1]], axis=1), axis=0)
     starts, ends = np.concatenate([edges, edges[:, ::-1]]).T
     return Topology(
         triangles=jnp.asarray(triangles),
-        vertex_triangles=jnp.asarray(vertex_corners // 3),
-        vertex_corners=jnp.asarray(vertex_corners),
+        rings=jnp.asarray(_walks(triangles, vertex_count)),
         neighbours=jnp.asarray(_padded_rows(starts, ends, vertex_count, padding=vertex_count)),
         edges=jnp.asarray(edges),
         vertex_edges=jnp.asarray(_padded_rows(starts, np.arange(len(starts), dtype=np.int32), vertex_count, len(starts))),
@@ -58,16 +55,17 @@ def vertex_normals(topology: Topology, vertices: Float[Array, "N 3"]) -> Float[A
     A vertex with no area around it has a zero normal (and so is never visible).
     """
     sums = area_sums(vertices, topology)
-    squared = jnp.sum(sums**2, axis=1, keepdims=True)
+    squared = squared_lengths(sums)[:, None]
     # The guard is on the root's argument: its gradient at zero would be infinite.
     return jnp.where(squared > 0, sums * jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
 
 
 @jax.custom_vjp
 def area_sums(vertices: Float[Array, "N 3"], topology: Topology) -> Float[Array, "N 3"]:
-    """Σ (b − a) × (c − a) over the triangles (a, b, c) around each vertex."""
-    a, b, c = _corners(vertices, topology)
-    return _gather_rows(jnp.cross(b - a, c - a), topology.vertex_triangles)
+    """Σ (b − a) × (c − a) over the triangles (a, b, c) around each vertex a."""
+    # A step to or from the vertex itself adds nothing. Coordinates are gathered one by one, which takes XLA's CPU backend less time.
+    around = [[_gather(axis, column) - axis for axis in vertices.T] for column in topology.rings]
+    return sum(_cross(b, c) for b, c in pairwise(around))
 
 
 def _area_sums_forward(vertices, topology):
@@ -75,14 +73,19 @@ def _area_sums_forward(vertices, topology):
 
 
 def _area_sums_backward(saved, cotangent):
-    # A triangle's area vector is a×b + b×c + c×a, so corner a receives (b − c) × g and so on around,
-    # g being what the three corners' sums ask of it. Written out, since the derivative of the
-    # gathers that JAX would make costs twice as much.
+    # A triangle's area vector is a×b + b×c + c×a, so its corner a receives (b − c) × g, g being what all three
+    # corners' sums ask of it.
     vertices, topology = saved
-    a, b, c = _corners(vertices, topology)
-    asked = _gather_rows(cotangent, topology.triangles)
-    received = jnp.stack([jnp.cross(b - c, asked), jnp.cross(c - a, asked), jnp.cross(a - b, asked)], axis=1)
-    return _gather_rows(received.reshape(-1, 3), topology.vertex_corners), None
+
+    itself = jnp.arange(len(vertices))
+
+    def received(b, c):
+        inside = (b != itself) & (c != itself)
+        sides = jnp.where(inside[:, None], _gather(vertices, b) - _gather(vertices, c), 0.0)
+        asked = cotangent + _gather(cotangent, b) + _gather(cotangent, c)
+        return _cross(sides.T, asked.T)
+
+    return sum(received(b, c) for b, c in pairwise(topology.rings)), None
 
 
 area_sums.defvjp(_area_sums_forward, _area_sums_backward)
@@ -127,15 +130,42 @@ def _edge_differences_backward(topology, cotangent):
 edge_differences.defvjp(_edge_differences_forward, _edge_differences_backward)
 
 
-def _corners(vertices, topology):
-    return (vertices[topology.triangles[:, k]] for k in range(3))
+def _cross(a, b):
+    """a × b of vectors given by their coordinates, [N] each."""
+    return jnp.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]], axis=-1)
+
+
+def _gather(values, rows):
+    return jnp.take(values, rows, axis=0, mode="clip")
 
 
 def _gather_rows(values, table):
     """Sums of the rows of `values` that each row of the table names; entries past the end are zero."""
     # A row of zeros there takes less time than a comparison for every entry.
     values = jnp.concatenate([values, jnp.zeros_like(values[:1])])
-    return jnp.sum(jnp.take(values, table, axis=0, mode="clip"), axis=1)
+    return jnp.sum(_gather(values, table), axis=1)
+
+
+def _walks(triangles: np.ndarray, vertex_count: int) -> np.ndarray:
+    """Walks along the far edges of the triangles around each vertex, all of a vertex's walks in its column.
+
+    Each pair of consecutive entries is one of the vertex's triangles but where one of them is the vertex itself: so
+    walks are parted and columns filled up. Around an inner vertex the walk comes back to where it began.
+    """
+    own = np.arange(vertex_count)
+    corners = _padded_rows(triangles.ravel(), np.arange(triangles.size), vertex_count, padding=triangles.size)
+    begins, ends = (np.append(np.roll(triangles, -k, axis=1), -1)[corners] for k in (1, 2))
+    left = (begins != ends) & (begins != own[:, None]) & (ends != own[:, None])  # a triangle of two corners has no area
+    first = ~(begins[:, :, None] == ends[:, None, :]).any(axis=2)  # no edge leads to these
+    at, columns = own, []
+    while left.any() or len(columns) < 2:
+        starts = (at == own)[:, None]
+        choices = np.where(starts, left * (1 + first), left & (begins == at[:, None]))
+        edge, found = choices.argmax(axis=1), choices.any(axis=1)
+        at = np.where(found, np.where(starts, begins, ends)[own, edge], own)
+        left[own, edge] &= starts[:, 0] | ~found
+        columns.append(at)
+    return np.stack(columns).astype(np.int32)
 
 
 def _padded_rows(keys: np.ndarray, values: np.ndarray, key_count: int, padding: int) -> np.ndarray:

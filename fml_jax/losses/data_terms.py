@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fml_jax.arrays import Array
+from fml_jax.arrays import Array, squared_lengths
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.landmarks import CONTOUR, INNER_MOUTH_CORNERS, contour_by_rays, landmarks68
 from fml_jax.image_formation.camera import project, view_rays
@@ -24,7 +24,7 @@ def photometric_residuals(
       region: vertices that may count, for example the model's "face" region; or how much each
         counts, from 0 to 1.
     """
-    squared = jnp.sum((seen - points.colours) ** 2, axis=1)
+    squared = squared_lengths(seen - points.colours)
     # The norm's gradient at zero is guarded at the root's argument; 1e-8 is far under one grey level.
     return jnp.sqrt(squared + 1e-8), points.visible * region
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, Key
 
-from fml_jax.arrays import Array
+from fml_jax.arrays import Array, squared_lengths
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.topology import Topology, edge_differences, neighbour_counts, one_ring_sum
 
@@ -55,10 +55,10 @@ def chromaticity_weights(
       known: 1 where the crop shows the face there. Where it does not, a pair keeps its full weight: an
         occluder's edge is no sign that the skin changes below it.
     """
-    distance = jnp.linalg.norm(edge_differences(chromaticity(seen), topology), axis=-1)
+    distance = jnp.sqrt(squared_lengths(edge_differences(chromaticity(seen), topology)))
     weights = jnp.exp(-CHROMATICITY_FALLOFF * distance)
     if known is not None:
-        both = jnp.prod(known[topology.edges], axis=1)
+        both = known[topology.edges[:, 0]] * known[topology.edges[:, 1]]
         weights = both * weights + (1 - both)
     return jax.lax.stop_gradient(weights)
 
@@ -67,7 +67,7 @@ def sparsity_energy(
     reflectance: Float[Array, "N 3"], weights: Float[Array, "E"], topology: Topology
 ) -> Float[Array, ""]:
     """E_ref (eq. 13) before its weight: 1/N Σ_i Σ_{j∈N_i} w_ij ‖r_i − r_j‖^0.9, every edge in it from both of its ends."""
-    squared = jnp.sum(edge_differences(reflectance, topology) ** 2, axis=1)
+    squared = squared_lengths(edge_differences(reflectance, topology))
     # The power's gradient at zero is guarded at its argument; 1e-8 is far under one grey level. It is
     # written as what it is made of, which takes XLA's CPU backend less time.
     distances = jnp.exp(SPARSITY / 2 * jnp.log(squared + 1e-8))

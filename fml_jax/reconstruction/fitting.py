@@ -15,6 +15,7 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, geometry, restrict
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.landmarks import landmarks68
+from fml_jax.face_model.modes import plain_sum
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.illumination import sh_basis
 from fml_jax.image_formation.points import form_points, sample_bilinear
@@ -84,7 +85,7 @@ def fit_landmarks(model: BaseModel, code: FaceCode, targets: jax.Array, confiden
 
     def residuals(values):
         candidate = code_from_network(start.at[free].set(values), *sizes)
-        vertices = geometry(model, candidate.identity, candidate.expression)
+        vertices = geometry(model, candidate.identity, candidate.expression, plain_sum)
         marks = landmarks68(model.landmarks, vertices, rotation_matrix(candidate.rotation))
         gaps = project(to_camera(marks, candidate.rotation, candidate.translation)) - targets
         prior = jnp.sqrt(WEIGHTS.reg) * values[:shape_size]

@@ -3,7 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fml_jax.face_model.topology import edge_differences, make_topology, neighbour_counts, one_ring_sum, vertex_normals
+from fml_jax.face_model.topology import (
+    area_sums,
+    edge_differences,
+    make_topology,
+    neighbour_counts,
+    one_ring_sum,
+    vertex_normals,
+)
 from fml_jax.image_formation import reference
 
 
@@ -29,6 +36,46 @@ def test_a_collapsed_mesh_has_zero_normals_and_finite_gradients(tiny_model):
     np.testing.assert_array_equal(vertex_normals(tiny_model.topology, flat), 0)
     gradient = jax.grad(lambda v: jnp.sum(vertex_normals(tiny_model.topology, v)))(flat)
     assert np.isfinite(gradient).all()
+
+
+MESHES = {
+    "one triangle": [[0, 1, 2]],
+    "closed": [[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]],
+    "an open fan": [[0, 1, 2], [0, 2, 3], [0, 3, 4]],
+    "two fans that share a vertex": [[0, 1, 2], [0, 2, 3], [0, 4, 5]],
+    "a closed and an open fan that share a vertex": [[0, 1, 2], [0, 2, 3], [0, 3, 1], [0, 4, 5], [0, 5, 6]],
+    "three triangles at an edge": [[0, 1, 2], [0, 1, 3], [0, 1, 4]],
+    "turned against each other": [[0, 1, 2], [0, 3, 2]],
+    "the same triangle twice": [[0, 1, 2], [0, 1, 2]],
+    "corners that coincide": [[0, 0, 1], [1, 2, 2], [3, 3, 3], [0, 1, 2]],
+    "no triangle": np.zeros((0, 3)),
+    "random": np.random.default_rng(6).integers(0, 7, (20, 3)),
+}
+
+
+@pytest.mark.parametrize("triangles", MESHES.values(), ids=MESHES)
+def test_area_sums_of_any_triangles_agree_with_plain_loops(triangles):
+    """And so do their gradients; vertex 7 has no triangle in any of them."""
+    vertices, asked = np.random.default_rng(7).normal(size=(2, 8, 3)).astype(np.float32)
+    sums, gradient = np.zeros((2, 8, 3))
+    for a, b, c in np.asarray(triangles, int):
+        area = np.cross(vertices[b] - vertices[a], vertices[c] - vertices[a])
+        of_all = asked[a] + asked[b] + asked[c]
+        for corner, before, after in ((a, b, c), (b, c, a), (c, a, b)):
+            sums[corner] += area
+            gradient[corner] += np.cross(vertices[before] - vertices[after], of_all)
+    topology = make_topology(np.asarray(triangles), 8)
+    found, pullback = jax.vjp(lambda v: area_sums(v, topology), jnp.asarray(vertices))
+    np.testing.assert_allclose(found, sums, atol=1e-5)
+    np.testing.assert_allclose(pullback(jnp.asarray(asked))[0], gradient, atol=1e-5)
+
+
+def test_normals_far_from_the_camera_keep_their_digits(tiny_model):
+    """Areas are differences': a face is a metre away and its triangles are of a millimetre."""
+    triangles, near = np.asarray(tiny_model.topology.triangles), np.asarray(tiny_model.mean, np.float32) / 10
+    far = near + np.float32([100, -50, 1000])
+    exact = [reference.vertex_normal(i, far.astype(np.float64), triangles) for i in range(81)]
+    np.testing.assert_allclose(vertex_normals(tiny_model.topology, jnp.asarray(far)), exact, atol=1e-5)
 
 
 def test_one_ring_sums_agree_with_plain_loops(tiny_model):
