@@ -8,6 +8,7 @@ Activations are left out.
 
 import time
 from collections.abc import Callable
+from statistics import median
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +25,10 @@ _TRIAD_LENGTH = 100_000_000
 
 
 class Ceilings:
-    """The best that the machine has shown so far, `probe` by probe.
+    """What the machine allows, `probe` by probe.
 
     A shared machine's speed changes from minute to minute. So probes and what is compared with them are timed in
-    turn, and of both the best counts.
+    turn, and of both the median counts: a probe is so short that its best is a moment's, which no step lasts for.
     """
 
     def __init__(self):
@@ -35,22 +36,25 @@ class Ceilings:
         self._x, self._y = jnp.ones(_TRIAD_LENGTH), jnp.ones(_TRIAD_LENGTH)
         self._product = jax.jit(jnp.matmul)
         self._triad = jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=0)
-        self._best = float("inf"), float("inf")
+        self._times = []
         self._timed()  # compiles
 
     def probe(self):
         """Times a float32 matrix product and x ← x/2 + y in place once more."""
-        self._best = tuple(map(min, self._best, self._timed()))
+        self._times.append(self._timed())
 
     @property
     def flops(self) -> float:
         """Operations a second of the product."""
-        return 2 * _PRODUCT_SIDE**3 / self._best[0]
+        return 2 * _PRODUCT_SIDE**3 / self._medians()[0]
 
     @property
     def bandwidth(self) -> float:
         """Bytes a second of the triad."""
-        return 3 * 4 * _TRIAD_LENGTH / self._best[1]
+        return 3 * 4 * _TRIAD_LENGTH / self._medians()[1]
+
+    def _medians(self):
+        return [median(column) for column in zip(*self._times)]
 
     def _timed(self):
         def triad():
@@ -138,7 +142,7 @@ def _measured(function, by, others, repeats) -> dict:
     compiled = jax.jit(gradient).lower(by, others, cotangent).compile()
     memory = compiled.memory_analysis()
     return {
-        "seconds": _best(lambda: compiled(by, others, cotangent), repeats),
+        "seconds": _median(lambda: compiled(by, others, cotangent), repeats),
         "flops": compiled.cost_analysis()["flops"],
         "bytes": 2 * memory.argument_size_in_bytes + memory.output_size_in_bytes,
     }
@@ -160,7 +164,7 @@ def _measured_optimizer(step: PaperStep, gradient, repeats) -> dict:
         state, _ = jax.block_until_ready(compiled(state, gradient))
         seconds.append(time.perf_counter() - begin)
     return {
-        "seconds": min(seconds[1:]),
+        "seconds": median(seconds[1:]),
         "flops": compiled.cost_analysis()["flops"],
         "bytes": memory.argument_size_in_bytes + memory.output_size_in_bytes,
     }
@@ -171,9 +175,9 @@ def _smooth(tree):
     return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
 
-def _best(call, repeats):
+def _median(call, repeats):
     _seconds(call)
-    return min(_seconds(call) for _ in range(repeats))
+    return median(_seconds(call) for _ in range(repeats))
 
 
 def _seconds(call) -> float:

@@ -109,14 +109,14 @@ def check(folder, repeats):
 
 
 def breakdown(folder, repeats):
-    """The step and its parts against the ceilings, the best of some tries of each."""
+    """The step and its parts against the ceilings, the medians of some tries of each."""
     _keep_freed_memory()
     from benchmarks.paper_step import PaperStep
     from benchmarks.step_floor import Ceilings, measured_parts
 
     step = PaperStep(parameters=load(folder, "params"), batch=load(folder, "batch"))
     ceilings = Ceilings()
-    seconds = min(timed(step, repeats, ceilings.probe))
+    seconds = float(np.median(timed(step, repeats, ceilings.probe)))
     parts = measured_parts(step, repeats, ceilings.probe)
     for each in parts.values():
         each["floor"] = max(each["flops"] / ceilings.flops, each["bytes"] / ceilings.bandwidth)
