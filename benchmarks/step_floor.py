@@ -18,6 +18,7 @@ from benchmarks.paper_step import SEED, PaperStep
 from fml_jax.face_model.base import geometry, reflectance
 from fml_jax.image_formation.points import form_points_of
 from fml_jax.losses.energies import FullWeights, energy_of_points
+from fml_jax.training.sharding import COMPILER_OPTIONS
 from fml_jax.training.step import step_key
 
 _PRODUCT_SIDE = 4096
@@ -156,8 +157,7 @@ def _measured_optimizer(step: PaperStep, gradient, repeats) -> dict:
         params = optax.apply_updates(state.params, updates)
         return state.replace(params=params, opt_state=opt_state), optax.tree.norm(jax.lax.optimization_barrier(gradient))
 
-    options = {"xla_cpu_copy_insertion_use_region_analysis": True}
-    compiled = jax.jit(update, donate_argnums=0, compiler_options=options).lower(step.state, gradient).compile()
+    compiled = jax.jit(update, donate_argnums=0, compiler_options=COMPILER_OPTIONS).lower(step.state, gradient).compile()
     memory, state, seconds = compiled.memory_analysis(), step.state, []
     for _ in range(repeats + 1):
         begin = time.perf_counter()

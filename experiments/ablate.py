@@ -1,7 +1,7 @@
-"""Trains the paper's comparisons at one size, and writes the table that compares them.
+r"""Trains the paper's comparisons at one size, and writes the table that compares them.
 
     python -m experiments.ablate --output=runs/ablations --photos=data/photos --synthetic=data/small \
-        --synthetic_validation=data/small_validation --steps=900
+        --synthetic_validation=data/synthetic_validation --steps=400
     python -m experiments.ablate --runs=c0,c500,no_smo ...
 
 experiments/configs/ablations.py lists the runs. Each gets --steps steps a stage; the same command resumes a set
@@ -33,7 +33,8 @@ def main(_):
     try:
         print(f"table: {run_set(configs(), configured(REFERENCE), Path(_OUTPUT.value))}")
     except InputError as error:
-        sys.exit(f"ablate: {error}")
+        # Folders are fields of a run's config, and flags here.
+        sys.exit(f"ablate: {str(error).replace('--config.data.', '--')}")
 
 
 def configs() -> dict[str, dict]:

@@ -1,4 +1,4 @@
-"""Lists what the devices of a training step tell each other: how many exchanges, how many bytes.
+r"""Lists what the devices of a training step tell each other: how many exchanges, how many bytes.
 
     python -m experiments.collectives --config=experiments/configs/paper.py --stage=full \
         --config.stages.full.photos=10 --devices=8 --config.model_devices=4
@@ -8,6 +8,7 @@ those of an exchange's result on one device. The state is what one device holds 
 average and the optimizer's statistics; XLA's estimate of what the step needs beside it is the workspace.
 """
 
+import functools
 import sys
 from collections import defaultdict
 
@@ -15,6 +16,7 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
+from experiments.config_flag import parse_flags
 from fml_jax.errors import InputError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Python file whose get_config() describes the run.")
@@ -64,4 +66,4 @@ def megabytes(size: int) -> str:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config"])
-    app.run(main)
+    app.run(main, flags_parser=functools.partial(parse_flags, "collectives"))

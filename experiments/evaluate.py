@@ -14,7 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from tqdm import tqdm
 
 from fml_jax.errors import InputError
@@ -33,6 +33,7 @@ YAW_BINS = ((0, 15), (15, 30), (30, 90))
 def main(_):
     from fml_jax.reconstruction import Reconstructor
 
+    logging.set_verbosity(logging.WARNING)
     try:
         if not (_PHOTOS.value or _SYNTHETIC.value):
             raise InputError("nothing to measure on; give --photos=FOLDER, --synthetic=CORPUS or both")
@@ -54,7 +55,7 @@ def evaluate_photos(reconstructor, unsolved) -> None:
     folder = output_folder(_OUTPUT.value)
     paths = [path for path in list_photos(_PHOTOS.value) if is_validation(path.parent.name)][: _COUNT.value]
     if not paths:
-        raise InputError(f"--photos={_PHOTOS.value}: no folder's name falls into the validation split (one person in sixteen)")
+        raise InputError(f"--photos={_PHOTOS.value}: no folder's name falls into the validation split (one person in sixteen); photos lie in one folder a person")
     rows = [row for path in tqdm(paths, unit="photo") if (row := photo_row(reconstructor, unsolved, path)) is not None]
     if not rows:
         raise InputError(f"--photos={_PHOTOS.value}: MediaPipe finds no face in {len(paths)} photos of the validation split")

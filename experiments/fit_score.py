@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from fml_jax.errors import InputError
 from fml_jax.folders import output_folder
@@ -29,6 +29,7 @@ FALSE_SHARE = 0.02  # of all that is no face; more tells a few more of them, at 
 
 
 def main(_):
+    logging.set_verbosity(logging.WARNING)
     try:
         fit()
     except InputError as error:

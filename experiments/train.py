@@ -18,16 +18,15 @@ the same command and --coordinator=auto where the cluster tells each its place (
 pods), else with --coordinator=HOST:PORT --processes=N --process=K.
 """
 
-import difflib
+import functools
 import sys
 from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from experiments.config_flag import parse_flags
 from fml_jax.errors import InputError
-
-CONFIGS = Path(__file__).parent / "configs"
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Python file whose get_config() describes the run.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for metrics, checkpoints and weights; continued if it has any.")
@@ -65,49 +64,6 @@ def join_processes() -> None:
         jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
 
-def parse_flags(arguments: list[str]) -> list[str]:
-    """absl's parser; a config that cannot be used ends the program with one line."""
-    _check_config_exists(arguments)
-    try:
-        return flags.FLAGS(arguments)
-    except flags.Error as error:  # of an error within get_config its text has the whole trace
-        sys.exit("train: " + str(error).strip().splitlines()[-1].removeprefix("fml_jax.errors.InputError: "))
-    except (AttributeError, KeyError, TypeError):  # what ml_collections raises for a wrong override
-        given = [argument for argument in arguments if argument.startswith("--config.")]
-        sys.exit(f"train: {' '.join(given)}: the config has no such field, or not of this type; {_closest_fields(given)}")
-
-
-def _closest_fields(given: list[str]) -> str:
-    """Where to look instead of fields that a config does not have."""
-    fields = _field_names()
-    wanted = [argument.removeprefix("--config.").partition("=")[0].split(".")[-1] for argument in given]
-    unknown = [name for name in wanted if name not in {field.split(".")[-1] for field in fields}]
-    for name in unknown or wanted:
-        matches = difflib.get_close_matches(name, [field.split(".")[-1] for field in fields], n=1)
-        if found := [field for field in fields if field.split(".")[-1] in matches]:
-            return f"close to it: {', '.join(found)}"
-    return f"it has {', '.join(dict.fromkeys(field.split('.')[0] for field in fields))}"
-
-
-def _field_names() -> list[str]:
-    """Of any config, with the path of each."""
-    from flax.traverse_util import flatten_dict
-
-    from experiments.configs.common import defaults, stage
-
-    config = defaults().to_dict()
-    config["stages"] = {"STAGE": stage(steps=1, synthetic=1, photos=1, rate=0.0).to_dict()}
-    return list(flatten_dict(config, sep="."))
-
-
-def _check_config_exists(arguments):
-    for argument, following in zip(arguments, [*arguments[1:], ""]):
-        name = following if argument in ("--config", "-config") else argument.removeprefix("--config=")
-        if name != argument and not Path(name.partition(":")[0]).is_file():
-            known = ", ".join(sorted(path.name for path in CONFIGS.glob("[!_]*.py") if path.stem != "common"))
-            sys.exit(f"train: --config={name}: no such file; experiments/configs/ has {known}")
-
-
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main, flags_parser=parse_flags)
+    app.run(main, flags_parser=functools.partial(parse_flags, "train"))

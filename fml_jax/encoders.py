@@ -14,8 +14,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from fml_jax.arrays import Array
 from fml_jax.codes import CODE_SIZE
 from fml_jax.convolution import convolve
 from fml_jax.errors import InputError

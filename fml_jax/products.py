@@ -23,13 +23,13 @@ def _forward(rows, matrix):
 def _backward(saved, asked):
     rows, matrix = saved
     flat = asked.reshape(-1, matrix.shape[1])
-    return rows_asked(matrix, flat).reshape(rows.shape), rows.reshape(-1, len(matrix)).T @ flat
+    return _rows_asked(matrix, flat).reshape(rows.shape), rows.reshape(-1, len(matrix)).T @ flat
 
 
 product.defvjp(_forward, _backward)
 
 
-def rows_asked(matrix: Float[Array, "K M"], asked: Float[Array, "B M"]) -> Float[Array, "B K"]:
+def _rows_asked(matrix: Float[Array, "K M"], asked: Float[Array, "B M"]) -> Float[Array, "B K"]:
     """asked @ matrix.T: the rows' gradient of their product with the matrix."""
     # Without the barrier the compiler takes the transposition into the product, and the rows come first again.
     return jax.lax.optimization_barrier(matrix @ asked.T).T

@@ -39,7 +39,7 @@ VARIANTS = {
 def get_config(name=REFERENCE):
     variant, _, size = name.partition(",")
     if variant not in VARIANTS or (size or "small") not in SIZES:
-        raise InputError(f"ablation {name!r} is unknown; choose one of {', '.join(VARIANTS)}, and ,small or ,paper behind it")
+        raise InputError(f"ablation {name!r} is unknown; choose one of {', '.join(VARIANTS)}, each with ,small or ,paper behind it in --config")
     config = SIZES[size or "small"]()
     config.correctives.update(geometry=500, reflectance=500)
     config.keep_checkpoints = 1

@@ -76,7 +76,6 @@ def _area_sums_backward(saved, cotangent):
     # A triangle's area vector is a×b + b×c + c×a, so its corner a receives (b − c) × g, g being what all three
     # corners' sums ask of it.
     vertices, topology = saved
-
     itself = jnp.arange(len(vertices))
 
     def received(b, c):

@@ -22,7 +22,7 @@ def photometric_residuals(
     Args:
       seen: I(u_i), as `sample_bilinear` has it of the crop.
       region: vertices that may count, for example the model's "face" region; or how much each
-        counts, from 0 to 1.
+        counts, at least 0.
     """
     squared = squared_lengths(seen - points.colours)
     # The norm's gradient at zero is guarded at the root's argument; 1e-8 is far under one grey level.

@@ -88,7 +88,7 @@ class SkinPairs(NamedTuple):
 
 
 def draw_skin_pairs(key: Key[Array, ""], skin: Bool[Array, "N"]) -> SkinPairs:
-    """Six random partners in M for each of its vertices, never itself, each uniformly distributed; the same for the same key."""
+    """Six random partners in M for each of its vertices, each uniform over the others; the same for the same key."""
     shuffle, step = jax.random.split(key)
     size = jnp.maximum(jnp.sum(skin), 1)
     order = jnp.argsort(jax.random.uniform(shuffle, skin.shape) + 2.0 * ~skin)  # M first

@@ -15,7 +15,7 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, geometry, restrict
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.landmarks import landmarks68
-from fml_jax.face_model.modes import plain_sum
+from fml_jax.face_model.modes import plain_sum, weighted_sum
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.illumination import sh_basis
 from fml_jax.image_formation.points import form_points, sample_bilinear
@@ -25,12 +25,13 @@ from fml_jax.reconstruction.colours import Surface, colour_weights, solve_colour
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 
 # One photo has to settle all 257 numbers: landmarks hold the shape, the prior what they leave open. Less prior on
-# shape explains colours better, and pushes the mouth's inside through lips.
-WEIGHTS = BaseWeights(photo=4000.0, sparse=3.0, reg=0.07, rstd=0.12, contour="pose")
+# shape explains colours better, and pushes the mouth's inside through the skin about it.
+WEIGHTS = BaseWeights(photo=4000.0, sparse=2.8, reg=0.14, rstd=0.06, contour="pose")
 
-# What a change of light costs, per squared γ. Skin half as bright under twice the light looks the same, so that
-# the descent would follow whatever small gain there is, far beyond any skin.
-LIGHT = 60.0
+# What holds back what the photo does not tell. Skin half as bright under twice the light looks the same, so that the
+# descent would follow whatever small gain there is, far beyond any skin; and no colour is compared with the eyes'.
+LIGHT = 60.0  # per squared change of γ
+EYES = 300.0  # per mean squared change of the eyes' reflectance
 
 # What the network's own landmarks count for where none are detected.
 UNDETECTED_CONFIDENCE = 0.1
@@ -65,7 +66,8 @@ def refine(
 
     code = fit_landmarks(_landmark_model(), face.code, targets, jnp.asarray(confidence))
     code = fit_colours(_face_model(), code, crop)
-    code = jax.device_get(fit_energy(_face_model(), code, crop, targets, jnp.asarray(confidence)))
+    eyes = face.code.reflectance
+    code = jax.device_get(fit_energy(_face_model(), code, crop, targets, jnp.asarray(confidence), eyes))
     return _with_code(face, code)
 
 
@@ -125,16 +127,26 @@ def fit_colours(model: BaseModel, code: FaceCode, crop: jax.Array) -> FaceCode:
 
 @jax.jit
 def fit_energy(
-    model: BaseModel, code: FaceCode, crop: jax.Array, targets: jax.Array, confidence: jax.Array
+    model: BaseModel, code: FaceCode, crop: jax.Array, targets: jax.Array, confidence: jax.Array, eyes: jax.Array
 ) -> FaceCode:
-    """All 257 numbers by Adam on the base level's energy (eq. 6), the light held; the best one met is returned."""
+    """All 257 numbers by Adam on the base level's energy (eq. 6); the best ones met are returned.
+
+    Args:
+      code: where to begin; the light is pulled back to its light.
+      eyes: β, to whose reflectance the eyes' is pulled.
+    """
     sizes = model.code_sizes
     optimizer = optax.adam(optax.cosine_decay_schedule(ENERGY_RATE, ENERGY_STEPS, alpha=0.05))
 
+    def untold(found):
+        relit = jnp.sum((found.illumination - code.illumination) ** 2)
+        repainted = weighted_sum(found.reflectance - eyes, model.reflectance)
+        in_eyes = model.regions["eyes"] * jnp.sum(repainted**2, axis=1)
+        return LIGHT * relit + EYES * jnp.sum(in_eyes) / jnp.maximum(jnp.sum(model.regions["eyes"]), 1)
+
     def energy(raw):
         found = code_from_network(raw, *sizes)
-        relit = jnp.sum((found.illumination - code.illumination) ** 2)
-        return base_energy(model, found, crop, targets, confidence, WEIGHTS)[0] + LIGHT * relit
+        return base_energy(model, found, crop, targets, confidence, WEIGHTS)[0] + untold(found)
 
     def step(state, _):
         raw, opt_state, best, best_energy = state

@@ -22,7 +22,7 @@ class Reconstruction:
 
     vertices: np.ndarray  # [N, 3] mm, model space
     triangles: np.ndarray  # [T, 3]
-    reflectance: np.ndarray  # [N, 3] RGB in [0, 1], not clipped
+    reflectance: np.ndarray  # [N, 3] sRGB-encoded, about [0, 1] but not clipped
     code: FaceCode
     landmarks68: np.ndarray  # [68, 2] pixels of the photo
     projected: np.ndarray  # [N, 2] pixels of the photo: the vertices

@@ -17,7 +17,7 @@ from fml_jax.errors import InputError
 
 
 # Without it XLA's CPU backend copies what a step both reads and replaces, such as an optimizer's statistics.
-_COMPILER_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
+COMPILER_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 
 def make_mesh(model_devices: int = 1) -> Mesh:
@@ -87,7 +87,7 @@ def compiled_step(train_step: Callable, mesh: Mesh, shardings):
         donate_argnums=0,
         in_shardings=(shardings, everywhere, over_batch(mesh)),
         out_shardings=(shardings, everywhere),
-        compiler_options=_COMPILER_OPTIONS,
+        compiler_options=COMPILER_OPTIONS,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from skimage import data
 
 from fml_jax.codes import neutral_code
+from fml_jax.data.crops import apply_affine, crop_photo
 from fml_jax.data.landmarks import IBUG_FROM_MEDIAPIPE, detect_landmarks, ibug68
 from fml_jax.errors import InputError
 from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance
@@ -35,6 +36,7 @@ def test_landmarks_of_a_known_face_are_found(tiny_model, tiny_code):
 
 
 def test_the_energy_falls_and_the_best_code_is_kept(tiny_model):
+    tiny_model = tiny_model.replace(regions={**tiny_model.regions, "eyes": jnp.zeros(tiny_model.vertex_count, bool)})
     truth = random_code(tiny_model, np.random.default_rng(11))
     targets = projected68(tiny_model, truth)
     points = form_points(tiny_model, truth)
@@ -47,13 +49,35 @@ def test_the_energy_falls_and_the_best_code_is_kept(tiny_model):
         base_energy(tiny_model, code, jnp.asarray(crop), targets, jnp.ones(68), WEIGHTS)[0]
     )
     start = jax.tree.map(lambda part: part * 0.97, truth)
-    fitted = fit_energy(tiny_model, start, jnp.asarray(crop), targets, jnp.ones(68))
+    fitted = fit_energy(tiny_model, start, jnp.asarray(crop), targets, jnp.ones(68), start.reflectance)
     assert energy(fitted) < 0.3 * energy(start)
 
 
 def test_a_real_face_is_refined_to_its_landmarks(face, reference):
     refined = refine(face, reference)
     assert landmark_error(refined.landmarks68, reference) < min(0.012, landmark_error(face.landmarks68, reference))
+
+
+def test_what_the_photo_does_not_tell_is_held(face, reference, monkeypatch):
+    """Free of what holds them, the light runs off and the eyes go where no skin has sent them."""
+    model = fitting._face_model()
+    crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
+    targets = jnp.asarray(apply_affine(face.crop_from_photo, reference), jnp.float32)
+    modes = np.asarray(model.reflectance)[:, np.asarray(model.regions["eyes"])]
+
+    def changes():
+        jax.clear_caches()
+        found = fit_energy(model, face.code, crop, targets, jnp.ones(68), face.code.reflectance)
+        repainted = np.tensordot(found.reflectance - face.code.reflectance, modes, 1)
+        return float(jnp.sum((found.illumination - face.code.illumination) ** 2)), np.mean(repainted**2)
+
+    held = changes()
+    for name in ("LIGHT", "EYES"):
+        monkeypatch.setattr(fitting, name, 0.0)
+    free = changes()
+    jax.clear_caches()
+    assert held[0] < 0.9 * free[0]
+    assert held[1] < 0.5 * free[1]
 
 
 def test_landmarks_left_out_are_fitted_by_the_others(face, reference):

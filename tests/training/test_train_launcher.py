@@ -37,6 +37,26 @@ def test_one_line_says_what_is_wrong(tmp_path, argument, said):
     assert said in result.stderr.splitlines()[-1] and "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "content, said",
+    [("hello world", "config.py: not a Python file that can be run"), ("x = 1", "config.py: it has no get_config()")],
+)
+def test_a_file_that_is_no_config(tmp_path, content, said):
+    path = tmp_path / "config.py"
+    path.write_text(content)
+    command = [sys.executable, "-m", "experiments.train", f"--config={path}", f"--workdir={tmp_path}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert said in result.stderr.splitlines()[-1] and "Traceback" not in result.stderr
+
+
+def test_the_other_launcher_that_takes_configs_says_the_same():
+    command = [sys.executable, "-m", "experiments.collectives", QUICK, "--config.sede=3"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("collectives: --config.sede=3: the config has no such field")
+
+
 def test_a_workdir_that_is_a_file(tmp_path):
     (tmp_path / "taken.jpg").touch()
     command = [sys.executable, "-m", "experiments.train", QUICK, f"--workdir={tmp_path}/taken.jpg"]
