@@ -15,7 +15,7 @@ _TITLES = {
     "overlay": "the face on the photo",
     "geometry": "geometry",
     "reflectance": "reflectance: skin without light",
-    "shading": "shading: the light on white skin",
+    "shading": "shading: the light on white or grey skin",
 }
 _PICTURE_SIZE = 240
 

@@ -10,6 +10,7 @@ from fml_jax.image_formation.drawing import Paint, clay, draw, shown_on_photos
 from fml_jax.image_formation.illumination import shading
 
 PAINTED = ("overlay", "geometry", "reflectance", "shading")  # pictures of the mesh
+_WHITE_SKIN = 0.8
 KINDS = ("photo", "landmarks", *PAINTED)
 
 
@@ -19,7 +20,7 @@ def render(face, kind: str = "overlay", size: int | None = None) -> np.ndarray:
     Args:
       face: a `Reconstruction`.
       kind: "photo" (the crop), "overlay" (the lit face on it, without skull, ears and neck), "geometry" (grey clay),
-        "reflectance", "shading" (the light on white skin), "landmarks" (the 68 on the crop).
+        "reflectance", "shading" (the light on white skin, or on a greyer one that does not burn out), "landmarks" (the 68 on the crop).
       size: pixels; None is the crop's own 240.
 
     Raises:
@@ -56,7 +57,12 @@ def _colours(face, kind, normals):
     if kind == "reflectance":
         return face.reflectance
     light = np.asarray(shading(normals, face.code.illumination))
-    return light * (0.8 if kind == "shading" else face.reflectance)
+    return light * (_unburnt_skin(light[normals[:, 2] < 0]) if kind == "shading" else face.reflectance)
+
+
+def _unburnt_skin(light):
+    """A white skin's reflectance, or the darker one that does not burn out under a light [V, 3]."""
+    return min(_WHITE_SKIN, 1 / max(np.quantile(light, 0.98), 1e-6))
 
 
 def _with_landmarks(crop, face, size):

@@ -1,5 +1,7 @@
 """The whole way from a photo to a face, on a real photo that scikit-image carries."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -184,6 +186,11 @@ def test_the_overlay_covers_the_face_and_leaves_the_rest(face):
     assert changed[90:125, 80:160].mean() > 0.9 and changed[:20, :20].mean() == 0
     # It is drawn in the photo's colours: close to it on the cheeks and nose.
     assert np.abs(overlay - photo)[90:125, 80:160].mean() < 40
+
+
+def test_a_strong_light_does_not_burn_out_the_picture_of_shading(face):
+    strong = replace(face, code=face.code.replace(illumination=4 * face.code.illumination))
+    assert (strong.render("shading") == 255).mean() < 0.05
 
 
 def test_pictures_together_are_those_one_by_one(face):
