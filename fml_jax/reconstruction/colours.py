@@ -22,7 +22,7 @@ ABOUT_BROWS = 2.0
 _BROW_REACH = 9.0  # mm
 
 # What holds β to the network's where `ColourSolver` solves; `solve_colours` says in which units.
-PRIOR = 3e-5
+PRIOR = 4e-5
 
 _STRIDE = 6  # of the vertices that tell of colours, of which `ColourSolver` looks at
 _ROUNDS = 3
