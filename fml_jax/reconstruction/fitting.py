@@ -26,7 +26,7 @@ from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 
 # One photo has to settle all 257 numbers: landmarks hold the shape, the prior what they leave open. Less prior on
 # shape explains colours better, and pushes the mouth's inside through the skin about it.
-WEIGHTS = BaseWeights(photo=4000.0, sparse=2.8, reg=0.14, rstd=0.06, contour="pose")
+WEIGHTS = BaseWeights(photo=4000.0, sparse=3.8, reg=0.14, rstd=0.06, contour="pose")
 
 # What holds back what the photo does not tell. Skin half as bright under twice the light looks the same, so that the
 # descent would follow whatever small gain there is, far beyond any skin; and no colour is compared with the eyes'.
