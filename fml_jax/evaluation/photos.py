@@ -7,8 +7,8 @@ import numpy as np
 from fml_jax.data.crops import apply_affine, crop_photo
 from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance, photometric_error
 from fml_jax.evaluation.relighting import relit
-from fml_jax.image_formation.points import Points, form_points, sample_bilinear
-from fml_jax.reconstruction.fitting import fit_landmarks, refine
+from fml_jax.image_formation.points import Points, form_points_of, sample_bilinear
+from fml_jax.reconstruction.fitting import fit_landmarks, refine, with_code, with_corrections
 from fml_jax.reconstruction.network import decode_one
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 
@@ -38,13 +38,16 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
 
 
 def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
-    """After `refine` with all landmarks, and with the even ones only."""
+    """After `refine` with all landmarks, and with the even ones only; colours at both levels, and the final level's where it
+    was shown half of the vertices, at the other half."""
     refined = refine(face, reference)
     half = refine(face, reference, used=EVEN)
     return {
         "landmarks, refined": landmark_error(refined.landmarks68, reference),
         "landmarks, refined, held out": mean_distance(half.landmarks68[~EVEN], reference[~EVEN]) / box_size(reference),
         "colours, refined": colour_error(refined),
+        "colours, refined, base level": colour_error(with_code(refined, refined.code)),
+        "colours, refined, held out": _held_out_colour_error(refined),
     }
 
 
@@ -52,6 +55,13 @@ def span_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]
     """The best that the model's span allows for the landmarks: pose and shape fitted almost without a prior."""
     code = _fitted(face.model, face, reference, confidence=1000.0)
     return {"landmarks, best in span": landmark_error(_landmarks_in_photo(face, code), reference)}
+
+
+def _held_out_colour_error(refined: Reconstruction) -> float:
+    """Of the vertices that the corrections were not shown, a random half."""
+    used = np.random.default_rng(0).random(len(refined.vertices)) < 0.5
+    points, seen, members = _seen_points(with_corrections(refined, used))
+    return photometric_error(points.colours, seen, members & ~used)
 
 
 def _mean_face_landmarks(face, reference):
@@ -76,13 +86,13 @@ def _landmarks_in_photo(face, code):
 
 
 @jax.jit
-def _points_and_colours(model, code, crop):
-    points = form_points(model, code)
+def _points_and_colours(topology, vertices, reflectance, code, crop):
+    points = form_points_of(topology, vertices, reflectance, code)
     return points, sample_bilinear(crop, points.pixels)
 
 
 def _seen_points(face) -> tuple[Points, np.ndarray, np.ndarray]:
     """Points of the face, the photo's colours at them, and which of them are visible skin."""
     crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
-    points, seen = jax.device_get(_points_and_colours(face.model, face.code, crop))
+    points, seen = jax.device_get(_points_and_colours(face.model.topology, face.vertices, face.reflectance, face.code, crop))
     return points, seen, points.visible & np.asarray(face.model.regions["skin"])

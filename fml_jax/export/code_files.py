@@ -8,9 +8,9 @@ import numpy as np
 from fml_jax.codes import flatten_code, unflatten_code
 from fml_jax.errors import InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _FIELDS = (
-    "vertices", "triangles", "reflectance", "landmarks68", "projected", "box", "crop_from_photo",
+    "vertices", "triangles", "reflectance", "reflectance_corrections", "landmarks68", "projected", "box", "crop_from_photo",
     "illumination", "rotation", "translation", "score", "index", "source", "model_version",
 )  # fmt: skip
 
@@ -29,12 +29,15 @@ def read_code_file(path: str | Path) -> dict:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            fields = {name: file[name] for name in (*_FIELDS, "code", "format_version")}
+            fields = {name: file[name] for name in file.files}
+            version = int(fields.pop("format_version"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except Exception:  # NumPy's reasons name remedies that are none here
         raise InputError(f"{path}: not a reconstruction's npz file") from None
-    if int(fields.pop("format_version")) != FORMAT_VERSION:
-        raise InputError(f"{path}: a reconstruction of another format version")
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: format {version} of reconstructions, this program reads {FORMAT_VERSION}; reconstruct the photo again")
+    if missing := {*_FIELDS, "code"} - set(fields):
+        raise InputError(f"{path}: a reconstruction without {', '.join(sorted(missing))}")
     texts = {name: str(fields[name]) for name in ("source", "model_version")}
     return {**fields, **texts, "score": float(fields["score"]), "code": unflatten_code(jnp.asarray(fields["code"]))}

@@ -1,4 +1,4 @@
-"""Refinement: the base level's energy minimised on one photo, from the network's answer."""
+"""Refinement on one photo, from the network's answer: the base level's energy, then the final level's reflectance."""
 
 from dataclasses import replace
 from functools import cache
@@ -22,6 +22,7 @@ from fml_jax.image_formation.points import form_points, sample_bilinear
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses import PAPER_LANDMARKS, BaseWeights, base_energy
 from fml_jax.reconstruction.colours import Surface, colour_weights, solve_colours
+from fml_jax.reconstruction.corrections import reflectance_corrections
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 
 # One photo has to settle all 257 numbers: landmarks hold the shape, the prior what they leave open. Less prior on
@@ -48,7 +49,7 @@ ENERGY_RATE = 0.2
 def refine(
     face: Reconstruction, landmarks: np.ndarray | None = None, used: np.ndarray | None = None
 ) -> Reconstruction:
-    """A reconstruction with less energy on its photo.
+    """A reconstruction with less energy on its photo, its reflectance corrected beyond the model's modes.
 
     Args:
       landmarks: [68, 2] pixels of the photo; None has MediaPipe find them where it can, and
@@ -68,7 +69,7 @@ def refine(
     code = fit_colours(_face_model(), code, crop)
     eyes = face.code.reflectance
     code = jax.device_get(fit_energy(_face_model(), code, crop, targets, jnp.asarray(confidence), eyes))
-    return _with_code(face, code)
+    return with_corrections(with_code(face, code))
 
 
 @jax.jit
@@ -192,8 +193,8 @@ def _is_elsewhere(found: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.linalg.norm(found.mean(axis=0) - expected.mean(axis=0)) > ELSEWHERE * size)
 
 
-def _with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
-    """The same face of the same photo, said by another code."""
+def with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
+    """The same face of the same photo, said by another code alone."""
     from fml_jax.reconstruction.network import decode_one
 
     decoded = decode_one(face.model, code)
@@ -202,9 +203,17 @@ def _with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
         code=code,
         vertices=decoded.vertices,
         reflectance=decoded.reflectance,
+        reflectance_corrections=np.zeros_like(decoded.reflectance),
         landmarks68=in_photo(face.crop_from_photo, decoded.landmarks),
         projected=in_photo(face.crop_from_photo, decoded.projected),
     )
+
+
+def with_corrections(face: Reconstruction, used: np.ndarray | None = None) -> Reconstruction:
+    """The same face with `reflectance_corrections`, of what `used` vertices show."""
+    corrections = reflectance_corrections(face, used)
+    base = face.reflectance - face.reflectance_corrections
+    return replace(face, reflectance=base + corrections, reflectance_corrections=corrections)
 
 
 @cache

@@ -252,6 +252,7 @@ class Reconstructor:
             box=np.asarray(face.box, np.float64),
             crop_from_photo=affine,
             score=score,
+            reflectance_corrections=np.zeros_like(decoded.reflectance),
             model_version=self.version,
             source=face.source,
             index=index,

@@ -22,13 +22,14 @@ class Reconstruction:
 
     vertices: np.ndarray  # [N, 3] mm, model space
     triangles: np.ndarray  # [T, 3]
-    reflectance: np.ndarray  # [N, 3] sRGB-encoded, about [0, 1] but not clipped
+    reflectance: np.ndarray  # [N, 3] sRGB-encoded, about [0, 1] but not clipped; r_b(β), and F_r where there is one
     code: FaceCode
     landmarks68: np.ndarray  # [68, 2] pixels of the photo
     projected: np.ndarray  # [N, 2] pixels of the photo: the vertices
     box: np.ndarray  # [4] x0, y0, x1, y1, pixels of the photo, as detected or given
     crop_from_photo: np.ndarray  # [2, 3] affine to the crop that the camera belongs to
     score: float  # [0, 1]; under 0.5 the crop does not look like a well-framed face
+    reflectance_corrections: np.ndarray  # F_r, [N, 3]: what refinement adds to the code's reflectance; else 0
     model_version: str
     source: str  # the photo's path or name
     index: int  # which face of the photo, 0 the largest
