@@ -37,10 +37,10 @@ def state_dict(flat: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
         state[f"dense.{name}.weight"], state[f"dense.{name}.bias"] = kernel, flat[f"encoder/{name}/bias"]
     state["final.weight"], state["final.bias"] = flat["final/kernel"].T, flat["final/bias"]
     for space in ("geometry", "reflectance"):
-        for part in ("modes", "offset"):
-            name = f"correctives/{space}/{part}"
-            if name in flat:
-                state[f"correctives.{space}_{part}"] = flat[name]
+        modes, offset = (flat.get(f"correctives/{space}/{part}") for part in ("modes", "offset"))
+        if modes is not None:
+            state[f"correctives.{space}_modes"] = modes.reshape(-1, *offset.shape)
+            state[f"correctives.{space}_offset"] = offset
     return {name: torch.from_numpy(np.require(array, requirements="CW")) for name, array in state.items()}
 
 

@@ -21,10 +21,9 @@ from fml_jax.codes import CODE_SIZE
 from fml_jax.convolution import convolve
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE
-from fml_jax.products import dense
+from fml_jax.products import Dense
 
 _HE = nn.initializers.he_normal()
-_Dense = functools.partial(nn.Dense, dot_general=dense)
 _Conv = functools.partial(nn.Conv, kernel_init=_HE, conv_general_dilated=convolve)
 
 # Codes of an untrained encoder are of about this size (in units of the codes' scales).
@@ -137,7 +136,7 @@ class LightEncoder(nn.Module):
         self.sow("intermediates", "keypoints", keypoints)
         positions = _flattened(keypoints - CROP_MIDDLE) / 50
         x = _flattened(_convolved(nn.relu(x), self.places, 1))
-        x = nn.relu(_Dense(self.hidden, kernel_init=_HE)(jnp.concatenate([x, positions], axis=-1)))
+        x = nn.relu(Dense(self.hidden, kernel_init=_HE)(jnp.concatenate([x, positions], axis=-1)))
         return outputs(self, jnp.concatenate([x, positions], axis=-1))
 
 
@@ -225,7 +224,7 @@ def _flattened(x):
 def _fully_connected_head(encoder, x):
     x = _flattened(x)
     for _ in range(2):  # fc6 and fc7
-        x = nn.relu(_Dense(4096, kernel_init=_HE)(x))
+        x = nn.relu(Dense(4096, kernel_init=_HE)(x))
     return outputs(encoder, x)
 
 
@@ -233,8 +232,8 @@ def outputs(encoder: nn.Module, features: Float[Array, "B F"]) -> tuple[Float[Ar
     """The last layers of every encoder, called within its `__call__`: (raw code, score logit)."""
     encoder.sow("intermediates", "features", features)
     small = nn.initializers.variance_scaling(_INITIAL_OUTPUT**2, "fan_in", "normal")
-    raw = _Dense(encoder.code_size, kernel_init=small, name="code")(features)
-    logit = _Dense(1, kernel_init=small, name="score")(features)
+    raw = Dense(encoder.code_size, kernel_init=small, name="code")(features)
+    logit = Dense(1, kernel_init=small, name="score")(features)
     return raw, logit[:, 0]
 
 

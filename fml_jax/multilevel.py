@@ -19,7 +19,7 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
 from fml_jax.face_model.room import Room, beyond_base
 from fml_jax.image_formation.points import Points, form_final_points, form_points
-from fml_jax.products import dense
+from fml_jax.products import Dense
 
 # Corrective spaces by name, with how many ReLU layers each has (supplement, section 3).
 KINDS = {"linear": 0, "relu1": 1, "relu2": 2}
@@ -69,7 +69,11 @@ class Network:
         if self.room is None or "geometry" not in spaces:
             return spaces
         own = spaces["geometry"]
-        within = {"modes": jax.vmap(self.room.nearest)(own["modes"]), "offset": self.room.nearest(own["offset"])}
+        modes = own["modes"].reshape(-1, *own["offset"].shape)
+        within = {
+            "modes": jax.vmap(self.room.nearest)(modes).reshape(own["modes"].shape),
+            "offset": self.room.nearest(own["offset"]),
+        }
         return {**spaces, "geometry": {**own, **within}}
 
     def deltas(self, params: dict, crops: jax.Array) -> jax.Array:
@@ -86,7 +90,7 @@ class Network:
 
     @property
     def _final_layer(self):
-        return nn.Dense(sum(self.sizes) + 27, kernel_init=nn.initializers.zeros_init(), dot_general=dense)
+        return Dense(sum(self.sizes) + 27, kernel_init=nn.initializers.zeros_init())
 
 
 def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mesh | None = None) -> Network:

@@ -1,46 +1,123 @@
-"""Products of rows with a large matrix, whose rows' gradients take CPUs less time.
+"""Products of rows with a large matrix, differentiated as CPUs take least time for it.
 
-JAX writes that gradient as asked @ matrix.T, the rows first, for which XLA's CPU backend takes up to three times as
-long as for the same numbers with the matrix first.
+JAX writes the rows' gradient as asked @ matrix.T, the rows first, for which XLA's CPU backend takes up to three times
+as long as for the same numbers with the matrix first. And the matrix's gradient is as large as the matrix, while few
+rows are all that it is made of: who passes a `Factored` matrix gets those instead.
 """
 
 import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import struct
 from jaxtyping import Float
 
 from fml_jax.arrays import Array
 
 
+@struct.dataclass
+class OuterProducts:
+    """Σ_b rows_b ⊗ asked_b, the gradient of a matrix [K, *M], before it is multiplied out."""
+
+    rows: jax.Array  # [B, K]
+    asked: jax.Array  # [B, *M]
+
+    def array(self) -> Float[Array, "K *M"]:
+        """The gradient itself.
+
+        A sum over the rows, not a product of matrices: in this form the compiler takes it into what it is asked for,
+        and the array is never in memory.
+        """
+        columns = self.rows.reshape(self.rows.shape + (1,) * (self.asked.ndim - 1))
+        return sum(columns[b] * self.asked[b] for b in range(len(columns)))
+
+    def squared_norm(self) -> Float[Array, ""]:
+        """Σ of the array's squares: Σ_bc ⟨rows_b, rows_c⟩ ⟨asked_b, asked_c⟩."""
+        flat = self.asked.reshape(len(self.asked), -1)
+        return jnp.sum((self.rows @ self.rows.T) * (flat @ flat.T))
+
+
+@struct.dataclass
+class Factored:
+    """A matrix whose gradient is to come as `OuterProducts`, at `gradient`. It may be used once."""
+
+    matrix: jax.Array  # [K, *M]
+    gradient: OuterProducts  # anything; only its shapes count, B being the rows that the matrix will meet
+
+    @classmethod
+    def of(cls, matrix: Float[Array, "K *M"], rows: int) -> "Factored":
+        """A matrix that will meet so many rows."""
+        places = jnp.zeros((rows, matrix.shape[0])), jnp.zeros((rows, *matrix.shape[1:]))
+        return cls(matrix, OuterProducts(*places))
+
+
+def product(rows: Float[Array, "*batch K"], matrix: Float[Array, "K *M"] | Factored) -> Array:
+    """Σ_k rows_k matrix_k, [*batch, *M]; differentiable backward only."""
+    if isinstance(matrix, Factored):
+        return _factored_product(rows, matrix.matrix, matrix.gradient)
+    return _product(rows, matrix)
+
+
 @jax.custom_vjp
-def product(rows: Float[Array, "*batch K"], matrix: Float[Array, "K M"]) -> Float[Array, "*batch M"]:
-    """rows @ matrix; differentiable backward only."""
-    return rows @ matrix
+def _product(rows, matrix):
+    return (rows @ _flat(matrix)).reshape(*rows.shape[:-1], *matrix.shape[1:])
 
 
 def _forward(rows, matrix):
-    return product(rows, matrix), (rows, matrix)
+    return _product(rows, matrix), (rows, matrix)
 
 
 def _backward(saved, asked):
     rows, matrix = saved
-    flat = asked.reshape(-1, matrix.shape[1])
-    return _rows_asked(matrix, flat).reshape(rows.shape), rows.reshape(-1, len(matrix)).T @ flat
+    flat = asked.reshape(-1, _flat(matrix).shape[1])
+    of_matrix = (_as_rows(rows).T @ flat).reshape(matrix.shape)
+    return _rows_asked(matrix, flat).reshape(rows.shape), of_matrix
 
 
-product.defvjp(_forward, _backward)
+_product.defvjp(_forward, _backward)
 
 
-def _rows_asked(matrix: Float[Array, "K M"], asked: Float[Array, "B M"]) -> Float[Array, "B K"]:
-    """asked @ matrix.T: the rows' gradient of their product with the matrix."""
+@jax.custom_vjp
+def _factored_product(rows, matrix, gradient):
+    return _product(rows, matrix)
+
+
+def _factored_forward(rows, matrix, gradient):
+    return _product(rows, matrix), (rows, matrix)
+
+
+def _factored_backward(saved, asked):
+    rows, matrix = saved
+    asked = asked.reshape(-1, *matrix.shape[1:])
+    of_rows = _rows_asked(matrix, asked.reshape(len(asked), -1)).reshape(rows.shape)
+    return of_rows, None, OuterProducts(_as_rows(rows), asked)
+
+
+_factored_product.defvjp(_factored_forward, _factored_backward)
+
+
+def _rows_asked(matrix: Float[Array, "K *M"], asked: Float[Array, "B P"]) -> Float[Array, "B K"]:
+    """The rows' gradient of their product with the matrix."""
     # Without the barrier the compiler takes the transposition into the product, and the rows come first again.
-    return jax.lax.optimization_barrier(matrix @ asked.T).T
+    return jax.lax.optimization_barrier(_flat(matrix) @ asked.T).T
 
 
-def dense(rows: Float[Array, "*batch K"], kernel: Float[Array, "K M"], dimension_numbers, **_) -> Float[Array, "*batch M"]:
-    """`product` for `nn.Dense(dot_general=…)`.
+def _flat(matrix):
+    # As a product of two matrices: XLA's CPU backend takes ten times as long for a contraction over two axes.
+    return matrix.reshape(len(matrix), -1)
 
-    Raises:
-      ValueError: another contraction than a dense layer's is asked for.
-    """
-    if dimension_numbers != (((rows.ndim - 1,), (0,)), ((), ())):
-        raise ValueError(f"dense knows the product of a dense layer, not {dimension_numbers}")
-    return product(rows, kernel)
+
+def _as_rows(rows):
+    return rows.reshape(-1, rows.shape[-1])
+
+
+class Dense(nn.Module):
+    """`nn.Dense` by `product`, with the same parameters."""
+
+    features: int
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch K"]) -> Float[Array, "*batch features"]:
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        return product(x, kernel) + self.param("bias", self.bias_init, (self.features,))

@@ -55,7 +55,7 @@ def test_kinds_are_their_layers(build, kind, layers):
     for space, size in (("geometry", 4), ("reflectance", 3)):
         names = {"modes", "offset"} | {f"layer_{k}" for k in range(layers)}
         assert set(params["correctives"][space]) == names
-        assert params["correctives"][space]["modes"].shape == (size, 81, 3)
+        assert params["correctives"][space]["modes"].shape == (size, 3 * 81)
 
 
 @pytest.mark.parametrize("kind", ["linear", "relu1"])

@@ -14,7 +14,7 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from fml_jax.arrays import Array
-from fml_jax.face_model.modes import weighted_sum
+from fml_jax.products import Dense, product
 
 # How far all C unit parameters together move a vertex at the start, as a standard deviation.
 GEOMETRY_SPREAD = 1.0  # mm
@@ -31,7 +31,8 @@ class Corrections(NamedTuple):
 class CorrectiveSpace(nn.Module):
     """F(δ|Θ): C parameters → a vector for each of N vertices; C is the length of δ.
 
-    Its last map is affine in modes [K, N, 3] and an offset [N, 3], as the base level is.
+    Its last map is affine in modes [K, 3 N], a vertex's three numbers one after the other, and an offset [N, 3]: as the
+    base level's, but for modes in rows, which CPUs train in less time.
     Zero parameters mean F ≡ 0: no modes, no offset.
     """
 
@@ -46,19 +47,19 @@ class CorrectiveSpace(nn.Module):
             return jnp.zeros((*delta.shape[:-1], self.vertex_count, 3), delta.dtype)
         layers = [self._hidden_layer(size, k) for k in range(self.nonlinearities)]
         scale = nn.initializers.normal(self.spread / size**0.5)
-        modes = self.param("modes", scale, (size, self.vertex_count, 3))
+        modes = self.param("modes", scale, (size, 3 * self.vertex_count))
 
         def without_offset(delta):
             for layer in layers:
                 delta = nn.relu(layer(delta))
-            return weighted_sum(delta, modes)
+            return product(delta, modes).reshape(*delta.shape[:-1], self.vertex_count, 3)
 
         offset = self.param("offset", lambda _: -without_offset(jnp.zeros(size)))  # F(0) = 0 at the start
         return without_offset(delta) + offset
 
     def _hidden_layer(self, size, k):
         # Random offsets leave half of the units alive at δ = 0, where a ReLU's gradient would vanish.
-        return nn.Dense(size, bias_init=nn.initializers.normal(1.0), name=f"layer_{k}")
+        return Dense(size, bias_init=nn.initializers.normal(1.0), name=f"layer_{k}")
 
 
 class Correctives(nn.Module):

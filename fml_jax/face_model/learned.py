@@ -102,11 +102,12 @@ def delta_statistics(deltas: Float[Array, "S D"]) -> tuple[np.ndarray, np.ndarra
 
 
 def save_learned_model(path: str | Path, model: FaceModel) -> None:
-    """Writes a model as one npz of float32 arrays; the file is there whole or not at all."""
+    """Writes a model as one npz of float32 arrays, all modes [K, N, 3]; the file is there whole or not at all."""
     base, path = model.base, Path(path)
     arrays = {name: getattr(base, name) for name in _BASE}
     arrays |= {"triangles": base.topology.triangles, "delta_mean": model.delta_mean, "delta_factor": model.delta_factor}
-    tables = {"landmarks": base.landmarks._asdict(), "regions": base.regions, "correctives": model.correctives}
+    spaces = {name: _reshaped(space, (-1, base.vertex_count, 3)) for name, space in model.correctives.items()}
+    tables = {"landmarks": base.landmarks._asdict(), "regions": base.regions, "correctives": spaces}
     arrays |= flatten_dict(tables, sep="/")
     arrays |= {"name": base.name, "nonlinearities": model.nonlinearities, "format_version": FORMAT_VERSION}
     partial = path.with_name(path.name + ".partial")
@@ -128,6 +129,7 @@ def load_learned_model(path: str | Path) -> FaceModel:
     spaces = tables.get("correctives", {})
     _check_correctives(path, spaces, arrays)
     _check_vertices(path, arrays)
+    spaces = {name: _reshaped(space, (len(space["modes"]), -1)) for name, space in spaces.items()}
     base = BaseModel(
         **{name: jnp.asarray(arrays[name]) for name in _BASE},
         topology=make_topology(arrays["triangles"], len(arrays["mean"])),
@@ -137,6 +139,11 @@ def load_learned_model(path: str | Path) -> FaceModel:
     )
     statistics = (jnp.asarray(arrays[name]) for name in ("delta_mean", "delta_factor"))
     return FaceModel(base, jax.tree.map(jnp.asarray, spaces), *statistics, int(arrays["nonlinearities"]))
+
+
+def _reshaped(space, shape):
+    """A corrective space with its modes in another shape."""
+    return {**space, "modes": np.asarray(space["modes"]).reshape(shape)}
 
 
 def _check_vertices(path, arrays):

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fml_jax.products import OuterProducts
+
 
 def adadelta(rate: optax.ScalarOrSchedule, rho: float, eps: float) -> optax.GradientTransformation:
     """`optax.adadelta`: the same updates from the same statistics, in less time and memory.
@@ -11,7 +13,8 @@ def adadelta(rate: optax.ScalarOrSchedule, rho: float, eps: float) -> optax.Grad
     The step reads and writes every parameter and its two statistics; at the paper's size that is
     most of its bytes. Written in the usual way, what both the update and the statistic of updates
     need is computed once and kept, which costs an array as large as the parameters. Here each of
-    the two computes it for itself from what is in memory in any case.
+    the two computes it for itself from what is in memory in any case. So is a gradient that comes as
+    `OuterProducts` multiplied out by each that reads it, and never kept.
     """
     return optax.chain(_scale_by_adadelta(rho, eps), optax.scale_by_learning_rate(rate))
 
@@ -20,13 +23,22 @@ def _scale_by_adadelta(rho, eps):
     def init(params):
         return optax.ScaleByAdaDeltaState(*(optax.tree.zeros_like(params) for _ in range(2)))
 
+    def update_one(e_g, e_x, g):
+        if isinstance(g, OuterProducts):
+            e_g, g = jax.lax.optimization_barrier((e_g, g))
+        return _array(g) * jnp.sqrt((e_x + eps) / (e_g + eps))
+
     def update(gradients, state, params=None):
         del params
-        e_g = jax.tree.map(lambda mean, g: rho * mean + (1 - rho) * g**2, state.e_g, gradients)
-        updates = jax.tree.map(lambda g, e_g, e_x: g * jnp.sqrt((e_x + eps) / (e_g + eps)), gradients, e_g, state.e_x)
+        e_g = jax.tree.map(lambda mean, g: rho * mean + (1 - rho) * _array(g) ** 2, state.e_g, gradients)
+        updates = jax.tree.map(update_one, e_g, state.e_x, gradients)
         # The barrier keeps the compiler from finding what the updates and their mean share.
-        again = jax.lax.optimization_barrier((gradients, e_g, state.e_x))
-        e_x = jax.tree.map(lambda g, e_g, e_x: rho * e_x + (1 - rho) * g**2 * ((e_x + eps) / (e_g + eps)), *again)
+        again = jax.lax.optimization_barrier((e_g, state.e_x, gradients))
+        e_x = jax.tree.map(lambda e_g, e_x, g: rho * e_x + (1 - rho) * _array(g) ** 2 * ((e_x + eps) / (e_g + eps)), *again)
         return updates, optax.ScaleByAdaDeltaState(e_g=e_g, e_x=e_x)
 
     return optax.GradientTransformation(init, update)
+
+
+def _array(gradient):
+    return gradient.array() if isinstance(gradient, OuterProducts) else gradient

@@ -7,6 +7,7 @@ import optax
 import optax.contrib
 
 from fml_jax.errors import InputError
+from fml_jax.products import OuterProducts
 from fml_jax.training.adadelta import adadelta
 
 
@@ -43,7 +44,12 @@ def group_labels(params, prefixes: Mapping[str, str]):
             raise InputError(f"parameter {name!r} belongs to {fault}; each needs exactly one (groups: {dict(prefixes)})")
         return owners[0]
 
-    return jax.tree_util.tree_map_with_path(label, params)
+    return jax.tree_util.tree_map_with_path(label, params, is_leaf=lambda node: isinstance(node, OuterProducts))
+
+
+def takes_factors(settings: Mapping) -> bool:
+    """Whether the optimizer of such settings takes gradients as `OuterProducts`."""
+    return settings["name"] == "adadelta" and not settings.get("clip", 0.0)
 
 
 def _begins(name: str, prefix: str) -> bool:
@@ -64,7 +70,8 @@ def _rule(settings, rate, steps):
     if name not in _RULES:
         raise InputError(f"optimizer {name!r} is unknown; choose one of {', '.join(_RULES)}")
     rates = _rates(settings, rate, steps)
-    return _RULES[name](rates, settings) if rate else optax.set_to_zero()
+    # Not `optax.set_to_zero`, whose zeros are those of the gradient, which may be factors.
+    return _RULES[name](rates, settings) if rate else optax.stateless(lambda _, params: optax.tree.zeros_like(params))
 
 
 def _as_matrices(params):

@@ -1,6 +1,6 @@
 """Where arrays live: a mesh of devices with the axes `data` (the batch) and `model` (the corrective modes).
 
-The modes M of a corrective space, [C, N, 3], are by far the largest arrays at the paper's size. Each
+The modes M of a corrective space, [C, 3 N], are by far the largest arrays at the paper's size. Each
 device of the `model` axis keeps C / devices of them, with their share of the average and of the
 optimizer's state; all else is the same everywhere. Sharding C and not N asks nothing of the mesh,
 whose N is seldom divisible, and leaves checkpoints independent of the number of devices. It costs

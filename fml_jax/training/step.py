@@ -22,6 +22,7 @@ from fml_jax.losses import (
     supervised_energy,
 )
 from fml_jax.multilevel import Network
+from fml_jax.training.factors import factors_of, gradient_norm, rows_to_factor, with_factors
 
 
 @struct.dataclass
@@ -63,18 +64,20 @@ def make_train_step(
     A batch's first `stage.synthetic` rows have known codes, the `stage.photos` others landmarks.
     """
     loss = make_loss(network, stage)
-    decay = stage["average"]
+    decay, rows = stage["average"], rows_to_factor(network, stage)
 
     def train_step(state, model, batch):
         key = step_key(seed, state.step)
-        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, model, batch, key)
+        params = with_factors(state.params, rows) if rows else state.params
+        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, model, batch, key)
+        gradient = factors_of(gradient)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average forgets its random start quickly and settles to the set decay.
         keep = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
         average = state.average and jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.average, params)
         # Behind a barrier, or the compiler keeps the squares, an array of all parameters, for the optimizer too.
-        metrics["gradient_norm"] = optax.tree.norm(jax.lax.optimization_barrier(gradient))
+        metrics["gradient_norm"] = gradient_norm(jax.lax.optimization_barrier(gradient))
         return TrainState(state.step + 1, params, average, opt_state), metrics
 
     return train_step

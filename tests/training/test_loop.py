@@ -48,7 +48,7 @@ def test_the_learned_model_is_taken_out(uninterrupted):
     model = load_learned_model(uninterrupted / loop.MODEL_FILE)
     assert model.base.name == "tiny" and model.sizes == (8, 8)
     assert np.isfinite(model.delta_factor).all() and np.abs(model.delta_factor).max() > 0
-    assert model.correctives["geometry"]["modes"].shape == (8, 81, 3)
+    assert model.correctives["geometry"]["modes"].shape == (8, 3 * 81)
     assert np.abs(model.correctives["geometry"]["offset"]).max() > 0  # it began at zero
 
 
