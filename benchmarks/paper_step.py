@@ -14,6 +14,8 @@ from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses.regularisers import draw_skin_pairs
 from fml_jax.multilevel import make_network
+from fml_jax.products import Factored
+from fml_jax.training.factors import rows_to_factor, with_factors
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.sharding import compiled_step, make_mesh, over_batch, placed, replicated, state_shardings
 from fml_jax.training.step import init_state, make_loss, make_train_step, state_of, step_key
@@ -70,6 +72,14 @@ class PaperStep:
         self.state, metrics = self._compiled(self.state, *self._on_device)
         jax.block_until_ready(self.state)
         return float(metrics["loss"])
+
+    @property
+    def spared(self) -> int:
+        """Bytes of gradients that the step leaves as factors, written and read once."""
+        rows = rows_to_factor(self.network, self.stage)
+        asked = jax.eval_shape(lambda: with_factors(self.state.params, rows)) if rows else self.state.params
+        nodes = jax.tree.leaves(asked, is_leaf=lambda node: isinstance(node, Factored))
+        return 2 * sum(node.matrix.size * 4 for node in nodes if isinstance(node, Factored))
 
     def gradients(self):
         """(loss, its gradient) at the present parameters."""

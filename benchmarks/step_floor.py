@@ -4,6 +4,9 @@ A part's floor is the larger of its operations at the speed of a large matrix pr
 the speed of a streaming triad. Its bytes are those that no program can do without, as nothing of that
 size stays in a cache: what goes in is read forward and backward, what comes out is written once.
 Activations are left out.
+
+Parts hand gradients to the optimizer as arrays, each written and read once. The step itself leaves those of its largest
+matrices as factors (`training.factors`): what that spares is told apart, and taken from the floor as well for a stricter one.
 """
 
 import time
@@ -92,7 +95,7 @@ def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]
 
     def encoder(of_encoder, of_final, crops):
         seen = network.look({"encoder": of_encoder}, crops)
-        return seen.raw, seen.logits, network._added({"final": of_final}, seen)
+        return seen.raw, seen.logits, network.added({"final": of_final}, seen)
 
     seen = jax.jit(network.look)(params, crops)
     code, corrections = jax.jit(network.final_level)(params, seen, model)

@@ -75,7 +75,9 @@ def breakdown(folder):
     parts = [dict(name=name, **each) for name, each in found["parts"].items()]
     total = {"name": "their sum", **{key: sum(each[key] for each in parts) for key in ("seconds", "flops", "bytes", "floor")}}
     step = {**total, "name": "the whole step", "seconds": found["step"]}
-    for each in (*parts, total, step):
+    bytes_left, floor_left = total["bytes"] - found["spared"], total["floor"] - found["spared"] / found["bytes"]
+    stricter = {**step, "name": "… gradients spared", "bytes": bytes_left, "floor": floor_left}
+    for each in (*parts, total, step, stricter):
         ratio = each["seconds"] / each["floor"]
         print(
             f"{each['name']:<18}{each['seconds']:>9.3f}{each['flops'] / 1e9:>8.1f}{each['bytes'] / 1e9:>7.2f}"

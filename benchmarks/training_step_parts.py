@@ -120,7 +120,7 @@ def breakdown(folder, repeats):
     parts = measured_parts(step, repeats, ceilings.probe)
     for each in parts.values():
         each["floor"] = max(each["flops"] / ceilings.flops, each["bytes"] / ceilings.bandwidth)
-    return {"flops": ceilings.flops, "bytes": ceilings.bandwidth, "parts": parts, "step": seconds}
+    return {"flops": ceilings.flops, "bytes": ceilings.bandwidth, "parts": parts, "step": seconds, "spared": step.spared}
 
 
 def start(folder, repeats):

@@ -55,7 +55,7 @@ class Network:
 
     def final_level(self, params: dict, seen: Seen, model: BaseModel) -> tuple[FinalCode, Corrections]:
         """Both levels' codes [B, …] and what the correctives make of δ, [B, N, 3] each."""
-        raw = jnp.concatenate([seen.raw, self._added(params, seen)], axis=-1)
+        raw = jnp.concatenate([seen.raw, self.added(params, seen)], axis=-1)
         code = final_code_from_network(raw, self.sizes, model.code_sizes)
         spaces = {"params": params.get("correctives", {})}
         corrections = self.correctives.apply(spaces, code.geometry, code.reflectance)
@@ -78,9 +78,10 @@ class Network:
 
     def deltas(self, params: dict, crops: jax.Array) -> jax.Array:
         """(δ_g, δ_r) of crops, [B, C_g + C_r]."""
-        return self._added(params, self.look(params, crops))[:, : sum(self.sizes)]
+        return self.added(params, self.look(params, crops))[:, : sum(self.sizes)]
 
-    def _added(self, params, seen):
+    def added(self, params: dict, seen: Seen) -> jax.Array:
+        """δ_g, δ_r and the final γ as the network says them, [B, C_g + C_r + 27]."""
         added = self._final_layer.apply({"params": params["final"]}, seen.features)
         if self.mesh is None:
             return added
