@@ -27,7 +27,9 @@ def main(_):
     print("| share of landmarks | confidence | mean error | wrong (over 5 %) |\n| --- | --- | --- | --- |")
     for low, high, share, next_share in zip(edges, edges[1:], _SHARES, _SHARES[1:]):
         own = errors[(sure >= low) & (sure <= high)]
-        print(f"| {share:.0%} to {next_share:.0%} | {low:.2f}–{high:.2f} | {own.mean():.2%} | {np.mean(own > _WRONG):.1%} |")
+        print(
+            f"| {share:.0%} to {next_share:.0%} | {low:.2f}–{high:.2f} | {own.mean():.2%} | {np.mean(own > _WRONG):.1%} |"
+        )
     print(f"\n{len(errors)} landmarks, rank correlation {spearmanr(errors, sure).statistic:.2f}")
 
 

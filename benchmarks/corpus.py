@@ -73,7 +73,10 @@ def _calls_of(make, photo) -> list:
     def noted(call):
         return lambda rgb: calls.append((call, rgb)) or call(rgb)
 
-    with mock.patch.object(examples, "detect_faces", noted(detect_faces)), mock.patch.object(landmarks, "_detect", noted(look)):
+    with (
+        mock.patch.object(examples, "detect_faces", noted(detect_faces)),
+        mock.patch.object(landmarks, "_detect", noted(look)),
+    ):
         make(photo)
     return calls
 
@@ -97,7 +100,9 @@ def _time_reading(folder: Path) -> None:
 def _training_rate() -> float:
     encoder = make_encoder("light")
     params = jax.jit(encoder.init)(jax.random.key(0), jnp.zeros((1, 240, 240, 3)))["params"]
-    loss = lambda params, crops: sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(encoder.apply({"params": params}, crops)))
+    loss = lambda params, crops: sum(
+        jnp.square(leaf).sum() for leaf in jax.tree.leaves(encoder.apply({"params": params}, crops))
+    )
     step, crops = jax.jit(jax.grad(loss)), jnp.full((_BATCH, 240, 240, 3), 0.5)
     return _rate(lambda: jax.block_until_ready(step(params, crops)), _BATCH)
 

@@ -31,7 +31,18 @@ def main(_):
     photos = [read_photo(path) for path in list_photos(_PHOTOS.value)[_FIRST.value :: _EVERY.value]]
     marked = [(rgb, detect_landmarks(rgb)) for rgb in tqdm(photos, unit="photo")]
     faces = [(rgb, ibug68(points)) for rgb, points in marked if points is not None]
-    heads = ["of " + str(len(faces)), "on the face", "other boxes", "ms", "right", "down", "√(w·h)", "σ right", "σ down", "σ log √(w·h)"]
+    heads = [
+        "of " + str(len(faces)),
+        "on the face",
+        "other boxes",
+        "ms",
+        "right",
+        "down",
+        "√(w·h)",
+        "σ right",
+        "σ down",
+        "σ log √(w·h)",
+    ]
     print(markdown(heads, [(name, *row(detect, faces)) for name, detect in DETECTORS.items()]))
 
 

@@ -27,7 +27,9 @@ def main(_):
     product = _matrix_product_speed(_REPEATS.value)
     print(f"{jax.devices()[0].device_kind}: float32 matrix product {product / 1e9:.0f} GFLOP/s")
     rows = {name: _measure(name, product) for name in _ENCODERS.value}
-    print(f"{'encoder':<8} {'parameters':>10} {'one crop':>18} {'of 32, a crop':>18} {'training':>20} {'of product':>10}")
+    print(
+        f"{'encoder':<8} {'parameters':>10} {'one crop':>18} {'of 32, a crop':>18} {'training':>20} {'of product':>10}"
+    )
     for name, row in rows.items():
         print(_format(name, row, rows.get("alexnet")))
 

@@ -57,7 +57,9 @@ class PaperStep:
             arrays = jax.tree.unflatten(jax.tree.structure(shapes), [parameters[name] for name in flat(shapes)])
             params = placed(arrays, replicated(self.mesh))
         averaged = self.stage["average"] > 0
-        shardings = state_shardings(self.mesh, jax.eval_shape(lambda params: state_of(params, self.optimizer, averaged), shapes))
+        shardings = state_shardings(
+            self.mesh, jax.eval_shape(lambda params: state_of(params, self.optimizer, averaged), shapes)
+        )
         begun = jax.jit(state_of, static_argnums=(1, 2), donate_argnums=0, out_shardings=shardings)
         return begun(params, self.optimizer, averaged), shardings
 

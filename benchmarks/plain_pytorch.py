@@ -49,12 +49,20 @@ class PlainNetwork(nn.Module):
 
     def __init__(self, state: dict[str, torch.Tensor]):
         super().__init__()
-        widths = ((3, 96, 11, 4, 0, 1), (96, 256, 5, 1, 2, 2), (256, 384, 3, 1, 1, 1), (384, 384, 3, 1, 1, 2), (384, 256, 3, 1, 1, 2))
+        widths = (
+            (3, 96, 11, 4, 0, 1),
+            (96, 256, 5, 1, 2, 2),
+            (256, 384, 3, 1, 1, 1),
+            (384, 384, 3, 1, 1, 2),
+            (384, 256, 3, 1, 1, 2),
+        )
         self.convolutions = nn.ModuleList(nn.Conv2d(*width[:5], groups=width[5], device="meta") for width in widths)
         sides = {name: state[f"dense.{name}.weight"].shape for name in DENSE}
         self.dense = nn.ModuleDict({name: nn.Linear(*side[::-1], device="meta") for name, side in sides.items()})
         self.final = nn.Linear(*state["final.weight"].shape[::-1], device="meta")
-        spaces = {name.split(".")[1]: nn.Parameter(array) for name, array in state.items() if name.startswith("correctives")}
+        spaces = {
+            name.split(".")[1]: nn.Parameter(array) for name, array in state.items() if name.startswith("correctives")
+        }
         self.correctives = nn.ParameterDict(spaces)
         self.load_state_dict(state, assign=True)
 
@@ -70,7 +78,9 @@ class PlainNetwork(nn.Module):
 
     def corrections(self, space, delta):
         """F(δ) [B, N, 3], eq. 1 and 2."""
-        return torch.einsum("bk,knc->bnc", delta, self.correctives[f"{space}_modes"]) + self.correctives[f"{space}_offset"]
+        return (
+            torch.einsum("bk,knc->bnc", delta, self.correctives[f"{space}_modes"]) + self.correctives[f"{space}_offset"]
+        )
 
 
 class PlainEnergy:
@@ -100,17 +110,23 @@ class PlainEnergy:
         moved, tinted = network.corrections("geometry", delta_g), network.corrections("reflectance", delta_r)
         rotation = rodrigues(axis_angle)
         base = self.points(geometry, skin, rotation, translation, gamma)
-        final = self.points(geometry + moved, skin + tinted, rotation, translation, gamma + 0.3 * light.reshape(-1, 9, 3))
+        final = self.points(
+            geometry + moved, skin + tinted, rotation, translation, gamma + 0.3 * light.reshape(-1, 9, 3)
+        )
         images = torch.cat([crops, batch["mask"].float()[..., None]], dim=3).permute(0, 3, 1, 2)
         base_photo, _ = self.photometric(images, base)
         final_photo, seen = self.photometric(images, final)
-        energy = weights["sparse"] * self.sparse(base["positions"], batch) + weights["photo"] * (base_photo + final_photo)
+        energy = weights["sparse"] * self.sparse(base["positions"], batch) + weights["photo"] * (
+            base_photo + final_photo
+        )
         prior = alpha.square().sum(1) + epsilon.square().sum(1) + weights["rstd"] * beta.square().sum(1)
         prior = prior + weights["smo"] * self.smoothness(moved) + weights["sta"] * moved.square().sum(2).mean(1)
         prior = prior + weights["ref"] * self.sparsity(skin + tinted, seen)
         prior = prior + weights["glo"] * self.constancy(skin + tinted, batch["partners"])
         energy = batch["is_face"] * (energy + weights["reg"] * prior)
-        return (energy + self.score * F.binary_cross_entropy_with_logits(score, batch["is_face"], reduction="none")).mean()
+        return (
+            energy + self.score * F.binary_cross_entropy_with_logits(score, batch["is_face"], reduction="none")
+        ).mean()
 
     def points(self, vertices, skin, rotation, translation, gamma):
         """Section 5: positions, pixels, visibility and colours."""
@@ -201,7 +217,9 @@ def make_optimizer(network: PlainNetwork, rates: dict[str, float]) -> torch.opti
     groups = {name: [] for name in rates}
     for name, parameter in network.named_parameters():
         first = name.split(".")[0]
-        groups[name.split(".")[1].split("_")[0] if first == "correctives" else "final" if first == "final" else "encoder"].append(parameter)
+        groups[
+            name.split(".")[1].split("_")[0] if first == "correctives" else "final" if first == "final" else "encoder"
+        ].append(parameter)
     return torch.optim.Adadelta([{"params": groups[name], "lr": rates[name]} for name in rates], rho=0.95, eps=1e-6)
 
 

@@ -121,7 +121,9 @@ def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]
     def losses(base, final, corrections, code, model, crops, batch, visible):
         def one(base, final, corrections, code, crop, marks, confidence, mask, visible):
             base, final = (points._replace(visible=seen) for points, seen in zip((base, final), visible))
-            return energy_of_points(model, base, final, corrections, code, crop, marks, confidence, weights, key, mask)[0]
+            return energy_of_points(model, base, final, corrections, code, crop, marks, confidence, weights, key, mask)[
+                0
+            ]
 
         observed = (crops, batch["landmarks"], batch["confidence"], batch["mask"].astype(jnp.float32))
         return jax.vmap(one)(base, final, corrections, code, *observed, visible)
@@ -158,9 +160,13 @@ def _measured_optimizer(step: PaperStep, gradient, repeats) -> dict:
     def update(state, gradient):
         updates, opt_state = step.optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return state.replace(params=params, opt_state=opt_state), optax.tree.norm(jax.lax.optimization_barrier(gradient))
+        return state.replace(params=params, opt_state=opt_state), optax.tree.norm(
+            jax.lax.optimization_barrier(gradient)
+        )
 
-    compiled = jax.jit(update, donate_argnums=0, compiler_options=COMPILER_OPTIONS).lower(step.state, gradient).compile()
+    compiled = (
+        jax.jit(update, donate_argnums=0, compiler_options=COMPILER_OPTIONS).lower(step.state, gradient).compile()
+    )
     memory, state, seconds = compiled.memory_analysis(), step.state, []
     for _ in range(repeats + 1):
         begin = time.perf_counter()

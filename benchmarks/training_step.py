@@ -39,10 +39,14 @@ def main(_):
         return sweep()
     with tempfile.TemporaryDirectory() as folder:
         facts = part("prepare", folder)
-        print(f"N={facts['vertices']}, {facts['parameters'] / 1e6:.0f} M parameters, batch of {facts['rows']}, {os.cpu_count()} cores")
+        print(
+            f"N={facts['vertices']}, {facts['parameters'] / 1e6:.0f} M parameters, batch of {facts['rows']}, {os.cpu_count()} cores"
+        )
         gaps = part("check", folder)
         worst = max(gaps, key=gaps.get)
-        print(f"the same loss to {gaps['loss']:.0e} and gradients to {gaps[worst]:.0e} (the worst, {worst}) in both programs")
+        print(
+            f"the same loss to {gaps['loss']:.0e} and gradients to {gaps[worst]:.0e} (the worst, {worst}) in both programs"
+        )
         compare(folder)
         breakdown(folder)
         starts(folder)
@@ -70,10 +74,15 @@ def compare(folder):
 
 def breakdown(folder):
     found = part("breakdown", folder)
-    print(f"ceilings: {found['flops'] / 1e9:.0f} GFLOP/s (product of 4096² matrices), {found['bytes'] / 1e9:.0f} GB/s (triad, 0.4 GB each)")
+    print(
+        f"ceilings: {found['flops'] / 1e9:.0f} GFLOP/s (product of 4096² matrices), {found['bytes'] / 1e9:.0f} GB/s (triad, 0.4 GB each)"
+    )
     print(f"{'part':<18}{'seconds':>9}{'GFLOP':>8}{'GB':>7}{'floor':>8}{'ratio':>7}")
     parts = [dict(name=name, **each) for name, each in found["parts"].items()]
-    total = {"name": "their sum", **{key: sum(each[key] for each in parts) for key in ("seconds", "flops", "bytes", "floor")}}
+    total = {
+        "name": "their sum",
+        **{key: sum(each[key] for each in parts) for key in ("seconds", "flops", "bytes", "floor")},
+    }
     step = {**total, "name": "the whole step", "seconds": found["step"]}
     bytes_left, floor_left = total["bytes"] - found["spared"], total["floor"] - found["spared"] / found["bytes"]
     stricter = {**step, "name": "… gradients spared", "bytes": bytes_left, "floor": floor_left}
@@ -98,7 +107,10 @@ def sweep():
         found = part("measure", json.dumps(change))
         seconds = float(np.median(found["seconds"]))
         sizes = f"{found['count']}+{found['count']}"
-        print(f"{found['vertices']:>7}{sizes:>10}{found['rows']:>4}{seconds:>10.2f}{1000 * seconds / found['rows']:>12.0f}", flush=True)
+        print(
+            f"{found['vertices']:>7}{sizes:>10}{found['rows']:>4}{seconds:>10.2f}{1000 * seconds / found['rows']:>12.0f}",
+            flush=True,
+        )
 
 
 def part(name: str, argument: str, environment: dict | None = None) -> dict:

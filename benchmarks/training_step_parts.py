@@ -49,7 +49,12 @@ def measure(changes, repeats):
     from benchmarks.paper_step import PaperStep
 
     step = PaperStep(**json.loads(changes))
-    return {"seconds": timed(step, repeats), "rows": step.rows, "count": step.count, "vertices": step.model.vertex_count}
+    return {
+        "seconds": timed(step, repeats),
+        "rows": step.rows,
+        "count": step.count,
+        "vertices": step.model.vertex_count,
+    }
 
 
 def pytorch(folder, repeats, averaged=False):
@@ -81,7 +86,11 @@ def prepare(folder, repeats):
     rates = {name: group["rate"] for name, group in stage["optimizer"]["groups"].items()}
     settings = {"weights": stage["full"], "score": stage["score"], "rates": rates}
     Path(folder, "settings.json").write_text(json.dumps(settings), "utf-8")
-    return {"vertices": step.model.vertex_count, "parameters": sum(array.size for array in params.values()), "rows": step.rows}
+    return {
+        "vertices": step.model.vertex_count,
+        "parameters": sum(array.size for array in params.values()),
+        "rows": step.rows,
+    }
 
 
 def check(folder, repeats):
@@ -120,7 +129,13 @@ def breakdown(folder, repeats):
     parts = measured_parts(step, repeats, ceilings.probe)
     for each in parts.values():
         each["floor"] = max(each["flops"] / ceilings.flops, each["bytes"] / ceilings.bandwidth)
-    return {"flops": ceilings.flops, "bytes": ceilings.bandwidth, "parts": parts, "step": seconds, "spared": step.spared}
+    return {
+        "flops": ceilings.flops,
+        "bytes": ceilings.bandwidth,
+        "parts": parts,
+        "step": seconds,
+        "spared": step.spared,
+    }
 
 
 def start(folder, repeats):

@@ -23,8 +23,12 @@ def parse_flags(program: str, arguments: list[str]) -> list[str]:
     except (AttributeError, KeyError, TypeError):  # what ml_collections raises for a wrong override
         given = [argument for argument in arguments if argument.startswith("--config.")]
         if not given:
-            sys.exit(f"{program}: --config={path}: it has no get_config() that returns a config; see experiments/configs/quick.py")
-        sys.exit(f"{program}: {' '.join(given)}: the config has no such field, or not of this type; {_closest_fields(given)}")
+            sys.exit(
+                f"{program}: --config={path}: it has no get_config() that returns a config; see experiments/configs/quick.py"
+            )
+        sys.exit(
+            f"{program}: {' '.join(given)}: the config has no such field, or not of this type; {_closest_fields(given)}"
+        )
     except (NameError, SyntaxError) as error:
         sys.exit(f"{program}: --config={path}: not a Python file that can be run: {error}")
 

@@ -13,7 +13,6 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
 from absl import app, flags, logging
 from tqdm import tqdm
 
@@ -55,10 +54,14 @@ def evaluate_photos(reconstructor, unsolved) -> None:
     folder = output_folder(_OUTPUT.value)
     paths = [path for path in list_photos(_PHOTOS.value) if is_validation(path.parent.name)][: _COUNT.value]
     if not paths:
-        raise InputError(f"--photos={_PHOTOS.value}: no folder's name falls into the validation split (one person in sixteen); photos lie in one folder a person")
+        raise InputError(
+            f"--photos={_PHOTOS.value}: no folder's name falls into the validation split (one person in sixteen); photos lie in one folder a person"
+        )
     rows = [row for path in tqdm(paths, unit="photo") if (row := photo_row(reconstructor, unsolved, path)) is not None]
     if not rows:
-        raise InputError(f"--photos={_PHOTOS.value}: MediaPipe finds no face in {len(paths)} photos of the validation split")
+        raise InputError(
+            f"--photos={_PHOTOS.value}: MediaPipe finds no face in {len(paths)} photos of the validation split"
+        )
     names = list(dict.fromkeys(name for row in rows for name in row))
     with open(folder / "photos.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
@@ -91,7 +94,12 @@ def photo_row(reconstructor, unsolved, path: Path) -> dict | None:
     row = {"photo": str(path), "found": bool(right), "wrong_boxes": " ".join(f"{score:.3f}" for score in wrong)}
     if right:
         face = right[0]
-        row |= {"score": face.score, "yaw": face.angles[0], **network_errors(face, reference), **span_errors(face, reference)}
+        row |= {
+            "score": face.score,
+            "yaw": face.angles[0],
+            **network_errors(face, reference),
+            **span_errors(face, reference),
+        }
         row["colours, network alone"] = colour_error(unsolved(face.photo, boxes=[tuple(face.box)])[0])
         if _REFINE.value:
             row |= refined_errors(face, reference)
@@ -113,7 +121,8 @@ def photo_tables(rows: list[dict]) -> str:
     of_landmarks = {name: column for name, column in columns.items() if name.startswith("landmarks")}
     of_colours = {name: column for name, column in columns.items() if name.startswith("colours")}
     by_yaw = {
-        f"yaw {low}–{high}° to either side": [row["landmarks"] for row in found if low <= abs(row["yaw"]) < high] for low, high in YAW_BINS
+        f"yaw {low}–{high}° to either side": [row["landmarks"] for row in found if low <= abs(row["yaw"]) < high]
+        for low, high in YAW_BINS
     }
     counts = [
         ("photos with a face by MediaPipe", len(rows)),
@@ -125,7 +134,8 @@ def photo_tables(rows: list[dict]) -> str:
     parts = [
         markdown(["", ""], counts),
         "Landmark error, normalised by √(w·h):\n\n" + summary(of_landmarks, percent=True),
-        "The network's, by yaw:\n\n" + summary({name: column for name, column in by_yaw.items() if column}, percent=True),
+        "The network's, by yaw:\n\n"
+        + summary({name: column for name, column in by_yaw.items() if column}, percent=True),
         "Colour error, RGB distance over visible skin vertices:\n\n" + summary(of_colours),
     ]
     return "\n\n".join(parts)

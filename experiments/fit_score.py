@@ -22,7 +22,9 @@ _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a pe
 _CORPUS = flags.DEFINE_string("corpus", None, "What experiments.prepare made of such photos.")
 _WEIGHTS = flags.DEFINE_string("weights", "fml_jax/reconstruction/open_light.npz", "Weights file to begin with.")
 _OUTPUT = flags.DEFINE_string("output", None, "Weights file to write.")
-_COUNT = flags.DEFINE_integer("count", 2500, "Photos to look for false boxes in, and crops of each other kind.", lower_bound=100)
+_COUNT = flags.DEFINE_integer(
+    "count", 2500, "Photos to look for false boxes in, and crops of each other kind.", lower_bound=100
+)
 
 BESIDE, FALSE = "beside faces, badly sized, textures", "false boxes, and mirrored"
 FALSE_SHARE = 0.02  # of all that is no face; more tells a few more of them, at the price of faces in profile

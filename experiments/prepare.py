@@ -27,7 +27,10 @@ from fml_jax.data.layouts import LAYOUTS, Source
 from fml_jax.errors import InputError
 
 _LAYOUT = flags.DEFINE_multi_enum(
-    "layout", ["folder"], [*LAYOUTS, "synthetic"], "How an input lies on the disk; once for all inputs or once for each."
+    "layout",
+    ["folder"],
+    [*LAYOUTS, "synthetic"],
+    "How an input lies on the disk; once for all inputs or once for each.",
 )
 _INPUT = flags.DEFINE_multi_string("input", [], "Folder, pattern or list of photos and videos; may be repeated.")
 _WEIGHT = flags.DEFINE_multi_float(
@@ -35,12 +38,16 @@ _WEIGHT = flags.DEFINE_multi_float(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
 _WORKERS = flags.DEFINE_integer("workers", None, "Processes; all cores by default.", lower_bound=1)
-_RUNNER = flags.DEFINE_enum("runner", "local", ["local", "ray"], "Processes of this machine, or a Ray cluster (RAY_ADDRESS).")
+_RUNNER = flags.DEFINE_enum(
+    "runner", "local", ["local", "ray"], "Processes of this machine, or a Ray cluster (RAY_ADDRESS)."
+)
 _SECONDS = flags.DEFINE_float("seconds", 1.0, "Between the frames taken of a video.", lower_bound=0.0)
 _COUNT = flags.DEFINE_integer("count", 16000, "Synthetic faces to render.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Synthetic faces: another seed gives other faces.")
 _BEYOND = flags.DEFINE_boolean(
-    "beyond", False, "Synthetic faces outside the face model's span, for trainings of the final level; nothing hides them."
+    "beyond",
+    False,
+    "Synthetic faces outside the face model's span, for trainings of the final level; nothing hides them.",
 )
 _TRUTH = flags.DEFINE_boolean(
     "truth",
@@ -57,7 +64,9 @@ _DETECTOR = flags.DEFINE_enum(
     "a box on the face are rejected.",
 )
 _THRESHOLDS = {
-    field.name: flags.DEFINE_float(field.name, None, f"Threshold, see fml_jax/data/examples.py; {field.default} by default.")
+    field.name: flags.DEFINE_float(
+        field.name, None, f"Threshold, see fml_jax/data/examples.py; {field.default} by default."
+    )
     for field in dataclasses.fields(Settings)
     if field.name != "detector"
 }

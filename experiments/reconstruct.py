@@ -19,11 +19,17 @@ from absl import app, flags, logging
 from fml_jax.errors import InputError
 from fml_jax.folders import output_folder
 
-_INPUT = flags.DEFINE_string("input", None, "Photo, folder of photos (with those below it), or a pattern.", required=True)
+_INPUT = flags.DEFINE_string(
+    "input", None, "Photo, folder of photos (with those below it), or a pattern.", required=True
+)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.", required=True)
 _REFINE = flags.DEFINE_bool("refine", False, "Improve each face by fitting it to its photo (some seconds a face).")
-_WEIGHTS = flags.DEFINE_string("weights", None, "A weights.npz of experiments.train instead of the network that comes along.")
-_BOXES = flags.DEFINE_multi_string("box", None, "For one photo: a face's place as x0,y0,x1,y1 instead of detection; may be repeated.")
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "A weights.npz of experiments.train instead of the network that comes along."
+)
+_BOXES = flags.DEFINE_multi_string(
+    "box", None, "For one photo: a face's place as x0,y0,x1,y1 instead of detection; may be repeated."
+)
 _MIN_SCORE = flags.DEFINE_float("min_score", None, "Detected boxes that score less are taken for no face.")
 
 
@@ -63,7 +69,9 @@ def _photos(output: Path) -> list[Path]:
     found = list_photos(_INPUT.value)
     photos = [path for path in found if not _is_own_picture(path.resolve(), output.resolve())]
     if not photos:
-        raise InputError(f"--input={_INPUT.value}: all {len(found)} pictures were made by an earlier run; name the photos")
+        raise InputError(
+            f"--input={_INPUT.value}: all {len(found)} pictures were made by an earlier run; name the photos"
+        )
     return photos
 
 

@@ -1,11 +1,11 @@
 """3D faces from photos, with a face model that is learned.
 
-    import fml_jax
+import fml_jax
 
-    reconstructor = fml_jax.Reconstructor.default()
-    for face in reconstructor("photo.jpg"):
-        print(face.vertices.shape, face.score)
-        face.save("out")
+reconstructor = fml_jax.Reconstructor.default()
+for face in reconstructor("photo.jpg"):
+    print(face.vertices.shape, face.score)
+    face.save("out")
 """
 
 from fml_jax.codes import FaceCode

@@ -99,7 +99,9 @@ def unflatten_code(
     return FaceCode(*parts, illumination=gamma.reshape(*gamma.shape[:-1], 9, 3))
 
 
-def leading_reflectance(vector: Float[Array, "*batch code"], identity: int, expression: int, reflectance: int) -> FaceCode:
+def leading_reflectance(
+    vector: Float[Array, "*batch code"], identity: int, expression: int, reflectance: int
+) -> FaceCode:
     """`unflatten_code` of a code that may have further reflectance modes, which are left out."""
     further = max(vector.shape[-1] - (identity + expression + reflectance + 33), 0)
     code = unflatten_code(vector, identity, expression, reflectance + further)

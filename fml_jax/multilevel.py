@@ -126,7 +126,9 @@ def level_points(network: Network, params: dict, model: BaseModel, crops: jax.Ar
     base = jax.vmap(lambda raw: form_points(model, code_from_network(raw, *model.code_sizes)))(seen.raw)
     if level != "full":
         return {"base": base}
-    final = jax.vmap(lambda code, added: form_final_points(model, code, added))(*network.final_level(params, seen, model))
+    final = jax.vmap(lambda code, added: form_final_points(model, code, added))(
+        *network.final_level(params, seen, model)
+    )
     return {"base": base, "final": final}
 
 

@@ -51,7 +51,9 @@ def load_weights(path: str | Path) -> tuple[dict, dict]:
     except Exception:  # NumPy's reasons name remedies that are none here
         raise InputError(f"{path}: not a weights file; experiments.train writes them as weights.npz") from None
     if metadata.get("format_version") != FORMAT_VERSION:
-        raise InputError(f"{path}: weights format {metadata.get('format_version')}, this program reads {FORMAT_VERSION}")
+        raise InputError(
+            f"{path}: weights format {metadata.get('format_version')}, this program reads {FORMAT_VERSION}"
+        )
     missing = {"encoder", "model"} - metadata.keys()
     if missing:
         raise InputError(f"{path}: the weights' note lacks {', '.join(sorted(missing))}")

@@ -95,7 +95,9 @@ def test_geometry_keeps_to_its_room_in_the_network_and_in_the_face_model(build, 
         assert jnp.abs(found).max() > 0.01
         np.testing.assert_allclose(network.room.nearest(found), found, atol=1e-4)
     spaces = {"params": network.spaces(params)}
-    np.testing.assert_allclose(network.correctives.apply(spaces, code.geometry, code.reflectance), corrections, atol=1e-4)
+    np.testing.assert_allclose(
+        network.correctives.apply(spaces, code.geometry, code.reflectance), corrections, atol=1e-4
+    )
     free, free_params = build(kind=kind)
     assert free.spaces(free_params) is free_params["correctives"]
 

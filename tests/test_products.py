@@ -81,5 +81,9 @@ def test_a_dense_layer_takes_a_factored_kernel():
 
 def test_what_asks_for_outer_products_number_by_number_never_stores_them():
     factors, matrix = OuterProducts(drawn(5, 400), drawn(5, 7000)), jnp.zeros((400, 7000))
-    compiled = jax.jit(lambda matrix, factors: matrix + factors.array() ** 2, donate_argnums=0).lower(matrix, factors).compile()
+    compiled = (
+        jax.jit(lambda matrix, factors: matrix + factors.array() ** 2, donate_argnums=0)
+        .lower(matrix, factors)
+        .compile()
+    )
     assert compiled.memory_analysis().temp_size_in_bytes < matrix.nbytes / 10

@@ -6,7 +6,10 @@ import pytest
 from fml_jax.errors import InputError
 from fml_jax.weights import load_weights, save_weights
 
-PARAMS = {"stem": {"kernel": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)}, "head": {"bias": np.zeros(4, np.float32)}}
+PARAMS = {
+    "stem": {"kernel": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)},
+    "head": {"bias": np.zeros(4, np.float32)},
+}
 NOTE = {"encoder": "light", "model": "m", "steps": 3}
 GOOD_NOTE = {"format_version": 1, **NOTE}
 

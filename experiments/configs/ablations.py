@@ -32,14 +32,18 @@ VARIANTS = {
     "no_glo": lambda config: config.stages.full.full.update(glo=0.0),
     "no_reflectance": lambda config: config.stages.full.full.update(ref=0.0, glo=0.0),
     # Synthetic faces for photos, of 80 reflectance modes; the base level may use 40.
-    "reflectance40": lambda config: config.update(reflectance_modes=40, data={"photos": config.data.get_ref("synthetic")}),
+    "reflectance40": lambda config: config.update(
+        reflectance_modes=40, data={"photos": config.data.get_ref("synthetic")}
+    ),
 }
 
 
 def get_config(name=REFERENCE):
     variant, _, size = name.partition(",")
     if variant not in VARIANTS or (size or "small") not in SIZES:
-        raise InputError(f"ablation {name!r} is unknown; choose one of {', '.join(VARIANTS)}, each with ,small or ,paper behind it in --config")
+        raise InputError(
+            f"ablation {name!r} is unknown; choose one of {', '.join(VARIANTS)}, each with ,small or ,paper behind it in --config"
+        )
     config = SIZES[size or "small"]()
     config.correctives.update(geometry=500, reflectance=500)
     config.keep_checkpoints = 1

@@ -32,11 +32,26 @@ def _stage(steps, synthetic, photos, encoder, final=0.0, offsets=0.0, modes=0.0)
     """A stage of crops with known codes and of crops taken for photos; what has rate 0 is left as it is."""
     result = stage(steps, synthetic, photos, rate=encoder)
     result.supervised.update(
-        pixels=0.5, keypoints=3.0, rotation=200.0, depth=50.0,
-        identity=3.0, expression=6.0, reflectance=1000.0, shading=30.0,
+        pixels=0.5,
+        keypoints=3.0,
+        rotation=200.0,
+        depth=50.0,
+        identity=3.0,
+        expression=6.0,
+        reflectance=1000.0,
+        shading=30.0,
     )
     result.full.update(
-        photo=200.0, sparse=0.03, keypoints=0.0, reg=0.01, rstd=1.0, contour="pose", smo=1e3, ref=200.0, glo=300.0, sta=2.0
+        photo=200.0,
+        sparse=0.03,
+        keypoints=0.0,
+        reg=0.01,
+        rstd=1.0,
+        contour="pose",
+        smo=1e3,
+        ref=200.0,
+        glo=300.0,
+        sta=2.0,
     )
     result.average = 0.98
     result.optimizer.warmup = 20

@@ -50,7 +50,13 @@ def get_config():
 def _weigh(each, keypoints, photo, rotation, identity, reflectance):
     """So that every part of the code weighs about alike, and keypoints, which the rest is read from, a little more."""
     each.supervised.update(
-        pixels=0.5, keypoints=keypoints, rotation=rotation, depth=50.0,
-        identity=identity, expression=6.0, reflectance=reflectance, shading=30.0,
+        pixels=0.5,
+        keypoints=keypoints,
+        rotation=rotation,
+        depth=50.0,
+        identity=identity,
+        expression=6.0,
+        reflectance=reflectance,
+        shading=30.0,
     )
     each.base.update(photo=photo, sparse=0.3, keypoints=keypoints, reg=0.01, rstd=1.0, contour="pose")

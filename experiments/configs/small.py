@@ -33,8 +33,14 @@ def _stage(steps, encoder, final, geometry, reflectance):
     """Sixteen faces of either kind a step; what has rate 0 is left as it is."""
     result = stage(steps, synthetic=16, photos=16, rate=encoder)
     result.supervised.update(
-        pixels=0.5, keypoints=3.0, rotation=200.0, depth=50.0,
-        identity=3.0, expression=6.0, reflectance=1000.0, shading=30.0,
+        pixels=0.5,
+        keypoints=3.0,
+        rotation=200.0,
+        depth=50.0,
+        identity=3.0,
+        expression=6.0,
+        reflectance=1000.0,
+        shading=30.0,
     )
     level = dict(photo=200.0, sparse=0.3, keypoints=3.0, reg=0.01, rstd=1.0, contour="pose")
     result.base.update(level)

@@ -81,7 +81,11 @@ def random_negative(
     if kind == 2:
         picture, mask = _random_texture(rng), np.ones((CROP_SIZE, CROP_SIZE), np.uint8)
     else:
-        affine = _beside(crop, rng) if kind == 0 else moved_affine(crop, np.zeros(2), rng.uniform(*rng.choice(WRONG_SCALES)), 0.0)
+        affine = (
+            _beside(crop, rng)
+            if kind == 0
+            else moved_affine(crop, np.zeros(2), rng.uniform(*rng.choice(WRONG_SCALES)), 0.0)
+        )
         picture, mask = crop_photo(window, affine), crop_mask(valid, affine)
     return Sample(picture, mask, np.zeros((68, 2), np.float32), np.zeros(68, np.float32))
 

@@ -1,12 +1,12 @@
 """A training corpus: shards of records, an index of what is in them, and a card that says where it came from.
 
-    shards/00000-of-00031.arrayrecord   the examples (`records`)
-    shards/00000-of-00031.jsonl         what became of each photo of that shard
-    plan.json                           what is being built: a folder takes one plan only
-    examples.csv                        the index: a line an example that training may see, near-copies left out
-    rejected.csv                        every other photo, with the reason
-    index.html                          all of it to look at
-    corpus.json                         the card, written last: without it, no corpus
+shards/00000-of-00031.arrayrecord   the examples (`records`)
+shards/00000-of-00031.jsonl         what became of each photo of that shard
+plan.json                           what is being built: a folder takes one plan only
+examples.csv                        the index: a line an example that training may see, near-copies left out
+rejected.csv                        every other photo, with the reason
+index.html                          all of it to look at
+corpus.json                         the card, written last: without it, no corpus
 """
 
 import csv
@@ -160,7 +160,9 @@ def build(
     card = _card(folder, about, shards, entries, rejected)
     write_page(Corpus(folder, card, entries), rejected)
     if not entries:
-        raise InputError(f"{folder}: none of {len(items)} photos shows a face that can be used; rejected.csv has the reasons")
+        raise InputError(
+            f"{folder}: none of {len(items)} photos shows a face that can be used; rejected.csv has the reasons"
+        )
     _write_json(folder / CARD, card)
     return card
 
@@ -199,7 +201,9 @@ def _start_plan(folder: Path, plan: dict) -> None:
         begun = json.loads(path.read_text("utf-8"))
         if begun != plan:
             differ = sorted(key for key in begun.keys() | plan.keys() if begun.get(key) != plan.get(key))
-            raise InputError(f"{folder}: holds a corpus with other {', '.join(differ)}; choose another --output or remove it")
+            raise InputError(
+                f"{folder}: holds a corpus with other {', '.join(differ)}; choose another --output or remove it"
+            )
     else:
         _write_json(path, plan)
     (folder / CARD).unlink(missing_ok=True)
@@ -219,7 +223,9 @@ def _sorted_out(shards: list[Shard], duplicate_bits: int | None) -> tuple[list[d
     for number, shard in enumerate(shards):
         examples = [entry for entry in shard.entries if "reason" not in entry]
         rejected += [entry for entry in shard.entries if "reason" in entry]
-        entries += [{"shard": number, "row": row, "split": _split(entry), **entry} for row, entry in enumerate(examples)]
+        entries += [
+            {"shard": number, "row": row, "split": _split(entry), **entry} for row, entry in enumerate(examples)
+        ]
     if duplicate_bits is None or not entries:
         return entries, rejected
     copies = near_copies(np.array([entry["fingerprint"] for entry in entries], np.uint64), duplicate_bits)
@@ -241,7 +247,8 @@ def _card(folder, about, shards, entries, rejected) -> dict:
     return {
         **about,
         "sources": [
-            {**source, "photos": photos[source["name"]], "examples": kept[source["name"]]} for source in about["sources"]
+            {**source, "photos": photos[source["name"]], "examples": kept[source["name"]]}
+            for source in about["sources"]
         ],
         "photos": photos.total(),
         "examples": len(entries),
@@ -256,7 +263,11 @@ def _card(folder, about, shards, entries, rejected) -> dict:
             **{package: importlib.metadata.version(package) for package in _VERSIONS_OF if _is_installed(package)},
         },
         "shards": [
-            {"file": shard.file, "sha256": shard.sha256, "records": sum("reason" not in entry for entry in shard.entries)}
+            {
+                "file": shard.file,
+                "sha256": shard.sha256,
+                "records": sum("reason" not in entry for entry in shard.entries),
+            }
             for shard in shards
         ],
         "sha256": hashlib.sha256("".join(digests).encode()).hexdigest(),

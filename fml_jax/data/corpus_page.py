@@ -73,11 +73,15 @@ def write_page(corpus, rejected: list[dict]) -> None:
     # Of renders all landmarks are sure.
     told = {name: title for name, title in _HISTOGRAMS.items() if not (rendered and name == "confidence")}
     page = _PAGE.format(
-        title=f"{card['examples']} synthetic faces" if rendered else f"{card['examples']} examples of {card['photos']} photos",
+        title=f"{card['examples']} synthetic faces"
+        if rendered
+        else f"{card['examples']} examples of {card['photos']} photos",
         split="Rendered with known codes" if rendered else _split(card),
         sources=_sources(card["sources"]),
         rejected=_reasons(rejected, card["photos"]),
-        histograms="".join(_histogram(title, [float(entry[name]) for entry in entries]) for name, title in told.items()),
+        histograms="".join(
+            _histogram(title, [float(entry[name]) for entry in entries]) for name, title in told.items()
+        ),
         sheet_title=f"{len(shown)} crops, spread over the corpus",
         legend="68 landmarks, which are known exactly" if rendered else _LEGEND.format(unsure=_UNSURE, sure=_SURE),
         scale=", ".join("rgb({}, {}, {})".format(*_colour(c)) for c in np.linspace(_UNSURE, _SURE, 9)),
@@ -141,7 +145,9 @@ def _sources(sources: list[dict]) -> str:
         f"<td class=number>{source['weight']:g}<td>{_text(source['input'] or '')}<td>{_text(source['where'])}<td>{_text(source['terms'])}"
         for source in sources
     ]
-    heads = "".join(f"<th>{head}" for head in ("source", "photos", "examples", "weight", "from", "where to get it", "terms"))
+    heads = "".join(
+        f"<th>{head}" for head in ("source", "photos", "examples", "weight", "from", "where to get it", "terms")
+    )
     return f"<table><tr>{heads}{''.join(rows)}</table>"
 
 

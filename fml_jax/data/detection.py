@@ -79,7 +79,9 @@ def largest_first(faces: list[Detection]) -> list[Detection]:
     return sorted(faces, key=_area, reverse=True)
 
 
-def in_photo_of(rgb: UInt8[np.ndarray, "H W 3"], grey: UInt8[np.ndarray, "h w"], faces: list[Detection]) -> list[Detection]:
+def in_photo_of(
+    rgb: UInt8[np.ndarray, "H W 3"], grey: UInt8[np.ndarray, "h w"], faces: list[Detection]
+) -> list[Detection]:
     """Faces that were found in the shrunk photo."""
     back = np.array(rgb.shape[1::-1]) / grey.shape[1::-1]  # sides are rounded when a photo is shrunk
     return [Detection(in_photo(face.box, *back), face.confidence) for face in faces]

@@ -34,7 +34,9 @@ class Settings:
     min_confidence: float = 0.45  # mean over the 68 landmarks
     # In photo sides: a face that is farther from the middle, and does not cover it, may be a bystander's.
     off_centre: float | None = None
-    duplicate_bits: int | None = 16  # of 128: photos whose fingerprints differ by no more are near-copies; None keeps all
+    duplicate_bits: int | None = (
+        16  # of 128: photos whose fingerprints differ by no more are near-copies; None keeps all
+    )
 
 
 class Rejected(NamedTuple):
@@ -80,7 +82,11 @@ def make_example(
     face = MeantFace(rgb.shape, boxes, annotated, settings.off_centre)
     mesh = face.find(rgb)
     if mesh is None:
-        return Rejected("no landmarks", f"in {len(boxes)} boxes") if boxes else Rejected("no face", "neither box nor landmarks")
+        return (
+            Rejected("no landmarks", f"in {len(boxes)} boxes")
+            if boxes
+            else Rejected("no face", "neither box nor landmarks")
+        )
     points = ibug68(mesh[:, :2])
     box = next((box for name in names for box in boxes_of(name) if shows_face(box, points)), None)
     if box is None and "mediapipe" not in names:

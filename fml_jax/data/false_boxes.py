@@ -14,7 +14,17 @@ from tqdm import tqdm
 
 from fml_jax.data.crops import crop_from_photo, crop_photo
 
-from fml_jax.data.detection import FRONTAL, PROFILE, SECOND_LOOK, Detection, detect_faces, in_photo_of, overlap, search, shrunk
+from fml_jax.data.detection import (
+    FRONTAL,
+    PROFILE,
+    SECOND_LOOK,
+    Detection,
+    detect_faces,
+    in_photo_of,
+    overlap,
+    search,
+    shrunk,
+)
 from fml_jax.data.landmarks import detect_mesh
 from fml_jax.data.photos import read_photo
 from fml_jax.errors import InputError
@@ -39,7 +49,9 @@ def false_crops(paths: Sequence[Path], count: int, seed: int = 0) -> UInt8[np.nd
             continue
         crops += [crop_photo(rgb, crop_from_photo(box)) for box in false_boxes(rgb, rng)]
     if not crops:
-        raise InputError(f"no false box in {min(count, len(paths))} photos; give more, and such as show more than a face")
+        raise InputError(
+            f"no false box in {min(count, len(paths))} photos; give more, and such as show more than a face"
+        )
     return np.concatenate([crops, np.flip(crops, axis=2)])
 
 
@@ -47,7 +59,9 @@ def false_boxes(rgb: UInt8[np.ndarray, "H W 3"], rng: np.random.Generator, most:
     """At most so many such boxes of a photo, (x0, y0, x1, y1) in its pixels, drawn at random."""
     grey = shrunk(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     # Sorted: the cascades' threads finish in any order.
-    candidates = sorted(in_photo_of(rgb, grey, [face for cascade in _EAGER for face in search(grey, cascade, SMALLEST)]))
+    candidates = sorted(
+        in_photo_of(rgb, grey, [face for cascade in _EAGER for face in search(grey, cascade, SMALLEST)])
+    )
     taken: list[Detection] = detect_faces(rgb)
     faces = len(taken)
     for k in rng.permutation(len(candidates)):

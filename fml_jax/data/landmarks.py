@@ -112,7 +112,9 @@ def _landmarker():
     os.environ.setdefault("GLOG_minloglevel", "2")
     tasks = _mediapipe().tasks
     path = find_landmark_model()
-    options = tasks.vision.FaceLandmarkerOptions(base_options=tasks.BaseOptions(model_asset_path=str(path)), num_faces=1)
+    options = tasks.vision.FaceLandmarkerOptions(
+        base_options=tasks.BaseOptions(model_asset_path=str(path)), num_faces=1
+    )
     try:
         with _silent_stderr():
             return tasks.vision.FaceLandmarker.create_from_options(options)

@@ -55,7 +55,9 @@ def find_photos(sources: list[Source], seconds: float = 1.0) -> list[Photo]:
     """
     photos = []
     for source, name in zip(sources, source_names(sources)):
-        found = sorted(LAYOUTS[source.layout].find(Path(source.place), seconds), key=lambda photo: (photo.name, photo.frame or 0))
+        found = sorted(
+            LAYOUTS[source.layout].find(Path(source.place), seconds), key=lambda photo: (photo.name, photo.frame or 0)
+        )
         photos += [photo._replace(name=f"{name}/{photo.name}", source=name) for photo in found]
     return photos
 

@@ -43,7 +43,9 @@ class CorpusRecords:
         try:
             self._records = grain.sources.ArrayRecordDataSource([str(path) for path in self._paths])
         except RuntimeError as error:
-            raise InputError(f"{corpus.folder}: a shard cannot be read ({error}); run the same prepare command in another folder") from error
+            raise InputError(
+                f"{corpus.folder}: a shard cannot be read ({error}); run the same prepare command in another folder"
+            ) from error
         if len(self._records) != begins[-1]:
             raise InputError(f"{corpus.folder}: shards and card disagree; make the corpus again")
 
@@ -113,7 +115,9 @@ class CorpusBatches:
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step; the same whenever it is asked for."""
         places = range(step * self._batch_size, (step + 1) * self._batch_size)
-        rows = [self._row(decode(self._records[place]), np.random.default_rng([self._seed, 1, place])) for place in places]
+        rows = [
+            self._row(decode(self._records[place]), np.random.default_rng([self._seed, 1, place])) for place in places
+        ]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     def _row(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -124,14 +128,23 @@ class CorpusBatches:
         if rng.random() < self._negatives:
             return _photo_row(random_negative(example.window, example.valid, crop, rng), is_face=False)
         face = random_face(
-            example.window, example.valid, example.landmarks68, example.confidence, crop, rng, self._jitter, self._mirror
+            example.window,
+            example.valid,
+            example.landmarks68,
+            example.confidence,
+            crop,
+            rng,
+            self._jitter,
+            self._mirror,
         )
         return _photo_row(face, is_face=True)
 
 
 def _endless(corpus: Corpus, entries: list[dict], seed: int) -> grain.MapDataset:
     """Records for ever: each source in an order of its own every epoch, sources mixed by weight."""
-    sources = [source for source in corpus.card["sources"] if any(entry["source"] == source["name"] for entry in entries)]
+    sources = [
+        source for source in corpus.card["sources"] if any(entry["source"] == source["name"] for entry in entries)
+    ]
     parts, weights = [], []
     for k, source in enumerate(sources):
         own = [entry for entry in entries if entry["source"] == source["name"]]

@@ -53,9 +53,7 @@ def head_angles(mesh: Float[np.ndarray, "478 3"]) -> tuple[float, float, float]:
     return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
 
 
-def fingerprint(
-    window: UInt8[np.ndarray, "S S 3"], landmarks68: Float[np.ndarray, "68 2"]
-) -> UInt64[np.ndarray, "2"]:
+def fingerprint(window: UInt8[np.ndarray, "S S 3"], landmarks68: Float[np.ndarray, "68 2"]) -> UInt64[np.ndarray, "2"]:
     """128 bits that near-copies of one picture share but for a few: the face's coarsest cosine waves, over their median or not.
 
     Args:

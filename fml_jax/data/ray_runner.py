@@ -56,7 +56,9 @@ def _results(ray, done):
     except ray.exceptions.RayTaskError as error:
         raise error.cause if isinstance(error.cause, InputError) else error
     except ray.exceptions.WorkerCrashedError as error:
-        raise InputError("a worker of the Ray cluster died again and again (out of memory?); the same command goes on") from error
+        raise InputError(
+            "a worker of the Ray cluster died again and again (out of memory?); the same command goes on"
+        ) from error
 
 
 def _build(make, job: Job) -> tuple[int, int]:

@@ -112,7 +112,9 @@ def decode(record: bytes) -> Example:
         fields = msgpack.unpackb(record)
         version = fields.pop("version")
         if version not in _READABLE:
-            raise InputError(f"a record of version {version}, this program reads up to {VERSION}; prepare the corpus again")
+            raise InputError(
+                f"a record of version {version}, this program reads up to {VERSION}; prepare the corpus again"
+            )
         fields["window"] = _picture(fields["window"])
         fields["valid"] = _mask(fields["valid"], fields["window"].shape[:2])
         for name, (dtype, shape) in _ARRAYS.items():
@@ -195,7 +197,9 @@ class complete_or_absent:
         if error is not None:
             self._partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise InputError(f"{self._path}: cannot be written ({error}); make room and run the same command again") from error
+            raise InputError(
+                f"{self._path}: cannot be written ({error}); make room and run the same command again"
+            ) from error
 
 
 PARTIAL_SUFFIX = ".partial"

@@ -156,7 +156,9 @@ def run_in_processes(make: Callable[[Item], Example | Rejected], jobs: Sequence[
                     future.result()
         except concurrent.futures.process.BrokenProcessPool as error:
             pool.shutdown(wait=True)
-            raise InputError(f"a worker process {_how_it_died(processes)}; the same command goes on where it stopped") from error
+            raise InputError(
+                f"a worker process {_how_it_died(processes)}; the same command goes on where it stopped"
+            ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -49,7 +49,9 @@ class SyntheticFace:
     crop: np.ndarray  # [240, 240, 3] uint8
     code: np.ndarray  # [257] float32, as `codes.flatten_code` orders it
     landmarks: np.ndarray  # [68, 2] float32, crop pixels
-    mesh: np.ndarray  # [478, 3] float32, MediaPipe's points in crop pixels, with depth as `landmarks.detect_mesh` has it
+    mesh: (
+        np.ndarray
+    )  # [478, 3] float32, MediaPipe's points in crop pixels, with depth as `landmarks.detect_mesh` has it
     truth: Truth  # without hair
 
 
@@ -91,12 +93,12 @@ def render_synthetic(
     if population is None:
         picture = scene.add_occluders(rng, picture, landmarks)
     flat = np.asarray(flatten_code(code), np.float32)
-    return SyntheticFace(scene.photographed(rng, picture), flat, landmarks, np.asarray(_mesh(person, code)), _truth(person, code))
+    return SyntheticFace(
+        scene.photographed(rng, picture), flat, landmarks, np.asarray(_mesh(person, code)), _truth(person, code)
+    )
 
 
-def sample_code(
-    model: BaseModel, units: ExpressionUnits, rng: np.random.Generator, spread: float = 1.0
-) -> FaceCode:
+def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generator, spread: float = 1.0) -> FaceCode:
     """A random face, framed as crops of photos are, and lit plausibly; identities and expressions are `spread` times the ordinary."""
     identities, _, reflectances = model.code_sizes
     beta, brightness = _sample_reflectance(model, rng, reflectances)

@@ -35,7 +35,9 @@ def varied(
     scale = math.exp(SCALE_STD * rng.standard_normal())
     gain = np.exp(GAIN_STD * (rng.standard_normal(3) + rng.standard_normal()))
     affine = moved_affine(_SAME, shift, scale, roll)
-    moved = cv2.warpAffine(crop, affine, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(
+        crop, affine, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     # A gain that would burn out much of the picture is no gain any more: the code could not follow it.
     gain = np.minimum(gain, 250 / np.maximum(np.percentile(moved[60:180:4, 60:180:4], 95, axis=(0, 1)), 1))
     moved = cv2.LUT(moved, np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)[:, None])

@@ -28,7 +28,9 @@ class _Bumps(NamedTuple):
 
     centres: tuple[tuple[int, ...], ...]  # each the mean of these iBUG landmarks
     width: tuple[float, float, float]  # mm along x, y, z
-    change: tuple[float, ...]  # geometry: towards x (away from the middle), y, z, and along the normal; reflectance: RGB
+    change: tuple[
+        float, ...
+    ]  # geometry: towards x (away from the middle), y, z, and along the normal; reflectance: RGB
     mean: float  # of the population: the mode's greatest displacement in mm, or change of colour
     spread: float  # standard deviation about it
 
@@ -120,7 +122,9 @@ class _Smooth:
         """
         face, on_face, channels = self._face, self._blobs[self._face], raw.shape[2]
         against = np.tensordot(modes[:, face].astype(np.float64), on_face, axes=(1, 0))  # [K, C, S]
-        allowed = np.linalg.svd(against.reshape(len(modes), -1))[2][len(modes) :].reshape(-1, channels, on_face.shape[1])
+        allowed = np.linalg.svd(against.reshape(len(modes), -1))[2][len(modes) :].reshape(
+            -1, channels, on_face.shape[1]
+        )
         weighed = np.tensordot(allowed @ (self._overlap + self._cost), allowed, axes=((1, 2), (1, 2)))
         wanted = np.tensordot(allowed, np.tensordot(on_face, raw[:, face], axes=(0, 1)), axes=((2, 1), (0, 2)))
         found = np.tensordot(np.linalg.solve(weighed, wanted).T, allowed, axes=1) @ self._blobs.T  # [M, C, N]

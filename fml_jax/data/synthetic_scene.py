@@ -93,7 +93,9 @@ def _anchors(model, mean):
 
 def strands(rng: np.random.Generator, cover: np.ndarray) -> np.ndarray:
     """The factor [H, W, 1] that gives covered pixels the grain of hair, and leaves the others as they are."""
-    grain = cv2.resize(rng.normal(0, 1, (24, 120)).astype(np.float32), (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC)
+    grain = cv2.resize(
+        rng.normal(0, 1, (24, 120)).astype(np.float32), (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC
+    )
     return np.clip(1 + np.float32(rng.uniform(0.1, 0.35)) * cover * _turned(rng, grain)[:, :, None], 0.2, 2)
 
 
@@ -140,7 +142,9 @@ def background(
 ) -> np.ndarray:
     """A plain, graded, textured or photographed background, with shoulders and long hair before it."""
     kinds = ["graded", "textured"] + (["photo"] * 2 if photos else [])
-    picture = {"graded": _graded, "textured": _textured, "photo": lambda rng: _photo_border(rng, photos)}[rng.choice(kinds)](rng)
+    picture = {"graded": _graded, "textured": _textured, "photo": lambda rng: _photo_border(rng, photos)}[
+        rng.choice(kinds)
+    ](rng)
     chin, brows = landmarks[8], landmarks[17:27].mean(0)
     down = chin - brows
     height = np.linalg.norm(down)
@@ -177,7 +181,9 @@ def _photo_border(rng, photos):
     side = max(2, min(height, int(rng.uniform(0.2, 0.35) * width)))
     top = rng.integers(height - side + 1)
     left = rng.choice([0, width - side])
-    patch = cv2.resize(photo[top : top + side, left : left + side], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+    patch = cv2.resize(
+        photo[top : top + side, left : left + side], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR
+    )
     return patch.astype(np.float32) / 255
 
 
@@ -210,7 +216,13 @@ def _glasses(rng, picture, landmarks):
     for eye, width in zip((right, left), widths):
         axes = np.array([lens_width * width, lens_height])
         _paint(picture, dark * _ellipse(eye, axes, angle), colour)
-        cv2.ellipse(picture, (tuple(map(float, eye)), tuple(map(float, 2 * axes)), float(angle)), colour.tolist(), thickness, cv2.LINE_AA)
+        cv2.ellipse(
+            picture,
+            (tuple(map(float, eye)), tuple(map(float, 2 * axes)), float(angle)),
+            colour.tolist(),
+            thickness,
+            cv2.LINE_AA,
+        )
         rims.append(axes[0] * (left - right) / max(apart, 1e-6))
     bridge = [tuple(int(value) for value in point) for point in (right + rims[0], left - rims[1])]
     cv2.line(picture, *bridge, colour.tolist(), thickness, cv2.LINE_AA)
@@ -251,7 +263,9 @@ def _colour(rng):
 def _ellipse(centre, axes, angle):
     """Coverage [240, 240] of an ellipse with half axes `axes`, turned by degrees."""
     mask = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
-    cv2.ellipse(mask, (tuple(map(float, centre)), tuple(map(float, 2 * axes)), float(angle)), 1.0, cv2.FILLED, cv2.LINE_AA)
+    cv2.ellipse(
+        mask, (tuple(map(float, centre)), tuple(map(float, 2 * axes)), float(angle)), 1.0, cv2.FILLED, cv2.LINE_AA
+    )
     return mask
 
 

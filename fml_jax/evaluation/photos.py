@@ -94,5 +94,7 @@ def _points_and_colours(topology, vertices, reflectance, code, crop):
 def _seen_points(face) -> tuple[Points, np.ndarray, np.ndarray]:
     """Points of the face, the photo's colours at them, and which of them are visible skin."""
     crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
-    points, seen = jax.device_get(_points_and_colours(face.model.topology, face.vertices, face.reflectance, face.code, crop))
+    points, seen = jax.device_get(
+        _points_and_colours(face.model.topology, face.vertices, face.reflectance, face.code, crop)
+    )
     return points, seen, points.visible & np.asarray(face.model.regions["skin"])

@@ -15,7 +15,14 @@ def summary(values: Mapping[str, Sequence[float]], percent: bool = False) -> str
 
     scale, unit = (100, " %") if percent else (1, "")
     rows = [
-        (name, len(column), *(f"{scale * statistic:.3g}{unit}" for statistic in (np.mean(column), np.median(column), np.percentile(column, 90))))
+        (
+            name,
+            len(column),
+            *(
+                f"{scale * statistic:.3g}{unit}"
+                for statistic in (np.mean(column), np.median(column), np.percentile(column, 90))
+            ),
+        )
         for name, column in values.items()
     ]
     return markdown(["", "n", "mean", "median", "p90"], rows)

@@ -36,7 +36,9 @@ def read_code_file(path: str | Path) -> dict:
     except Exception:  # NumPy's reasons name remedies that are none here
         raise InputError(f"{path}: not a reconstruction's npz file") from None
     if version != FORMAT_VERSION:
-        raise InputError(f"{path}: format {version} of reconstructions, this program reads {FORMAT_VERSION}; reconstruct the photo again")
+        raise InputError(
+            f"{path}: format {version} of reconstructions, this program reads {FORMAT_VERSION}; reconstruct the photo again"
+        )
     if missing := {*_FIELDS, "code"} - set(fields):
         raise InputError(f"{path}: a reconstruction without {', '.join(sorted(missing))}")
     texts = {name: str(fields[name]) for name in ("source", "model_version")}

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 
 
-def write_obj(path: Path, vertices: np.ndarray, triangles: np.ndarray, uv: np.ndarray, uv_triangles: np.ndarray) -> None:
+def write_obj(
+    path: Path, vertices: np.ndarray, triangles: np.ndarray, uv: np.ndarray, uv_triangles: np.ndarray
+) -> None:
     """Wavefront OBJ with texture coordinates: vertices [N, 3] mm, uv [M, 2] with v up."""
     corners = np.stack([triangles, uv_triangles], axis=-1).reshape(len(triangles), 6) + 1
     with open(path, "w", encoding="ascii") as file:

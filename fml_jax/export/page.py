@@ -60,7 +60,9 @@ class Page:
             write_png(path, picture)
             link = quote(os.path.relpath(path, self._folder))
             title = _TITLES[kind]
-            figures.append(f'<figure><img src="{link}" alt="{title}" loading="lazy"><figcaption>{title}</figcaption></figure>')
+            figures.append(
+                f'<figure><img src="{link}" alt="{title}" loading="lazy"><figcaption>{title}</figcaption></figure>'
+            )
         self._sections.append(f'<section>{_heading(face, files)}<div class="row">{"".join(figures)}</div></section>')
 
     def write(self, failures: list[tuple[str, str]] = ()) -> Path:

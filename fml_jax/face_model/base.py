@@ -47,7 +47,10 @@ class BaseModel:
 
 
 def geometry(
-    model: BaseModel, identity: Float[Array, "identity"], expression: Float[Array, "expression"], summed: Callable = weighted_sum
+    model: BaseModel,
+    identity: Float[Array, "identity"],
+    expression: Float[Array, "expression"],
+    summed: Callable = weighted_sum,
 ) -> Float[Array, "N 3"]:
     """v_b(α) = a_g + Σ_k α_k b_k^g (eq. 3), mm; differentiable forward too where it is `summed` by `modes.plain_sum`."""
     return model.mean + summed(identity, model.identity) + summed(expression, model.expression)
@@ -65,7 +68,9 @@ def with_reflectance_modes(model: BaseModel, count: int) -> BaseModel:
       InputError: it does not have so many.
     """
     if not 0 < count <= len(model.reflectance):
-        raise InputError(f"reflectance_modes={count}: the face model {model.name} has 1 to {len(model.reflectance)} to give")
+        raise InputError(
+            f"reflectance_modes={count}: the face model {model.name} has 1 to {len(model.reflectance)} to give"
+        )
     return model.replace(reflectance=model.reflectance[:count], name=f"{model.name}, {count} reflectance modes")
 
 

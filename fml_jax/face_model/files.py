@@ -108,7 +108,9 @@ def check_shapes(path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[s
         if name not in arrays:
             raise InputError(f"{path}: the face model lacks {name!r}")
         shape = arrays[name].shape
-        wanted = tuple(int(letter) if letter.isdigit() else sizes.setdefault(letter, size) for letter, size in zip(letters, shape))
+        wanted = tuple(
+            int(letter) if letter.isdigit() else sizes.setdefault(letter, size) for letter, size in zip(letters, shape)
+        )
         if len(shape) != len(letters) or shape != wanted:
             raise InputError(f"{path}: {name!r} has shape {shape}, which does not fit the model's other arrays")
         if not np.issubdtype(arrays[name].dtype, np.str_) and not np.isfinite(arrays[name]).all():
@@ -129,7 +131,9 @@ def _build(path: Path, detail: str) -> BaseModel:
 def _standard(arrays) -> tuple[BaseModel, np.ndarray]:
     operator, quads = catmull_clark(arrays["quads"], len(arrays["mean"]))
     uv, uv_quads = subdivide_uv(arrays["uv"].astype(np.float32), arrays["uv_quads"])
-    modes = {name: jnp.asarray(_refined(operator, arrays[name].astype(np.float32))) for name in ("identity", "expression")}
+    modes = {
+        name: jnp.asarray(_refined(operator, arrays[name].astype(np.float32))) for name in ("identity", "expression")
+    }
     regions = {str(name): jnp.asarray(mask, bool) for name, mask in zip(arrays["region_names"], arrays["regions"])}
     model = BaseModel(
         mean=jnp.asarray(_refined(operator, arrays["mean"][None])[0]),
@@ -161,7 +165,9 @@ def _fine(model: BaseModel, quads: np.ndarray, arrays) -> BaseModel:
         topology=make_topology(triangulate(finer_quads), operator.shape[0]),
         uv=jnp.asarray(uv),
         uv_triangles=jnp.asarray(triangulate(uv_quads), jnp.int32),
-        regions={name: jnp.asarray(operator @ np.asarray(mask, np.float32) > 0.5) for name, mask in model.regions.items()},
+        regions={
+            name: jnp.asarray(operator @ np.asarray(mask, np.float32) > 0.5) for name, mask in model.regions.items()
+        },
     )
     # Quad k of one level becomes quads 4k … 4k+3 of the next.
     kept_quads = finer_quads[np.repeat(arrays["fine_quads"].astype(bool), 16)]

@@ -157,7 +157,9 @@ def _check_correctives(path, spaces, arrays):
     total, layers = 0, {f"layer_{k}" for k in range(int(arrays.get("nonlinearities", 0)))}
     for name, space in spaces.items():
         if set(space) != {"modes", "offset"} | layers:
-            raise InputError(f"{path}: its {name} correctives hold {', '.join(sorted(space))}, which is no corrective space")
+            raise InputError(
+                f"{path}: its {name} correctives hold {', '.join(sorted(space))}, which is no corrective space"
+            )
         own = {"mean": arrays["mean"], **flatten_dict(space, sep="/")}
         hidden = {f"{layer}/{part}": sides for layer in layers for part, sides in (("kernel", "CC"), ("bias", "C"))}
         check_shapes(path, own, {"mean": "N3", "modes": "CN3", "offset": "N3", **hidden})

@@ -6,7 +6,9 @@ from fml_jax.arrays import Array
 from fml_jax.products import Factored, product
 
 
-def weighted_sum(weights: Float[Array, "*batch K"], modes: Float[Array, "K N 3"] | Factored) -> Float[Array, "*batch N 3"]:
+def weighted_sum(
+    weights: Float[Array, "*batch K"], modes: Float[Array, "K N 3"] | Factored
+) -> Float[Array, "*batch N 3"]:
     """Σ_k w_k m_k; differentiable backward only, in less time than `plain_sum`."""
     return product(weights, modes)
 

@@ -35,7 +35,10 @@ class Room(NamedTuple):
 
 def beyond_base(model: BaseModel) -> Room:
     """The room beyond what a model's base level, moved, turned or scaled, can do over its "face" region."""
-    normals, face = np.asarray(vertex_normals(model.topology, model.mean), np.float64), np.asarray(model.regions["face"])
+    normals, face = (
+        np.asarray(vertex_normals(model.topology, model.mean), np.float64),
+        np.asarray(model.regions["face"]),
+    )
     displacements = base_displacements(model) * face[:, None]
     displacements /= np.linalg.norm(displacements, axis=(1, 2), keepdims=True)
     _, strengths, directions = np.linalg.svd(along_normals(displacements, normals), full_matrices=False)
@@ -52,6 +55,8 @@ def base_displacements(model: BaseModel) -> np.ndarray:
     return np.concatenate([model.identity, model.expression, moves, turns, about[None]])
 
 
-def along_normals(displacements: Float[np.ndarray, "K N 3"], normals: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "K N"]:
+def along_normals(
+    displacements: Float[np.ndarray, "K N 3"], normals: Float[np.ndarray, "N 3"]
+) -> Float[np.ndarray, "K N"]:
     """How far displacements go along normals, mm."""
     return np.einsum("knc,nc->kn", displacements, normals)

@@ -25,7 +25,9 @@ class Topology(NamedTuple):
     rings: jax.Array  # [W, N], walks around each vertex as `_walks` has them, padded with the vertex itself
     neighbours: jax.Array  # [N, K], the one-ring N_i, padded with N
     edges: jax.Array  # [E, 2], every pair of neighbours once, the smaller index first
-    vertex_edges: jax.Array  # [N, K], the edges at each vertex: e where it comes first, E + e where second, padded with 2E
+    vertex_edges: (
+        jax.Array
+    )  # [N, K], the edges at each vertex: e where it comes first, E + e where second, padded with 2E
 
 
 def make_topology(triangles: np.ndarray, vertex_count: int) -> Topology:
@@ -45,7 +47,9 @@ def make_topology(triangles: np.ndarray, vertex_count: int) -> Topology:
         rings=jnp.asarray(_walks(triangles, vertex_count)),
         neighbours=jnp.asarray(_padded_rows(starts, ends, vertex_count, padding=vertex_count)),
         edges=jnp.asarray(edges),
-        vertex_edges=jnp.asarray(_padded_rows(starts, np.arange(len(starts), dtype=np.int32), vertex_count, len(starts))),
+        vertex_edges=jnp.asarray(
+            _padded_rows(starts, np.arange(len(starts), dtype=np.int32), vertex_count, len(starts))
+        ),
     )
 
 

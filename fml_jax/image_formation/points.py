@@ -106,4 +106,8 @@ def _value_and_slopes(image, pixels):
     lower, across_lower = image[bottom, left], image[bottom, right] - image[bottom, left]
     down = lower - upper + u * (across_lower - across_upper)
     across = across_upper + v * (across_lower - across_upper)
-    return upper + u * across_upper + v * down, jnp.where(inside[:, :1], across, 0.0), jnp.where(inside[:, 1:], down, 0.0)
+    return (
+        upper + u * across_upper + v * down,
+        jnp.where(inside[:, :1], across, 0.0),
+        jnp.where(inside[:, 1:], down, 0.0),
+    )

@@ -9,7 +9,13 @@ from fml_jax.losses.data_terms import (
 )
 from fml_jax.losses.energies import BaseWeights, FullWeights, base_energy, full_energy
 from fml_jax.losses.regularisers import statistical_energy
-from fml_jax.losses.supervised import SupervisedWeights, keypoint_energy, keypoint_pixels, score_energy, supervised_energy
+from fml_jax.losses.supervised import (
+    SupervisedWeights,
+    keypoint_energy,
+    keypoint_pixels,
+    score_energy,
+    supervised_energy,
+)
 
 __all__ = [
     "PAPER_LANDMARKS",

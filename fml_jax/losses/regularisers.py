@@ -129,4 +129,3 @@ constancy_energy.defvjp(_constancy_forward, _constancy_backward)
 def stabilisation_energy(corrections: Float[Array, "N 3"]) -> Float[Array, ""]:
     """E_sta (eq. 15) before its weight: 1/N Σ_i ‖F_i‖², mm²."""
     return jnp.mean(jnp.sum(corrections**2, axis=1))
-

@@ -42,7 +42,12 @@ class Surface(NamedTuple):
 
 
 def solve_colours(
-    surface: Surface, gamma: Float[Array, "9 3"], beta: Float[Array, "K"], centre: Float[Array, "K"], prior: float, rounds: int
+    surface: Surface,
+    gamma: Float[Array, "9 3"],
+    beta: Float[Array, "K"],
+    centre: Float[Array, "K"],
+    prior: float,
+    rounds: int,
 ) -> tuple[Float[Array, "9 3"], Float[Array, "K"]]:
     """γ and β that minimise Σ members ‖seen − r(β) ⊙ Hγ‖₂ / Σ members + prior/2 · ‖β − centre‖² (eq. 9 and 11).
 

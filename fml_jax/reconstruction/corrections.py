@@ -23,7 +23,9 @@ from fml_jax.reconstruction.reconstruction import Reconstruction
 
 # Against Σ ‖I(u_i) − c_i‖₂ over visible vertices. Less of both takes in all that is seen, glasses and highlights
 # too; more of both leaves brows and beards half said.
-SMOOTHNESS = 4.0  # per squared difference of neighbours, on a mesh with as many vertices in the face as the standard one
+SMOOTHNESS = (
+    4.0  # per squared difference of neighbours, on a mesh with as many vertices in the face as the standard one
+)
 STABILISATION = 3.0  # per squared correction of a vertex
 _STANDARD_FACE = 8447
 
@@ -36,7 +38,9 @@ _BEHIND = 4.0  # mm that a vertex may lie behind the surface that hides it, and 
 _RASTER = 2 * CROP_SIZE
 
 
-def reflectance_corrections(face: Reconstruction, used: Bool[np.ndarray, "N"] | None = None) -> Float[np.ndarray, "N 3"]:
+def reflectance_corrections(
+    face: Reconstruction, used: Bool[np.ndarray, "N"] | None = None
+) -> Float[np.ndarray, "N 3"]:
     """F_r of a face on its photo, as its code has its geometry and light.
 
     Eyes have none (what looks aside has white where the model has its iris), and what the photo does not show of
@@ -57,7 +61,11 @@ def reflectance_corrections(face: Reconstruction, used: Bool[np.ndarray, "N"] | 
 
 @jax.jit
 def solve_corrections(
-    topology: Topology, gaps: Float[Array, "N 3"], light: Float[Array, "N 3"], members: Float[Array, "N"], smoothness: Float[Array, ""]
+    topology: Topology,
+    gaps: Float[Array, "N 3"],
+    light: Float[Array, "N 3"],
+    members: Float[Array, "N"],
+    smoothness: Float[Array, ""],
 ) -> Float[Array, "N 3"]:
     """F that minimises Σ_i m_i ‖gap_i − F_i ⊙ light_i‖₂ + smoothness Σ_{edges ij} ‖F_i − F_j‖² + STABILISATION Σ_i ‖F_i‖².
 

@@ -46,9 +46,7 @@ ENERGY_STEPS = 300  # Adam steps on the whole energy
 ENERGY_RATE = 0.2
 
 
-def refine(
-    face: Reconstruction, landmarks: np.ndarray | None = None, used: np.ndarray | None = None
-) -> Reconstruction:
+def refine(face: Reconstruction, landmarks: np.ndarray | None = None, used: np.ndarray | None = None) -> Reconstruction:
     """A reconstruction with less energy on its photo, its reflectance corrected beyond the model's modes.
 
     Args:

@@ -136,17 +136,23 @@ class Reconstructor:
         """
         single = not isinstance(photos, (list, tuple))
         if single and isinstance(photos, (str, Path)) and Path(photos).is_dir():
-            raise InputError(f"{photos}: a folder; give a list of its photos, or run experiments.reconstruct --input={photos}")
+            raise InputError(
+                f"{photos}: a folder; give a list of its photos, or run experiments.reconstruct --input={photos}"
+            )
         photos, boxes = ([photos], None if boxes is None else [boxes]) if single else (list(photos), boxes)
         found = list(self.stream(photos, boxes, refine, progress))
         if single and self.failures:
             raise InputError(self.failures[0][1])
         return found
 
-    def stream(self, photos: Sequence, boxes=None, refine: bool = False, progress: bool = False) -> Iterator[Reconstruction]:
+    def stream(
+        self, photos: Sequence, boxes=None, refine: bool = False, progress: bool = False
+    ) -> Iterator[Reconstruction]:
         """As a call with a list, one reconstruction after the other, with few photos in memory at a time."""
         if boxes is not None and len(boxes) != len(photos):
-            raise InputError(f"boxes for {len(boxes)} photos, but there are {len(photos)}; give one list of boxes a photo")
+            raise InputError(
+                f"boxes for {len(boxes)} photos, but there are {len(photos)}; give one list of boxes a photo"
+            )
         self.failures = []
         with tqdm(total=len(photos), unit="photo", disable=not progress) as bar:
             for done, faces in self._chunks(photos, boxes):
@@ -181,9 +187,13 @@ class Reconstructor:
         name = str(photo) if isinstance(photo, (str, Path)) else f"photo {number}"
         try:
             rgb = read_photo(photo) if isinstance(photo, (str, Path)) else as_rgb(np.asarray(photo), name)
-            found = [_checked(box, rgb, name) for box in boxes] if boxes is not None else [d.box for d in detect_faces(rgb)]
+            found = (
+                [_checked(box, rgb, name) for box in boxes] if boxes is not None else [d.box for d in detect_faces(rgb)]
+            )
             if not found:
-                raise InputError(f"{name}: no face found; enlarge a small photo, or give the face's place as a box x0, y0, x1, y1")
+                raise InputError(
+                    f"{name}: no face found; enlarge a small photo, or give the face's place as a box x0, y0, x1, y1"
+                )
         except InputError as error:
             self.failures.append((name, str(error)))
             return []

@@ -47,7 +47,9 @@ def _painted_pictures(face, kinds, crop, size):
     normals = np.asarray(vertex_normals(face.model.topology, positions))
     paints = {kind: Paint(_colours(face, kind, normals)) for kind in kinds}
     if "overlay" in paints:
-        paints["overlay"] = paints["overlay"]._replace(ground=crop / np.float32(255), opacity=shown_on_photos(face.model))
+        paints["overlay"] = paints["overlay"]._replace(
+            ground=crop / np.float32(255), opacity=shown_on_photos(face.model)
+        )
     return draw(np.asarray(project(positions)), positions[:, 2], face.triangles, paints, size)
 
 

@@ -117,7 +117,10 @@ def _budget(planned) -> str:
     config = next(config for name, config in planned.items() if name != BASE)
     order = dict.fromkeys([*planned.get(BASE, config)["stage_order"], *config["stage_order"]])
     stages = [(name, config["stages"][name]) for name in order]
-    parts = [f"{stage['steps']} steps of {stage['synthetic'] + stage['photos']} crops (stage {name})" for name, stage in stages]
+    parts = [
+        f"{stage['steps']} steps of {stage['synthetic'] + stage['photos']} crops (stage {name})"
+        for name, stage in stages
+    ]
     shared = f"; runs that share their first stages begin with those of run {BASE}" if BASE in planned else ""
     return (
         f"Each run: {', then '.join(parts)}; encoder {config['encoder']}, seed {config['seed']}{shared}. "

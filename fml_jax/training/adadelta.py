@@ -34,7 +34,9 @@ def _scale_by_adadelta(rho, eps):
         updates = jax.tree.map(update_one, e_g, state.e_x, gradients)
         # The barrier keeps the compiler from finding what the updates and their mean share.
         again = jax.lax.optimization_barrier((e_g, state.e_x, gradients))
-        e_x = jax.tree.map(lambda e_g, e_x, g: rho * e_x + (1 - rho) * _array(g) ** 2 * ((e_x + eps) / (e_g + eps)), *again)
+        e_x = jax.tree.map(
+            lambda e_g, e_x, g: rho * e_x + (1 - rho) * _array(g) ** 2 * ((e_x + eps) / (e_g + eps)), *again
+        )
         return updates, optax.ScaleByAdaDeltaState(e_g=e_g, e_x=e_x)
 
     return optax.GradientTransformation(init, update)

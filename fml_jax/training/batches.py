@@ -62,7 +62,9 @@ def validation_batch(config: dict, kind: str, rows: int) -> dict[str, np.ndarray
             return None  # it has no validation split; data.synthetic_validation names such faces
         source = CorpusBatches(folder, "validation", rows, seed=0, jitter=0.0, negatives=0.0)
     elif kind == "synthetic" and config["data"]["synthetic_validation"]:
-        source = CorpusBatches(existing_folder(config, "synthetic_validation"), "all", rows, seed=0, jitter=0.0, truth=True)
+        source = CorpusBatches(
+            existing_folder(config, "synthetic_validation"), "all", rows, seed=0, jitter=0.0, truth=True
+        )
     else:
         return None
     return source.batch(0)

@@ -23,10 +23,14 @@ def validate_config(config: Mapping) -> None:
         raise InputError("--config.stage_order is empty; name the stages to train")
     for name in config["stage_order"]:
         if name not in config["stages"]:
-            raise InputError(f"--config.stage_order: there is no stage {name!r}; the config has {', '.join(config['stages'])}")
+            raise InputError(
+                f"--config.stage_order: there is no stage {name!r}; the config has {', '.join(config['stages'])}"
+            )
         _check_stage(f"--config.stages.{name}", config["stages"][name])
         if config["stages"][name]["level"] == "full" and config["correctives"]["kind"] == "none":
-            raise InputError(f"stage {name!r} trains both levels; give it a final one with --config.correctives.kind=linear")
+            raise InputError(
+                f"stage {name!r} trains both levels; give it a final one with --config.correctives.kind=linear"
+            )
 
 
 def check_continues(saved: Mapping, config: Mapping, place: str) -> None:
@@ -42,14 +46,18 @@ def check_continues(saved: Mapping, config: Mapping, place: str) -> None:
     saved = {**saved, "correctives": {"room": "all", **saved["correctives"]}}  # a field that older runs do not have
     before, now = ({field: each[field] for field in _OF_THE_NETWORK} for each in (saved, config))
     if differ := changes(before, now):
-        raise InputError(f"{place}: its checkpoint is of another network ({'; '.join(differ)}); choose another --workdir")
+        raise InputError(
+            f"{place}: its checkpoint is of another network ({'; '.join(differ)}); choose another --workdir"
+        )
 
 
 def _check_stage(field: str, stage: Mapping) -> None:
     if stage["level"] not in LEVELS:
         raise InputError(f"{field}.level={stage['level']}: unknown; choose one of {', '.join(LEVELS)}")
     if stage["steps"] < 1:
-        raise InputError(f"{field}.steps={stage['steps']}: give at least 1, or leave the stage out of --config.stage_order")
+        raise InputError(
+            f"{field}.steps={stage['steps']}: give at least 1, or leave the stage out of --config.stage_order"
+        )
     for source in ("synthetic", "photos"):
         if stage[source] < 0:
             raise InputError(f"{field}.{source}={stage[source]}: a batch cannot have fewer than 0 rows")

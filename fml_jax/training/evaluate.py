@@ -25,7 +25,13 @@ class Evaluator:
     """Errors of a network on fixed validation batches, each of which may be missing."""
 
     def __init__(
-        self, network: Network, model: BaseModel, truth: BaseModel, config: dict, photos: dict | None, synthetic: dict | None
+        self,
+        network: Network,
+        model: BaseModel,
+        truth: BaseModel,
+        config: dict,
+        photos: dict | None,
+        synthetic: dict | None,
     ):
         """
         Args:
@@ -40,7 +46,9 @@ class Evaluator:
         """
         _check_mesh(model, synthetic)
         self._model, self._truth = model, truth
-        self._batches = {name: batch for name, batch in (("photos", photos), ("synthetic", synthetic)) if batch is not None}
+        self._batches = {
+            name: batch for name, batch in (("photos", photos), ("synthetic", synthetic)) if batch is not None
+        }
         self._stages = config["stages"]
 
         def surfaces(params, model, crops, level):
@@ -65,7 +73,9 @@ class Evaluator:
             terms = [self._terms[stage](params, self._model, chunk) for chunk in chunks]
             values |= {f"{kind}/{name}": _mean_of([term[name] for term in terms], chunks) for name in terms[0]}
             if kind == "synthetic":
-                values |= synthetic_errors(self._model, codes, leading_reflectance(batch["code"], *self._model.code_sizes))
+                values |= synthetic_errors(
+                    self._model, codes, leading_reflectance(batch["code"], *self._model.code_sizes)
+                )
                 values |= self._truth_errors(params, self._stages[stage]["level"], chunks)
                 if self._stages[stage]["synthetic"]:
                     energies = [self._supervised[stage](params, self._model, chunk) for chunk in chunks]
@@ -96,7 +106,9 @@ class Evaluator:
         """In their true poses; what the truth itself scores is the camera's noise and blur."""
         posed = leading_reflectance(chunk["code"], *self._model.code_sizes)
         crops = chunk["crop"].astype(np.float32) / 255
-        return {f"photo_{name}": relit_photometric_error(self._model, each, posed, crops) for name, each in surfaces.items()}
+        return {
+            f"photo_{name}": relit_photometric_error(self._model, each, posed, crops) for name, each in surfaces.items()
+        }
 
 
 def _check_mesh(model, synthetic):
@@ -114,7 +126,9 @@ def _terms(network, stage, seed):
 
     def terms(params, model, batch):
         _, means = loss(params, model, batch, jax.random.key(seed))
-        return {name.removeprefix("photos/"): mean for name, mean in means.items() if name.startswith(("photos/", "loss"))}
+        return {
+            name.removeprefix("photos/"): mean for name, mean in means.items() if name.startswith(("photos/", "loss"))
+        }
 
     return terms
 
@@ -151,7 +165,9 @@ def synthetic_errors(model: BaseModel, codes: FaceCode, true: FaceCode) -> dict[
     """Pose in degrees; identity, expression and reflectance as ratios to what the mean face scores."""
     face = np.asarray(model.regions["face"])
     turned = jax.vmap(rotation_matrix)
-    angles = [rotation_error(*pair) for pair in zip(np.asarray(turned(codes.rotation)), np.asarray(turned(true.rotation)))]
+    angles = [
+        rotation_error(*pair) for pair in zip(np.asarray(turned(codes.rotation)), np.asarray(turned(true.rotation)))
+    ]
     values = {"synthetic/pose_degrees": float(np.mean(angles))}
     for part in ("identity", "expression", "reflectance"):
         modes = np.asarray(getattr(model, part))[:, face]

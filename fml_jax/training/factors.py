@@ -28,7 +28,9 @@ def rows_to_factor(network: Network, stage: Mapping) -> int:
     On several devices they are not: what they add up is the gradient itself.
     """
     alone = network.mesh is None or network.mesh.size == 1
-    fit = not stage["synthetic"] and stage["photos"] <= _MOST_ROWS  # else the correctives meet fewer rows than the encoder
+    fit = (
+        not stage["synthetic"] and stage["photos"] <= _MOST_ROWS
+    )  # else the correctives meet fewer rows than the encoder
     return stage["photos"] if alone and fit and takes_factors(stage["optimizer"]) else 0
 
 
@@ -53,7 +55,9 @@ def gradient_norm(gradient: Any) -> jax.Array:
     """The ℓ2 norm of a tree of arrays and `OuterProducts`."""
     nodes = jax.tree.leaves(gradient, is_leaf=_is(OuterProducts))
     of_factors = sum(node.squared_norm() for node in nodes if isinstance(node, OuterProducts))
-    return jnp.sqrt(optax.tree.norm([node for node in nodes if not isinstance(node, OuterProducts)], squared=True) + of_factors)
+    return jnp.sqrt(
+        optax.tree.norm([node for node in nodes if not isinstance(node, OuterProducts)], squared=True) + of_factors
+    )
 
 
 def _is(kind):

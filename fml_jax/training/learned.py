@@ -33,7 +33,9 @@ def learned_model(
 
 def _deltas(network, state, batch, photos, faces) -> np.ndarray:
     everywhere = replicated(network.mesh)
-    said = jax.jit(lambda params, crops: network.deltas(params, crops.astype(jnp.float32) / 255), out_shardings=everywhere)
+    said = jax.jit(
+        lambda params, crops: network.deltas(params, crops.astype(jnp.float32) / 255), out_shardings=everywhere
+    )
     found, first = [], int(state.step)
     for step in range(first, first + faces):  # far fewer will do, unless hardly a row shows a face
         rows = batch(step)

@@ -41,7 +41,9 @@ def group_labels(params, prefixes: Mapping[str, str]):
         owners = [group for group, prefix in prefixes.items() if _begins(name, prefix)]
         if len(owners) != 1:
             fault = "no group" if not owners else f"the groups {', '.join(owners)}"
-            raise InputError(f"parameter {name!r} belongs to {fault}; each needs exactly one (groups: {dict(prefixes)})")
+            raise InputError(
+                f"parameter {name!r} belongs to {fault}; each needs exactly one (groups: {dict(prefixes)})"
+            )
         return owners[0]
 
     return jax.tree_util.tree_map_with_path(label, params, is_leaf=lambda node: isinstance(node, OuterProducts))

@@ -142,7 +142,9 @@ def _read_run(workdir: Path) -> tuple[dict, list[dict]]:
         raise InputError(f"{workdir}: no such folder; give the --workdir of a training run")
     for name in (metrics.CONFIG, metrics.FILE):
         if not (workdir / name).is_file():
-            raise InputError(f"{workdir}: not a training run: it has no {name}; give the --workdir of experiments.train")
+            raise InputError(
+                f"{workdir}: not a training run: it has no {name}; give the --workdir of experiments.train"
+            )
     try:
         config, rows = json.loads((workdir / metrics.CONFIG).read_text("utf-8")), metrics.read_metrics(workdir)
     except (ValueError, KeyError, TypeError) as error:
@@ -156,7 +158,9 @@ def _page(workdir, config, rows) -> str:
     lengths = {name: config["stages"][name]["steps"] for name in config["stage_order"]}
     borders = np.cumsum(list(lengths.values()))[:-1].tolist()
     last = rows[-1]["step"]
-    sections = "".join(_section(title, figures, [b for b in borders if b < last]) for title, figures in curves(rows).items())
+    sections = "".join(
+        _section(title, figures, [b for b in borders if b < last]) for title, figures in curves(rows).items()
+    )
     stages = ", ".join(f"{name} {steps}" for name, steps in lengths.items())
     return _PAGE.format(
         title=html.escape(workdir.resolve().name),
@@ -185,7 +189,7 @@ def _sheets(workdir: Path) -> str:
     if not paths:
         return "<p>None were written (--config.sheet_every).</p>"
     shown = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), _SHOWN_SHEETS)).round().astype(int))
-    folded = [f'<details{"" if k else " open"}>{_sheet(paths[k])}</details>' for k in shown]
+    folded = [f"<details{'' if k else ' open'}>{_sheet(paths[k])}</details>" for k in shown]
     left_out = len(paths) - len(shown)
     return "".join(folded) + (f"<p>{left_out} more in {sheets.FOLDER}/.</p>" if left_out else "")
 

@@ -54,7 +54,10 @@ def _features(params, encoder, crops) -> np.ndarray:
 
 
 def fit_score(
-    features: Float[np.ndarray, "S F"], is_face: Bool[np.ndarray, "S"], shares: Float[np.ndarray, "S"], decay: float = DECAY
+    features: Float[np.ndarray, "S F"],
+    is_face: Bool[np.ndarray, "S"],
+    shares: Float[np.ndarray, "S"],
+    decay: float = DECAY,
 ) -> tuple[Float[np.ndarray, "F 1"], Float[np.ndarray, "1"]]:
     """Kernel and bias of the score's layer with the least cross-entropy over samples: logistic regression.
 

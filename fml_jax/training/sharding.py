@@ -28,7 +28,9 @@ def make_mesh(model_devices: int = 1) -> Mesh:
     """
     count = jax.device_count()
     if count % model_devices:
-        raise InputError(f"{count} devices cannot be split into groups of model_devices={model_devices} for the model axis")
+        raise InputError(
+            f"{count} devices cannot be split into groups of model_devices={model_devices} for the model axis"
+        )
     return jax.make_mesh((count // model_devices, model_devices), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 
 

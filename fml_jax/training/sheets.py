@@ -25,7 +25,9 @@ _GAP, _HEADER = 4, 26
 class Sheets:
     """The sheets of one run; every process of it must take part, those without a folder write nothing."""
 
-    def __init__(self, network: Network, model: BaseModel, crops: UInt8[np.ndarray, "B 240 240 3"], folder: Path | None):
+    def __init__(
+        self, network: Network, model: BaseModel, crops: UInt8[np.ndarray, "B 240 240 3"], folder: Path | None
+    ):
         """`network` is on a mesh."""
         self._model, self._crops, self._folder = model, crops, folder
         self._everywhere = replicated(network.mesh)

@@ -40,7 +40,9 @@ class TrainState:
         return self.params if self.average is None else self.average
 
 
-def init_state(network: Network, optimizer: optax.GradientTransformation, seed: int, averaged: bool = True) -> TrainState:
+def init_state(
+    network: Network, optimizer: optax.GradientTransformation, seed: int, averaged: bool = True
+) -> TrainState:
     """A fresh network."""
     return state_of(network.init(jax.random.key(seed)), optimizer, averaged)
 
@@ -141,7 +143,9 @@ def _supervised_part(model, seen: Seen, batch, stage) -> _Part:
     weights, sizes = SupervisedWeights(**stage["supervised"]), model.code_sizes
 
     def one(raw, code, keypoints):
-        return supervised_energy(model, code_from_network(raw, *sizes), leading_reflectance(code, *sizes), weights, keypoints)
+        return supervised_energy(
+            model, code_from_network(raw, *sizes), leading_reflectance(code, *sizes), weights, keypoints
+        )
 
     energies, terms = jax.vmap(one)(seen.raw, batch["code"], seen.keypoints)
     return _Part("synthetic/", 0, jnp.ones_like(energies), energies, terms)

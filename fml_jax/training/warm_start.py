@@ -35,4 +35,7 @@ def _by_part(named: dict, params: dict) -> dict:
     tree = unflatten_dict(named, sep="/")
     parts = {"final": tree.pop("final")} if "final" in params else {}
     parts["encoder"] = tree
-    return {part: jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), parts[part], params[part]) for part in parts}
+    return {
+        part: jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), parts[part], params[part])
+        for part in parts
+    }

@@ -74,7 +74,10 @@ def broken_files(count: int):
     for k in range(count):
         name, content = files[k % len(files)]
         suffix = SUFFIXES[k % len(SUFFIXES)] if k % 6 == 0 else name.split(".")[-1]
-        yield f"{k:04d}.{suffix}", OTHERS[k // 50] if k % 50 == 0 and k // 50 < len(OTHERS) else break_file(content, rng)
+        yield (
+            f"{k:04d}.{suffix}",
+            OTHERS[k // 50] if k % 50 == 0 and k // 50 < len(OTHERS) else break_file(content, rng),
+        )
 
 
 def read_all(folder: Path) -> dict:
@@ -126,7 +129,9 @@ def test_broken_photos_are_rows_of_the_rejected(tmp_path):
 @pytest.mark.parametrize("shape", [(32, 70_000), (70_000, 33), (32, 32)])
 @pytest.mark.parametrize("off_centre", [None, 0.2])
 def test_strips_and_dots_hold_no_face(shape, off_centre):
-    made = make_example(np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8), Settings(off_centre=off_centre))
+    made = make_example(
+        np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8), Settings(off_centre=off_centre)
+    )
     assert made.reason == "no face"
 
 

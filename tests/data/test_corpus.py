@@ -99,7 +99,10 @@ def test_sources_merge(shared, photos, tmp_path):
     (tmp_path / "list.txt").write_text(f"{shared}/photos/samples/obama.jpg,Obama\n")
     sources = [Source("list", str(tmp_path / "list.txt"), 2.0), Source("folder", str(photos / "Nobody"))]
     card = build_corpus(sources, tmp_path / "corpus", workers=1)
-    assert [(source["name"], source["weight"], source["examples"]) for source in card["sources"]] == [("list", 2.0, 1), ("folder", 1.0, 0)]
+    assert [(source["name"], source["weight"], source["examples"]) for source in card["sources"]] == [
+        ("list", 2.0, 1),
+        ("folder", 1.0, 0),
+    ]
     assert json.loads((tmp_path / "corpus" / "corpus.json").read_text()) == card
 
 

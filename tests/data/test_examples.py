@@ -61,7 +61,9 @@ def test_each_threshold_rejects_what_it_names(photo):
     assert reason(photo, min_confidence=1.01) == "low confidence"
     aside = np.concatenate([np.full_like(photo, 128), photo], axis=1)
     assert reason(aside, off_centre=0.1) == "face off centre"
-    assert not isinstance(make_example(photo, dataclasses.replace(SETTINGS, off_centre=0.0)), Rejected)  # it covers the middle
+    assert not isinstance(
+        make_example(photo, dataclasses.replace(SETTINGS, off_centre=0.0)), Rejected
+    )  # it covers the middle
 
 
 def test_without_a_box_the_crop_comes_from_the_landmarks(photo, monkeypatch):

@@ -35,7 +35,12 @@ class Make:
 
 def make_corpus(folder, weights=(1.0, 3.0), counts=(20, 30)):
     items = [Number(f"{source}/{k}", source, k) for source, count in zip(("one", "two"), counts) for k in range(count)]
-    about = {"sources": [{"name": name, "weight": weight, "input": "", "where": "", "terms": ""} for name, weight in zip(("one", "two"), weights)]}
+    about = {
+        "sources": [
+            {"name": name, "weight": weight, "input": "", "where": "", "terms": ""}
+            for name, weight in zip(("one", "two"), weights)
+        ]
+    }
     build(folder, items, Make(), about, workers=1, per_shard=8)
     return folder
 

@@ -46,7 +46,9 @@ def test_a_killed_build_goes_on_with_nothing_lost_and_nothing_twice(whole, tmp_p
     rng = random.Random(0)
     kills = 0
     while True:
-        program = subprocess.Popen([sys.executable, "-m", "tests.data.stub_build", str(tmp_path), "2"], stderr=subprocess.DEVNULL)
+        program = subprocess.Popen(
+            [sys.executable, "-m", "tests.data.stub_build", str(tmp_path), "2"], stderr=subprocess.DEVNULL
+        )
         before = finished(tmp_path)
         if kills < 3:
             wait_until(lambda: finished(tmp_path) > before or program.poll() is not None)
@@ -75,7 +77,9 @@ def wait_until(condition, seconds=60):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_end_with_their_parent(tmp_path):
-    program = subprocess.Popen([sys.executable, "-m", "tests.data.stub_build", str(tmp_path), "2"], stderr=subprocess.DEVNULL)
+    program = subprocess.Popen(
+        [sys.executable, "-m", "tests.data.stub_build", str(tmp_path), "2"], stderr=subprocess.DEVNULL
+    )
     wait_until(lambda: finished(tmp_path) > 0)
     workers = open(f"/proc/{program.pid}/task/{program.pid}/children").read().split()
     assert len(workers) >= 2

@@ -80,7 +80,9 @@ def test_framing_is_that_of_photos(model):
         code = sample_code(model, units, rng)
         vertices = geometry(model, code.identity, code.expression)
         on_mesh = landmarks68(model.landmarks, vertices, rotation_matrix(code.rotation))
-        ideal = crop_from_landmarks(np.asarray(project(to_camera(on_mesh, code.rotation, code.translation)), np.float64))
+        ideal = crop_from_landmarks(
+            np.asarray(project(to_camera(on_mesh, code.rotation, code.translation)), np.float64)
+        )
         scales.append(np.log(ideal[0, 0]))
         shifts.append((ideal @ [119.5, 119.5, 1] - 119.5) / 240)
     assert np.abs(scales).max() < 4 * HAAR_SCALE_STD and np.std(scales) > 0.2 * HAAR_SCALE_STD
@@ -174,4 +176,4 @@ def test_other_background_photos_are_another_plan(model, backgrounds, tmp_path):
 def test_the_page_speaks_of_faces(folder):
     page = (folder / "index.html").read_text()
     assert f"<h1>{COUNT} synthetic faces</h1>" in page and "known exactly" in page
-    assert not any(word in page for word in ("people", "framed by the detector", "mean confidence", "class=\"scale\""))
+    assert not any(word in page for word in ("people", "framed by the detector", "mean confidence", 'class="scale"'))

@@ -44,14 +44,18 @@ def test_lamps_roll_with_the_picture():
     turned = Rotation.from_rotvec([0, 0, 0.7]).apply(normals)
     rolled = augmentation._rolled_light(gamma, 0.7)
     as_jax = lambda array: jnp.asarray(array, jnp.float32)
-    np.testing.assert_allclose(shading(as_jax(turned), as_jax(rolled)), shading(as_jax(normals), as_jax(gamma)), atol=1e-5)
+    np.testing.assert_allclose(
+        shading(as_jax(turned), as_jax(rolled)), shading(as_jax(normals), as_jax(gamma)), atol=1e-5
+    )
 
 
 def test_the_two_axis_angles_are_one_rotation():
     for seed in range(20):
         axis_angle = Rotation.random(random_state=seed).as_rotvec()
         near = augmentation.near_frontal(axis_angle)
-        np.testing.assert_allclose(rotation_matrix(jnp.asarray(near, jnp.float32)), Rotation.from_rotvec(axis_angle).as_matrix(), atol=1e-5)
+        np.testing.assert_allclose(
+            rotation_matrix(jnp.asarray(near, jnp.float32)), Rotation.from_rotvec(axis_angle).as_matrix(), atol=1e-5
+        )
         assert np.linalg.norm(near - [np.pi, 0, 0]) <= np.linalg.norm(axis_angle - [np.pi, 0, 0]) + 1e-9
 
 

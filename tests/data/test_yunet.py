@@ -93,6 +93,8 @@ def test_who_frames_the_crop(lfw_faces, monkeypatch, detector, haar, by_yunet, e
         return
     crops = {"haar": crop_from_photo(box), "yunet": crop_from_photo(moved), "landmarks": crop_from_landmarks(points)}
     to_crop = made.crop[:, :2] @ np.linalg.inv(made.to_photo[:, :2])
-    middle = made.crop @ np.append(np.linalg.inv(made.to_photo[:, :2]) @ (np.array([125.0, 125.0]) - made.to_photo[:, 2]), 1)
+    middle = made.crop @ np.append(
+        np.linalg.inv(made.to_photo[:, :2]) @ (np.array([125.0, 125.0]) - made.to_photo[:, 2]), 1
+    )
     np.testing.assert_allclose(to_crop, crops[expected][:, :2], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(middle, crops[expected] @ [125.0, 125.0, 1.0], atol=1e-3)

@@ -78,12 +78,16 @@ def test_codes_are_the_truth_where_none_is_stored(tiny_model, batch):
 
 def test_the_light_is_found_again(tiny_model):
     """A crop that has one colour everywhere is met by a grey face under some light, and not by a striped one."""
-    codes = jax.tree.map(lambda *parts: jnp.stack(parts), *(random_code(tiny_model, np.random.default_rng(k)) for k in range(2)))
+    codes = jax.tree.map(
+        lambda *parts: jnp.stack(parts), *(random_code(tiny_model, np.random.default_rng(k)) for k in range(2))
+    )
     crops = np.full((2, 240, 240, 3), [0.3, 0.5, 0.2], np.float32)
     grey = np.full((1, 81, 3), 0.6, np.float32)
     stripes = grey * np.where(np.arange(81) % 2, 1.5, 0.5)[:, None].astype(np.float32)
     vertices = np.asarray(tiny_model.mean)[None]
-    visible = form_points_of(tiny_model.topology, vertices[0], grey[0], jax.tree.map(lambda part: part[0], codes)).visible
+    visible = form_points_of(
+        tiny_model.topology, vertices[0], grey[0], jax.tree.map(lambda part: part[0], codes)
+    ).visible
     assert visible.sum() > 20
     assert relit_photometric_error(tiny_model, Surfaces(vertices, grey), codes, crops) < 1e-3
     assert relit_photometric_error(tiny_model, Surfaces(vertices, stripes), codes, crops) > 0.1

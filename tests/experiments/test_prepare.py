@@ -13,14 +13,23 @@ ROOT = Path(__file__).parents[2]
 
 
 def prepare(*arguments):
-    return subprocess.run([sys.executable, "-m", "experiments.prepare", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.prepare", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+    )
 
 
 def test_photos_and_a_list_become_one_corpus(shared, tmp_path):
     photo = shared / "photos" / "samples" / "obama.jpg"
     person = sorted((shared / "photos" / "lfw").iterdir())[0]
     (tmp_path / "list.txt").write_text(f"{photo},Obama\nmissing.jpg,Nobody\n")
-    arguments = [f"--input={person}", f"--input={tmp_path}/list.txt", "--layout=folder", "--layout=list", "--weight=1", "--weight=2"]
+    arguments = [
+        f"--input={person}",
+        f"--input={tmp_path}/list.txt",
+        "--layout=folder",
+        "--layout=list",
+        "--weight=1",
+        "--weight=2",
+    ]
     result = prepare(*arguments, "--min_size=41", "--workers=1", f"--output={tmp_path}/corpus")
     assert result.returncode == 0, result.stderr
     card = json.loads((tmp_path / "corpus" / "corpus.json").read_text())

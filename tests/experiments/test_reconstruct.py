@@ -49,7 +49,9 @@ def test_good_photos_get_all_their_files(result):
     process, output = result
     assert process.returncode == 0, process.stderr
     for stem in ("person.jpg_0", "person.png_0"):
-        assert all((output / f"{stem}{ending}").stat().st_size > 1000 for ending in (".npz", ".obj", ".ply", "_overlay.png"))
+        assert all(
+            (output / f"{stem}{ending}").stat().st_size > 1000 for ending in (".npz", ".obj", ".ply", "_overlay.png")
+        )
     assert "2 faces" in process.stdout and str(output / "index.html") in process.stdout
 
 

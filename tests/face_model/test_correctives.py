@@ -89,7 +89,9 @@ def test_no_parameters_are_no_correction():
     np.testing.assert_array_equal(module.apply(variables, jnp.zeros((2, 0))), np.zeros((2, VERTICES, 3)))
 
 
-@pytest.mark.parametrize("sizes, names", [((0, 0), set()), ((4, 0), {"geometry"}), ((3, 6), {"geometry", "reflectance"})])
+@pytest.mark.parametrize(
+    "sizes, names", [((0, 0), set()), ((4, 0), {"geometry"}), ((3, 6), {"geometry", "reflectance"})]
+)
 def test_geometry_and_reflectance_are_separate(sizes, names):
     module = Correctives(VERTICES)
     parameters = init_correctives(module, sizes, jax.random.key(1))

@@ -14,7 +14,8 @@ def test_details_show_the_same_face():
     for model in (face, fine):
         assert model.code_sizes == (80, 64, 80)
         distance = np.linalg.norm(
-            np.asarray(landmarks478(model.landmarks, model.mean) - landmarks478(standard.landmarks, standard.mean)), axis=1
+            np.asarray(landmarks478(model.landmarks, model.mean) - landmarks478(standard.landmarks, standard.mean)),
+            axis=1,
         )
         # The finer mesh is a little smoother; the restricted one is the same.
         assert distance.max() < (1e-4 if model is face else 2.0)

@@ -41,7 +41,9 @@ def test_what_lies_within_is_orthogonal_to_all_that_the_base_level_can_do(model,
 def test_the_nearest_is_nearest(room, within):
     drawn, found = within
     np.testing.assert_allclose(jax.vmap(room.nearest)(found), found, atol=1e-4)
-    np.testing.assert_allclose(np.sum(found * (drawn - found), axis=(1, 2)) / np.sum(found**2, axis=(1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(
+        np.sum(found * (drawn - found), axis=(1, 2)) / np.sum(found**2, axis=(1, 2)), 0, atol=1e-4
+    )
 
 
 def test_the_base_level_itself_is_left_nothing(model, room):

@@ -16,7 +16,9 @@ from fml_jax.image_formation import reference
 
 def test_normals_agree_with_the_reference(tiny_model):
     vertices = tiny_model.mean + np.random.default_rng(0).normal(size=tiny_model.mean.shape).astype(np.float32)
-    slow = [reference.vertex_normal(i, np.asarray(vertices), np.asarray(tiny_model.topology.triangles)) for i in range(81)]
+    slow = [
+        reference.vertex_normal(i, np.asarray(vertices), np.asarray(tiny_model.topology.triangles)) for i in range(81)
+    ]
     np.testing.assert_allclose(vertex_normals(tiny_model.topology, vertices), slow, atol=1e-5)
 
 
@@ -101,12 +103,17 @@ def test_the_one_ring_sum_is_its_own_transpose(tiny_model):
 def test_edge_differences_name_every_edge_once_and_are_differentiated_by_gathers(tiny_model):
     topology = tiny_model.topology
     sides = {frozenset((a, b)) for t in np.asarray(topology.triangles).tolist() for a, b in zip(t, t[1:] + t[:1])}
-    assert len(topology.edges) == len(sides) and {frozenset(edge) for edge in np.asarray(topology.edges).tolist()} == sides
+    assert (
+        len(topology.edges) == len(sides) and {frozenset(edge) for edge in np.asarray(topology.edges).tolist()} == sides
+    )
     values = jnp.asarray(np.random.default_rng(4).normal(size=(81, 2)), jnp.float32)
     i, j = np.asarray(topology.edges).T
     found, pullback = jax.vjp(lambda v: edge_differences(v, topology), values)
     np.testing.assert_array_equal(found, np.asarray(values)[i] - np.asarray(values)[j])
-    asked, expected = np.random.default_rng(5).normal(size=found.shape).astype(np.float32), np.zeros((81, 2), np.float32)
+    asked, expected = (
+        np.random.default_rng(5).normal(size=found.shape).astype(np.float32),
+        np.zeros((81, 2), np.float32),
+    )
     np.add.at(expected, i, asked)
     np.subtract.at(expected, j, asked)
     np.testing.assert_allclose(pullback(jnp.asarray(asked))[0], expected, atol=1e-5)
@@ -114,7 +121,11 @@ def test_edge_differences_name_every_edge_once_and_are_differentiated_by_gathers
 
 def test_no_scatter_in_the_gradient(tiny_model):
     """The point of the tables: neither pass scatters."""
-    text = jax.jit(jax.grad(lambda v: jnp.sum(vertex_normals(tiny_model.topology, v) ** 3))).lower(tiny_model.mean).as_text()
+    text = (
+        jax.jit(jax.grad(lambda v: jnp.sum(vertex_normals(tiny_model.topology, v) ** 3)))
+        .lower(tiny_model.mean)
+        .as_text()
+    )
     assert "gather" in text and "scatter" not in text
 
 

@@ -33,7 +33,9 @@ def test_opacity_lets_the_ground_through_and_colours_are_clipped():
 
 
 def test_edges_are_smooth():
-    shifted = draw(CORNERS + 2.0, np.full(4, 900.0), TRIANGLES, {"one": Paint(0 * GREEN, np.ones((1, 1, 3)))}, SIZE)["one"]
+    shifted = draw(CORNERS + 2.0, np.full(4, 900.0), TRIANGLES, {"one": Paint(0 * GREEN, np.ones((1, 1, 3)))}, SIZE)[
+        "one"
+    ]
     assert 100 < shifted[30, 15, 0] < 155  # half covered
 
 

@@ -18,8 +18,14 @@ CASES = ("turned", "zero rotation", "behind the camera", "outside the image")
 
 def slow_points(model, code):
     float64 = lambda array: np.asarray(array, np.float64)
-    modes = [float64(getattr(model, name)) for name in ("mean", "identity", "expression", "reflectance_mean", "reflectance")]
-    vertices = modes[0] + np.tensordot(float64(code.identity), modes[1], 1) + np.tensordot(float64(code.expression), modes[2], 1)
+    modes = [
+        float64(getattr(model, name)) for name in ("mean", "identity", "expression", "reflectance_mean", "reflectance")
+    ]
+    vertices = (
+        modes[0]
+        + np.tensordot(float64(code.identity), modes[1], 1)
+        + np.tensordot(float64(code.expression), modes[2], 1)
+    )
     colours = modes[3] + np.tensordot(float64(code.reflectance), modes[4], 1)
     pose = [float64(part) for part in (code.rotation, code.translation, code.illumination)]
     return reference.form_points(vertices, np.asarray(model.topology.triangles), colours, *pose)
@@ -107,7 +113,9 @@ def test_bilinear_sampling_agrees_with_the_reference_and_its_differences():
     image = rng.random((7, 5, 3)).astype(np.float32)
     pixels = np.concatenate([rng.uniform(-2, 8, (40, 2)), [[0, 0], [4, 6], [4, 0]]])
     expected = [reference.sample_bilinear(image, pixel) for pixel in pixels]
-    np.testing.assert_allclose(sample_bilinear(jnp.asarray(image), jnp.asarray(pixels, jnp.float32)), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        sample_bilinear(jnp.asarray(image), jnp.asarray(pixels, jnp.float32)), expected, atol=1e-5
+    )
 
     inside = rng.uniform(0.1, 3.9, (30, 2))
     inside = inside[np.abs(inside - np.round(inside)).min(1) > 0.01]  # away from the kinks

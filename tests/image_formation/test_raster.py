@@ -64,7 +64,9 @@ def test_nearest_of_two_planes_wins():
     assert (index == 0).all()
 
 
-@pytest.mark.parametrize("corner, depth", [([np.nan, 1.0], 1.0), ([np.inf, 1.0], 1.0), ([1.0, 1.0], np.nan), ([1.0, 1.0], -1.0)])
+@pytest.mark.parametrize(
+    "corner, depth", [([np.nan, 1.0], 1.0), ([np.inf, 1.0], 1.0), ([1.0, 1.0], np.nan), ([1.0, 1.0], -1.0)]
+)
 def test_corners_that_cannot_be_drawn(corner, depth):
     pixels = np.array([[-9.0, -9.0], [30.0, -9.0], corner])
     index, barycentric = rasterize(pixels, np.array([1.0, 1.0, depth]), np.array([[0, 1, 2]]), 4, 5)

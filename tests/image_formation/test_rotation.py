@@ -24,7 +24,9 @@ def test_gradient_agrees_with_finite_differences_of_the_reference(angle):
     step = 1e-5
     for k in range(3):
         shift = step * np.eye(3)[k]
-        numeric = (reference.rotation_matrix(axis_angle + shift) - reference.rotation_matrix(axis_angle - shift)) / (2 * step)
+        numeric = (reference.rotation_matrix(axis_angle + shift) - reference.rotation_matrix(axis_angle - shift)) / (
+            2 * step
+        )
         np.testing.assert_allclose(exact[..., k], numeric, atol=1e-5)
 
 

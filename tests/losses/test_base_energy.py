@@ -74,7 +74,9 @@ def test_photometric_energy_is_equation_9(tiny_model, tiny_code):
         for u, c, member in zip(points.pixels, points.colours, members)
         if member
     ]
-    assert float(photometric_energy(residuals, members.astype(jnp.float32))) == pytest.approx(np.mean(distances), rel=1e-3)
+    assert float(photometric_energy(residuals, members.astype(jnp.float32))) == pytest.approx(
+        np.mean(distances), rel=1e-3
+    )
 
 
 def test_photometric_gradient_is_finite_where_the_fit_is_perfect(tiny_model, start):
@@ -139,7 +141,9 @@ def test_sliding_points_take_the_candidate_nearest_to_the_line(tiny_model, tiny_
 
 def test_statistical_term_is_equation_11_and_pulls_to_the_mean(tiny_code):
     value = statistical_energy(tiny_code, 0.002)
-    expected = (tiny_code.identity**2).sum() + (tiny_code.expression**2).sum() + 0.002 * (tiny_code.reflectance**2).sum()
+    expected = (
+        (tiny_code.identity**2).sum() + (tiny_code.expression**2).sum() + 0.002 * (tiny_code.reflectance**2).sum()
+    )
     assert float(value) == pytest.approx(float(expected), rel=1e-6)
     smaller = statistical_energy(jax.tree.map(lambda part: 0.9 * part, tiny_code), 0.002)
     assert smaller < value
@@ -151,7 +155,9 @@ def test_base_energy_weighs_its_terms(tiny_model, tiny_code):
     weights = BaseWeights(photo=2.0, sparse=0.5, reg=0.1, rstd=0.3, contour="pose")
     total, terms = base_energy(tiny_model, tiny_code, image, target, jnp.ones(68), weights)
     assert float(terms["sparse"]) == pytest.approx(2.0, rel=1e-2)
-    assert float(total) == pytest.approx(float(0.5 * terms["sparse"] + 2 * terms["photo"] + 0.1 * terms["std"]), rel=1e-6)
+    assert float(total) == pytest.approx(
+        float(0.5 * terms["sparse"] + 2 * terms["photo"] + 0.1 * terms["std"]), rel=1e-6
+    )
 
 
 def test_masked_pixels_do_not_count(tiny_model, tiny_code):
@@ -165,7 +171,13 @@ def test_masked_pixels_do_not_count(tiny_model, tiny_code):
     under[:, :119], beside[:, 121:] = other[:, :119], other[:, 121:]
     photo = lambda picture: float(
         base_energy(
-            tiny_model, tiny_code, jnp.asarray(picture), jnp.zeros((68, 2)), jnp.ones(68), BaseWeights(), jnp.asarray(mask)
+            tiny_model,
+            tiny_code,
+            jnp.asarray(picture),
+            jnp.zeros((68, 2)),
+            jnp.ones(68),
+            BaseWeights(),
+            jnp.asarray(mask),
         )[1]["photo"]
     )
     assert photo(under) == pytest.approx(photo(image), abs=1e-6)
@@ -175,7 +187,12 @@ def test_masked_pixels_do_not_count(tiny_model, tiny_code):
 def test_unknown_contour_is_refused(tiny_model, tiny_code):
     with pytest.raises(ValueError, match="contour"):
         base_energy(
-            tiny_model, tiny_code, jnp.zeros((240, 240, 3)), jnp.zeros((68, 2)), jnp.ones(68), BaseWeights(contour="isoline")
+            tiny_model,
+            tiny_code,
+            jnp.zeros((240, 240, 3)),
+            jnp.zeros((68, 2)),
+            jnp.ones(68),
+            BaseWeights(contour="isoline"),
         )
 
 
@@ -195,4 +212,6 @@ def test_supervised_energy_sees_every_part(tiny_model, tiny_code, part):
 
 
 def test_score_energy_rewards_the_right_answer():
-    assert float(score_energy(jnp.float32(3), jnp.float32(1))) < 0.1 < float(score_energy(jnp.float32(3), jnp.float32(0)))
+    assert (
+        float(score_energy(jnp.float32(3), jnp.float32(1))) < 0.1 < float(score_energy(jnp.float32(3), jnp.float32(0)))
+    )

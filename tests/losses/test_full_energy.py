@@ -75,7 +75,9 @@ def test_masked_pixels_do_not_count(tiny_model, corrections, final_code, image):
     mask = jnp.ones((240, 240)).at[:, :120].set(0)
     other = picture_with(image, slice(0, 119))
     beside = picture_with(image, slice(121, 240))
-    terms = [energy_of(tiny_model, corrections, final_code, picture, mask=mask)[1] for picture in (image, other, beside)]
+    terms = [
+        energy_of(tiny_model, corrections, final_code, picture, mask=mask)[1] for picture in (image, other, beside)
+    ]
     for name in ("photo_base", "photo_final", "ref"):
         assert float(terms[1][name]) == pytest.approx(float(terms[0][name]), rel=1e-6)
         assert abs(float(terms[2][name] - terms[0][name])) > 1e-3 * float(terms[0][name])
@@ -104,7 +106,9 @@ def test_gradients_are_finite_at_a_perfect_fit(tiny_model, tiny_code):
 
 def test_a_face_outside_the_base_span_is_found_by_both_levels(tiny_model, tiny_code):
     """Correctives and δ learned together from a picture alone: colours that the base level cannot have."""
-    true = Corrections(jnp.zeros((81, 3)), 0.25 * jnp.sign(jnp.sin(jnp.arange(81.0)))[:, None] * jnp.array([1.0, 0.2, -0.5]))
+    true = Corrections(
+        jnp.zeros((81, 3)), 0.25 * jnp.sign(jnp.sin(jnp.arange(81.0)))[:, None] * jnp.array([1.0, 0.2, -0.5])
+    )
     code = FinalCode(tiny_code, jnp.zeros(4), jnp.zeros(4), tiny_code.illumination)
     points = form_final_points(tiny_model, code, true)
     grid = np.stack(np.meshgrid(np.arange(240), np.arange(240)), axis=-1).reshape(-1, 1, 2)

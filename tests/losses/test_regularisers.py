@@ -230,7 +230,9 @@ def test_constancy_makes_the_skin_alike_and_nothing_else():
 
 def test_stabilisation_is_equation_15_and_shrinks():
     moves = noise(30)
-    assert float(stabilisation_energy(moves)) == pytest.approx(sum((row**2).sum() for row in np.asarray(moves)) / 30, rel=1e-5)
+    assert float(stabilisation_energy(moves)) == pytest.approx(
+        sum((row**2).sum() for row in np.asarray(moves)) / 30, rel=1e-5
+    )
     found = descend(stabilisation_energy, moves, steps=300)
     assert jnp.abs(found).max() < 0.1 * jnp.abs(moves).max()
     assert not jax.grad(stabilisation_energy)(jnp.zeros((5, 3))).any()

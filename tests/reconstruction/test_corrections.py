@@ -60,7 +60,9 @@ def test_an_unseen_vertex_takes_after_its_neighbours():
     gaps[:], members[:] = 0.2, 1.0
     members[centre] = 0.0
     found = np.asarray(solve_corrections(topology, gaps, light, members, jnp.float32(1.0)))
-    assert np.all(found[centre] > 0.3 * found[around].mean(axis=0)) and np.all(found[centre] < found[around].max(axis=0))
+    assert np.all(found[centre] > 0.3 * found[around].mean(axis=0)) and np.all(
+        found[centre] < found[around].max(axis=0)
+    )
     nothing = solve_corrections(topology, gaps, light, 0 * members, jnp.float32(1.0))
     np.testing.assert_array_equal(nothing, 0)
 
@@ -68,12 +70,16 @@ def test_an_unseen_vertex_takes_after_its_neighbours():
 def test_what_lies_behind_something_is_hidden():
     x, y = np.meshgrid(np.linspace(60, 180, SIDE), np.linspace(60, 180, SIDE))
     sheet = np.stack([x.ravel(), y.ravel()], axis=-1)
-    pixels = np.concatenate([sheet, 0.5 * (sheet + 120), sheet[:1] - 50])  # a sheet, a smaller one behind its middle, a lone vertex
+    pixels = np.concatenate(
+        [sheet, 0.5 * (sheet + 120), sheet[:1] - 50]
+    )  # a sheet, a smaller one behind its middle, a lone vertex
     depth = np.concatenate([np.full(SIDE**2, 900.0), np.full(SIDE**2, 930.0), [930.0]])
     positions = np.stack([0 * depth, 0 * depth, depth], axis=-1)
     points = Points(positions, pixels, positions, depth > 0, positions, positions)
     triangles = np.concatenate([TRIANGLES, TRIANGLES + SIDE**2])
-    np.testing.assert_array_equal(corrections._hidden(points, triangles), (depth > 900) & (np.arange(len(depth)) < 2 * SIDE**2))
+    np.testing.assert_array_equal(
+        corrections._hidden(points, triangles), (depth > 900) & (np.arange(len(depth)) < 2 * SIDE**2)
+    )
 
 
 def test_corrections_explain_the_photo_and_leave_the_eyes(face):

@@ -45,9 +45,7 @@ def test_the_energy_falls_and_the_best_code_is_kept(tiny_model):
     for dx in range(-8, 9):
         for dy in range(-8, 9):
             crop[np.clip(pixels[:, 1] + dy, 0, 239), np.clip(pixels[:, 0] + dx, 0, 239)] = points.colours
-    energy = lambda code: float(
-        base_energy(tiny_model, code, jnp.asarray(crop), targets, jnp.ones(68), WEIGHTS)[0]
-    )
+    energy = lambda code: float(base_energy(tiny_model, code, jnp.asarray(crop), targets, jnp.ones(68), WEIGHTS)[0])
     start = jax.tree.map(lambda part: part * 0.97, truth)
     fitted = fit_energy(tiny_model, start, jnp.asarray(crop), targets, jnp.ones(68), start.reflectance)
     assert energy(fitted) < 0.3 * energy(start)

@@ -52,7 +52,9 @@ def test_a_photo_on_its_side_is_turned_upright(reconstructor, face, tmp_path):
 
 def _with_orientation(jpeg: bytes, orientation: int) -> bytes:
     """The JPEG with an EXIF segment that holds nothing but the orientation."""
-    tiff = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01" + bytes([0, orientation, 0, 0, 0, 0, 0, 0])
+    tiff = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01" + bytes(
+        [0, orientation, 0, 0, 0, 0, 0, 0]
+    )
     body = b"Exif\x00\x00" + tiff
     return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
 

@@ -171,7 +171,9 @@ class TestRegions:
     def test_places(self, standard, regions):
         vertices, _, _ = standard
         heights = {name: vertices[mask, 1].mean() for name, mask in regions.items()}
-        assert heights["scalp"] > heights["brows"] > heights["eyes"] > heights["nose"] > heights["lips"] > heights["neck"]
+        assert (
+            heights["scalp"] > heights["brows"] > heights["eyes"] > heights["nose"] > heights["lips"] > heights["neck"]
+        )
         sides = np.abs(vertices[regions["ears"], 0])
         assert sides.min() > 55
 
@@ -183,7 +185,17 @@ class TestLandmarks:
 
     def test_symmetric(self, arrays, standard):
         points = _landmarks(arrays, standard[0])
-        pairs = [(33, 263), (133, 362), (61, 291), (70, 300), (105, 334), (234, 454), (468, 473), (159, 386), (172, 397)]
+        pairs = [
+            (33, 263),
+            (133, 362),
+            (61, 291),
+            (70, 300),
+            (105, 334),
+            (234, 454),
+            (468, 473),
+            (159, 386),
+            (172, 397),
+        ]
         for right, left in pairs:
             assert points[right, 0] < 0 < points[left, 0]
             assert np.linalg.norm(points[right] * [-1, 1, 1] - points[left]) < 1.5, (right, left)

@@ -56,7 +56,10 @@ def test_the_table_has_a_row_a_run_with_its_last_values_and_pictures(finished):
     last = [row for row in read_metrics(output / "with") if "validation" in row][-1]
     assert rows["with"]["E_photo, final"] == f"{last['photos/photo_final']:.4g}"
     assert rows["with"]["reflectance, base"] == f"{last['synthetic/reflectance_error_base']:.4g}"
-    assert rows["fewer"][""] == "[faces](fewer/sheets/step_000004.png)" and (output / "fewer/sheets/step_000004.png").is_file()
+    assert (
+        rows["fewer"][""] == "[faces](fewer/sheets/step_000004.png)"
+        and (output / "fewer/sheets/step_000004.png").is_file()
+    )
 
 
 def test_a_set_goes_on_where_it_was_stopped(finished, tmp_path):

@@ -28,13 +28,22 @@ class Make:
             return dataclasses.replace(example, source="photos", person=str(item.number), crop=UNMOVED)
         code = np.full(257, item.number, np.float32)
         return dataclasses.replace(
-            example, source="synthetic", person="", crop=UNMOVED, code=code, window=example.window[:240, :240], valid=np.ones((240, 240), bool)
+            example,
+            source="synthetic",
+            person="",
+            crop=UNMOVED,
+            code=code,
+            window=example.window[:240, :240],
+            valid=np.ones((240, 240), bool),
         )
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    return {"seed": 0, "data": {field: make(tmp_path_factory.mktemp(field), field) for field in ("synthetic", "photos")}}
+    return {
+        "seed": 0,
+        "data": {field: make(tmp_path_factory.mktemp(field), field) for field in ("synthetic", "photos")},
+    }
 
 
 def make(folder, source, count=40):

@@ -33,7 +33,9 @@ def run(**environment):
     kept = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PLATFORMS": "cpu"}
     others = {name: value for name, value in os.environ.items() if "COMPILATION_CACHE" not in name}
     command = [sys.executable, "-c", PROGRAM]
-    result = subprocess.run(command, cwd=ROOT, env={**others, **kept, **environment}, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        command, cwd=ROOT, env={**others, **kept, **environment}, capture_output=True, text=True, check=True
+    )
     return json.loads(result.stdout.splitlines()[-1])
 
 

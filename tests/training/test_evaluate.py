@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fml_jax.codes import flatten_code, leading_reflectance, unflatten_code
+from fml_jax.codes import flatten_code, leading_reflectance
 from fml_jax.errors import InputError
 from fml_jax.evaluation.surfaces import reflectance_error
 from fml_jax.face_model.base import geometry, reflectance, with_reflectance_modes
@@ -47,7 +47,9 @@ def test_a_model_with_fewer_modes_says_so(tiny_model):
     fewer = with_reflectance_modes(tiny_model, 2)
     assert fewer.code_sizes == (3, 2, 2) and fewer.name == "tiny, 2 reflectance modes"
     beta = jnp.array([0.3, -1.0])
-    np.testing.assert_allclose(reflectance(fewer, beta), reflectance(tiny_model, jnp.array([0.3, -1.0, 0.0])), atol=1e-7)
+    np.testing.assert_allclose(
+        reflectance(fewer, beta), reflectance(tiny_model, jnp.array([0.3, -1.0, 0.0])), atol=1e-7
+    )
     with pytest.raises(InputError, match="reflectance_modes=4: the face model tiny has 1 to 3"):
         with_reflectance_modes(tiny_model, 4)
 
@@ -104,7 +106,9 @@ def test_terms_are_means_over_all_faces_of_a_batch(tiny_model):
 def test_nothing_is_measured_without_held_out_faces(tiny_model):
     network = Network(stub.LinearEncoder(41), mesh=make_mesh(1))
     config = stub.small_config(steps=(1,))
-    assert Evaluator(network, tiny_model, tiny_model, config, None, None)(network.init(jax.random.key(0)), "stage0") == {}
+    assert (
+        Evaluator(network, tiny_model, tiny_model, config, None, None)(network.init(jax.random.key(0)), "stage0") == {}
+    )
 
 
 def with_truth(model, batch):
@@ -116,7 +120,8 @@ def with_truth(model, batch):
     codes = leading_reflectance(batch["code"], *model.code_sizes)
     return {
         **batch,
-        "vertices": np.asarray(jax.vmap(lambda *parts: geometry(model, *parts))(codes.identity, codes.expression)) + hidden,
+        "vertices": np.asarray(jax.vmap(lambda *parts: geometry(model, *parts))(codes.identity, codes.expression))
+        + hidden,
         "reflectance": np.asarray(jax.vmap(lambda beta: reflectance(model, beta))(codes.reflectance)),
     }
 

@@ -50,13 +50,18 @@ def test_training_by_factors_is_training_by_arrays(network, tiny_model, level, m
     plain, plain_norms = trained(network, tiny_model, stage)
     monkeypatch.setattr(factors, "_LARGE", MODES)
     seen = []
-    monkeypatch.setattr(Factored, "of", classmethod(lambda cls, *args, own=Factored.of: seen.append(args) or own(*args)))
+    monkeypatch.setattr(
+        Factored, "of", classmethod(lambda cls, *args, own=Factored.of: seen.append(args) or own(*args))
+    )
     state, norms = trained(network, tiny_model, stage)
     assert len(seen) == 2  # of both corrective spaces, and of nothing else
     np.testing.assert_allclose(norms, plain_norms, rtol=1e-4)
     for mine, other in zip(jax.tree.leaves(state), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-5)
-    moved = jnp.abs(state.params["correctives"]["geometry"]["modes"] - network.init(jax.random.key(0))["correctives"]["geometry"]["modes"])
+    moved = jnp.abs(
+        state.params["correctives"]["geometry"]["modes"]
+        - network.init(jax.random.key(0))["correctives"]["geometry"]["modes"]
+    )
     assert (moved.max() > 0) == (level == "full")
 
 
@@ -73,10 +78,19 @@ def test_factors_are_asked_for_where_they_are_taken(network):
 
 def test_only_large_matrices_are_factored(monkeypatch):
     monkeypatch.setattr(factors, "_LARGE", 100)
-    shapes = {"conv": {"kernel": (5, 5, 4, 4)}, "dense": {"kernel": (10, 10), "bias": (200,)}, "small": {"kernel": (9, 9)}, "space": {"modes": (5, 30), "offset": (300, 3)}}
+    shapes = {
+        "conv": {"kernel": (5, 5, 4, 4)},
+        "dense": {"kernel": (10, 10), "bias": (200,)},
+        "small": {"kernel": (9, 9)},
+        "space": {"modes": (5, 30), "offset": (300, 3)},
+    }
     params = jax.tree.map(jnp.zeros, shapes, is_leaf=lambda node: isinstance(node, tuple))
     asked = with_factors(params, 3)
-    names = {"/".join(key.key for key in path) for path, node in jax.tree_util.tree_leaves_with_path(asked, is_leaf=lambda node: isinstance(node, Factored)) if isinstance(node, Factored)}
+    names = {
+        "/".join(key.key for key in path)
+        for path, node in jax.tree_util.tree_leaves_with_path(asked, is_leaf=lambda node: isinstance(node, Factored))
+        if isinstance(node, Factored)
+    }
     assert names == {"dense/kernel", "space/modes"}
     assert isinstance(factors_of(asked)["dense"]["kernel"], OuterProducts)
 
@@ -109,5 +123,7 @@ def test_the_step_stores_no_gradient_of_what_is_factored():
 
     from fml_jax.training.sharding import COMPILER_OPTIONS
 
-    lowered = jax.jit(step, donate_argnums=(0, 1), compiler_options=COMPILER_OPTIONS).lower(params, rule.init(params), factored)
+    lowered = jax.jit(step, donate_argnums=(0, 1), compiler_options=COMPILER_OPTIONS).lower(
+        params, rule.init(params), factored
+    )
     assert lowered.compile().memory_analysis().temp_size_in_bytes < params["modes"].nbytes / 10

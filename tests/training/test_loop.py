@@ -40,7 +40,9 @@ def test_a_run_learns_and_writes_its_weights(uninterrupted):
     assert len(found) == 70
     assert np.mean(found[30:40]) < 0.9 * np.mean(found[:10]) and np.mean(found[-10:]) < 0.9 * np.mean(found[40:50])
     params, metadata = load_weights(uninterrupted / loop.WEIGHTS_FILE)
-    assert set(params) == {"hidden", "code", "score", "final"} and metadata["steps"] == 70 and metadata["model"] == "tiny"
+    assert (
+        set(params) == {"hidden", "code", "score", "final"} and metadata["steps"] == 70 and metadata["model"] == "tiny"
+    )
     assert not (uninterrupted / "sheets").exists()  # which the stub's config does not ask for
 
 
@@ -117,7 +119,9 @@ def test_killed_at_random_steps_it_resumes_to_the_same_losses(uninterrupted, tmp
 def start(workdir):
     return subprocess.Popen(
         [sys.executable, "-m", "tests.training.stub", str(workdir), json.dumps(BOTH_LEVELS)],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
@@ -181,7 +185,12 @@ def test_a_config_that_ends_before_the_checkpoint_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "field, value",
-    [("correctives", {"kind": "relu1"}), ("correctives", {"room": "beyond"}), ("encoder", "alexnet"), ("detail", "fine")],
+    [
+        ("correctives", {"kind": "relu1"}),
+        ("correctives", {"room": "beyond"}),
+        ("encoder", "alexnet"),
+        ("detail", "fine"),
+    ],
 )
 def test_a_run_of_another_network_is_refused_and_left_alone(tmp_path, field, value):
     config = stub.small_config(steps=(2,), levels=["full"])
@@ -207,7 +216,9 @@ def test_a_run_of_another_optimizer_is_refused_and_left_alone(tmp_path):
     config = stub.small_config(steps=(2,))
     stub.run(config, tmp_path)
     before = (tmp_path / "config.json").read_text()
-    config["stages"]["stage0"].update(steps=4, optimizer={**config["stages"]["stage0"]["optimizer"], "name": "adadelta"})
+    config["stages"]["stage0"].update(
+        steps=4, optimizer={**config["stages"]["stage0"]["optimizer"], "name": "adadelta"}
+    )
     with pytest.raises(InputError, match="the checkpoint of step 2 does not fit this config"):
         stub.run(config, tmp_path)
     assert (tmp_path / "config.json").read_text() == before

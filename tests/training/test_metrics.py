@@ -43,8 +43,14 @@ def test_both_tell_the_same(write, tmp_path):
     write(rows)
     assert read_metrics(tmp_path) == [{"step": step, **values} for step, values in rows]
     found = events(tmp_path)
-    assert scalars(found) == {("loss", 20): 3, ("photos/photo", 20): 0.5, ("validation/photos/landmark_error", 20): 0.25}
-    assert {event.wall_time for event in found for value in event.summary.value if value.tag == "loss"} == {1700000000.5}
+    assert scalars(found) == {
+        ("loss", 20): 3,
+        ("photos/photo", 20): 0.5,
+        ("validation/photos/landmark_error", 20): 0.25,
+    }
+    assert {event.wall_time for event in found for value in event.summary.value if value.tag == "loss"} == {
+        1700000000.5
+    }
 
 
 def test_steps_done_again_are_marked_as_such(write, tmp_path):

@@ -30,7 +30,11 @@ def test_each_optimizer_descends(name, rate):
 
 
 def test_groups_have_their_own_rates():
-    groups = {"body": {"prefix": "body", "rate": 0.01}, "head": {"prefix": "head", "rate": 0.0}, "rest": {"prefix": "header", "rate": 0.02}}
+    groups = {
+        "body": {"prefix": "body", "rate": 0.01},
+        "head": {"prefix": "head", "rate": 0.0},
+        "rest": {"prefix": "header", "rate": 0.02},
+    }
     params, _ = run(make_optimizer(settings(groups=groups), 10), PARAMS, steps=1)
     moved = {name: float(1 - params[name]["kernel"][0]) for name in PARAMS}
     assert moved["body"] == pytest.approx(0.01, rel=1e-3) and moved["header"] == pytest.approx(0.02, rel=1e-3)
@@ -90,7 +94,9 @@ def test_adadelta_is_optaxs(rate):
             updates, states[k] = jax.jit(optimizer.update)(gradient, states[k], params[k])
             params[k] = optax.apply_updates(params[k], updates)
     statistics = [[leaf for leaf in jax.tree.leaves(state) if leaf.ndim] for state in states]
-    for mine, other in zip(jax.tree.leaves((params[0], statistics[0])), jax.tree.leaves((params[1], statistics[1])), strict=True):
+    for mine, other in zip(
+        jax.tree.leaves((params[0], statistics[0])), jax.tree.leaves((params[1], statistics[1])), strict=True
+    ):
         np.testing.assert_allclose(mine, other, rtol=1e-5)
 
 

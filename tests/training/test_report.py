@@ -45,7 +45,12 @@ def test_values_go_to_the_curves_that_they_belong_to():
     found = curves(rows)
     lines = {(section, figure): lines for section, figures in found.items() for figure, lines in figures.items()}
     assert list(found) == [
-        "Training", "Held-out faces", "Terms on photos", "Terms on synthetic faces", "Gradient norms", "Speed",
+        "Training",
+        "Held-out faces",
+        "Terms on photos",
+        "Terms on synthetic faces",
+        "Gradient norms",
+        "Speed",
     ]
     assert lines["Training", "loss"][""].tolist() == [[1, 2]]
     assert lines["Held-out faces", "photos/smo"][""].tolist() == [[2, 7]]
@@ -58,9 +63,13 @@ def test_values_go_to_the_curves_that_they_belong_to():
 
 def test_the_page_holds_curves_and_sheets_and_asks_for_nothing_else(workdir):
     page = write_report(workdir).read_text("utf-8")
-    assert page.count("<svg") == 5 and "loss: 2 at the end" in page and "photos/landmark_error: 0.0321 at the end" in page
+    assert (
+        page.count("<svg") == 5 and "loss: 2 at the end" in page and "photos/landmark_error: 0.0321 at the end" in page
+    )
     assert "step 30 of 40 (stages: stage0 10, stage1 30)" in page
-    assert page.index("<summary>step 30") < page.index("<summary>step 10") and page.count("data:image/jpeg;base64,") == 2
+    assert (
+        page.index("<summary>step 30") < page.index("<summary>step 10") and page.count("data:image/jpeg;base64,") == 2
+    )
     # A reference within a figure begins with #; namespaces are names, not addresses.
     links = re.findall(r'(?:src|href)="([^"]*)"', page) + re.findall(r"url\(([^)]*)\)", page)
     assert all(link.startswith(("#", "data:")) for link in links)
@@ -87,7 +96,10 @@ def test_curves_are_thinned_and_the_borders_of_stages_drawn():
         (lambda folder: (folder / "metrics.jsonl").unlink(), "not a training run: it has no metrics.jsonl"),
         (lambda folder: (folder / "config.json").unlink(), "not a training run: it has no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json or metrics.jsonl is damaged"),
-        (lambda folder: (folder / "metrics.jsonl").write_text('{"loss": 1}\n'), "config.json or metrics.jsonl is damaged"),
+        (
+            lambda folder: (folder / "metrics.jsonl").write_text('{"loss": 1}\n'),
+            "config.json or metrics.jsonl is damaged",
+        ),
         (lambda folder: (folder / "metrics.jsonl").write_text(""), "nothing was measured yet"),
         (lambda folder: (folder / "sheets/step_000010.png").write_text("x"), "step_000010.png: not a picture"),
     ],

@@ -60,7 +60,10 @@ def test_a_network_is_taught_what_its_score_could_not_tell():
     def crops(seed):
         rng = np.random.default_rng(seed)
         levels = {FACES: 170, "grey": 110, "dark": 50}
-        return {kind: np.clip(rng.normal(level, 20, (30, 240, 240, 3)), 0, 255).astype(np.uint8) for kind, level in levels.items()}
+        return {
+            kind: np.clip(rng.normal(level, 20, (30, 240, 240, 3)), 0, 255).astype(np.uint8)
+            for kind, level in levels.items()
+        }
 
     taught = with_fitted_score(params, about["encoder"], crops(0), {FACES: 1.0, "grey": 0.5, "dark": 0.5})
     assert rightly_scored(params, about["encoder"], crops(1)) == {FACES: 0.0, "grey": 1.0, "dark": 1.0}

@@ -33,7 +33,11 @@ TOLERANCE = 1e-5
 def start(workdir, devices=1, model_devices=1, process=(), **config):
     """A run of both stages on virtual devices, as a program."""
     config = {"steps": [3, 4], "levels": ["base", "full"], "model_devices": model_devices, **config}
-    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+    }
     command = [sys.executable, "-m", "tests.training.stub", str(workdir), json.dumps(config), *map(str, process)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 

@@ -39,7 +39,9 @@ def sheet_of(tiny_model):
     shown = np.random.default_rng(0).integers(0, 255, (2, 240, 240, 3), np.uint8)
 
     def make(level, change=lambda params: params):
-        points = jax.device_get(level_points(network, change(params), tiny_model, jnp.asarray(shown, jnp.float32) / 255, level))
+        points = jax.device_get(
+            level_points(network, change(params), tiny_model, jnp.asarray(shown, jnp.float32) / 255, level)
+        )
         return points, draw_sheet(tiny_model, shown, points)
 
     return make
@@ -63,7 +65,10 @@ def test_the_last_level_is_whose_parts_are_shown(sheet_of):
     def redder(params):
         correctives = params["correctives"]
         offset = correctives["reflectance"]["offset"].at[:, 0].add(0.3)
-        return {**params, "correctives": {**correctives, "reflectance": {**correctives["reflectance"], "offset": offset}}}
+        return {
+            **params,
+            "correctives": {**correctives, "reflectance": {**correctives["reflectance"], "offset": offset}},
+        }
 
     (_, before), (_, after) = sheet_of("full"), sheet_of("full", redder)
     changed = [np.abs(cell(before, 0, column) - cell(after, 0, column)).max((0, 1)) for column in range(5)]
@@ -82,7 +87,10 @@ def test_a_run_writes_them_every_so_many_steps_and_at_the_end_of_a_stage(tmp_pat
     sheets = {path.name: cv2.imread(str(path)) for path in (tmp_path / "sheets").iterdir()}
     assert sorted(sheets) == [f"step_{step:06d}.png" for step in (2, 3, 4, 6)]
     assert {name: sheet.shape[1] // CELL for name, sheet in sheets.items()} == {
-        "step_000002.png": 4, "step_000003.png": 4, "step_000004.png": 5, "step_000006.png": 5,
+        "step_000002.png": 4,
+        "step_000003.png": 4,
+        "step_000004.png": 5,
+        "step_000006.png": 5,
     }
     assert all(sheet.shape[0] == 26 + ROWS * CELL for sheet in sheets.values())
     first = [sheet[:, :CELL] for sheet in sheets.values()]

@@ -84,7 +84,9 @@ def test_metrics_are_unreduced_terms_and_their_means(network, tiny_model):
     total, metrics = jax.jit(make_loss(network, stage))(params, tiny_model, batch, step_key(0, 0))
     rows, faces = metrics["rows"], np.asarray(batch["is_face"][4:])
     assert {name.removeprefix("photos/") for name in rows if name.startswith("photos/")} == FULL_TERMS
-    assert all(row.shape == (8,) for row in rows.values()) and metrics.keys() - {"rows", "loss"} == rows.keys() - {"energy"}
+    assert all(row.shape == (8,) for row in rows.values()) and metrics.keys() - {"rows", "loss"} == rows.keys() - {
+        "energy"
+    }
     assert float(total) == pytest.approx(float(rows["energy"].mean()), rel=1e-6)
     np.testing.assert_array_equal(rows["photos/sparse"] > 0, [False] * 4 + list(faces > 0))
     assert float(metrics["photos/sparse"]) == pytest.approx(float(rows["photos/sparse"].sum() / faces.sum()), rel=1e-6)

@@ -18,7 +18,10 @@ QUICK = "--config=experiments/configs/quick.py"
         ("--config=experiments/configs/ablations.py:no_ref", "data/small: no such folder"),
         ("--learning=1", "train: Unknown command line flag 'learning'"),
         ("--config nope.py", "quick.py"),
-        ("--config.lerning=1", "--config.lerning=1: the config has no such field, or not of this type; it has checkpoint_every, "),
+        (
+            "--config.lerning=1",
+            "--config.lerning=1: the config has no such field, or not of this type; it has checkpoint_every, ",
+        ),
         ("--config.steps=9", "close to it: stages.STAGE.steps"),
         ("--config.stages.synthetic.steps=-5", "--config.stages.synthetic.steps=-5: give at least 1"),
         ("--config.stages.synthetic.synthetic=0", "--config.stages.synthetic: its batches have no rows"),

@@ -32,7 +32,9 @@ GEOMETRY_STEP = 2.0**-9  # mm: what is kept of the modes
 REFLECTANCE_STEP = 2.0**-11  # sRGB
 
 _OUTPUT = flags.DEFINE_string("output", "fml_jax/face_model/open_model.npz", "The model file to write.")
-_INPUTS = flags.DEFINE_string("inputs", None, "A folder with the two packages (default: the cache, filled by download).")
+_INPUTS = flags.DEFINE_string(
+    "inputs", None, "A folder with the two packages (default: the cache, filled by download)."
+)
 _HEADS = flags.DEFINE_integer("heads", 4000, "Sampled heads.", lower_bound=80)
 _REFLECTANCES = flags.DEFINE_integer("reflectances", 1500, "Sampled reflectances.", lower_bound=80)
 _RENDERS = flags.DEFINE_integer("renders", 200, "Renders on which landmarks are detected.", lower_bound=60)
@@ -106,7 +108,9 @@ def random_heads(operator, identity, expressions, reflectance, count: int) -> It
     for number in range(count):
         shape = identity.mean + np.tensordot(rng.standard_normal(len(identity.modes)), identity.modes, 1)
         shape = shape + np.tensordot(0.35 * rng.standard_normal(len(expressions.modes)), expressions.modes, 1)
-        colours = reflectance.mean + np.tensordot(0.9 * rng.standard_normal(len(reflectance.modes)), reflectance.modes, 1)
+        colours = reflectance.mean + np.tensordot(
+            0.9 * rng.standard_normal(len(reflectance.modes)), reflectance.modes, 1
+        )
         spread = 22 if number % 2 else 78  # half of the renders face the camera
         view = View(rng.uniform(-spread, spread), rng.uniform(-10, 10), 400)
         light = np.array([rng.uniform(-0.5, 0.5), rng.uniform(0, 0.6), 1.0])

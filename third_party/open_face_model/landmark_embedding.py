@@ -70,7 +70,9 @@ class Embedding:
     errors: tuple[float, float]  # mm, mean distance of frontal detections: of the medians, and refined
 
 
-def closest_on_surface(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def closest_on_surface(
+    points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The nearest points of a surface: the vertices [K, 3] of their triangles, and weights [K, 3]."""
     corners = vertices[triangles]
     near = cKDTree(corners.mean(1)).query(points, NEAR_TRIANGLES)[1]
@@ -106,7 +108,9 @@ def embed_landmarks(surface: Surface, heads: Iterator[Head]) -> Embedding:
         seen += 1
         if abs(head.view.yaw) <= FRONTAL_YAW:
             pixels = head.view.project(head.vertices)[0].astype(np.float32)
-            frontal.append(Sighting(_visible(surface, head, picture, landmarks), landmarks, pixels, FIELD / head.view.size))
+            frontal.append(
+                Sighting(_visible(surface, head, picture, landmarks), landmarks, pixels, FIELD / head.view.size)
+            )
         nearest = CONTOUR_YAWS[np.abs(CONTOUR_YAWS - head.view.yaw).argmin()]
         contours[nearest].append(_contour(surface, head, picture, landmarks))
     fixed = np.nanmedian([sighting.positions for sighting in frontal], axis=0)

@@ -78,7 +78,9 @@ def face_scans(shared: Path) -> dict[str, list[np.ndarray]]:
     """Points on faces, mm: the simulated scans, and the face region of ICT-FaceKit's identities (absolute meshes)."""
     simulated = [read_vertices(path) for path in sorted((shared / "scans/simulated_faces").glob("*.obj"))]
     folder = shared / "face_models/ict_facekit_subset/FaceXModel"
-    identities = [read_vertices(path)[:ICT_FACE_VERTICES] * MM_PER_ICT_UNIT for path in sorted(folder.glob("identity*.obj"))]
+    identities = [
+        read_vertices(path)[:ICT_FACE_VERTICES] * MM_PER_ICT_UNIT for path in sorted(folder.glob("identity*.obj"))
+    ]
     return {"simulated faces": simulated, "ICT identities": identities}
 
 

@@ -1,6 +1,6 @@
 """Draws a sheet of random faces of the model: the quickest way to see what it believes a face to be.
 
-    python -m third_party.open_face_model.portraits --output=docs/images/random_faces.png
+python -m third_party.open_face_model.portraits --output=docs/images/random_faces.png
 """
 
 from pathlib import Path

@@ -128,7 +128,14 @@ class Regions:
         x, y, _ = self._vertices.T
         mouth, chin = self._landmarks[list(MOUTH_CORNERS)][:, 1].mean(), self._landmarks[CHIN][1]
         height = (1 - smooth_step(y, mouth - 16, mouth - 6)) * smooth_step(y, chin - 14, chin + 4)
-        return height * (1 - smooth_step(np.abs(x), 20, 32)) * (1 - self.lips) * self._outer * self._in_front * (1 - self.neck)
+        return (
+            height
+            * (1 - smooth_step(np.abs(x), 20, 32))
+            * (1 - self.lips)
+            * self._outer
+            * self._in_front
+            * (1 - self.neck)
+        )
 
     @cached_property
     def cheek_beard(self):

@@ -64,7 +64,9 @@ class Painter:
     """Paints random people's reflectance on the vertices of the standard mesh."""
 
     def __init__(self, textures, uv, vertices, regions):
-        logs = np.stack([np.log(np.maximum(linear_of_srgb(sample_texture(texture, uv)), 0.004)) for texture in textures])
+        logs = np.stack(
+            [np.log(np.maximum(linear_of_srgb(sample_texture(texture, uv)), 0.004)) for texture in textures]
+        )
         mirror = cKDTree(vertices).query(vertices * [-1, 1, 1])[1]
         logs = np.concatenate([logs, logs[:, mirror]])
         self.regions, self.vertices = regions, vertices
