@@ -7,6 +7,7 @@ the box of the 68 landmarks sits in the detector's, in √(w·h) of that: median
 """
 
 import math
+import sys
 import time
 
 import numpy as np
@@ -18,6 +19,7 @@ from fml_jax.data.landmarks import detect_landmarks, ibug68
 from fml_jax.data.meant_face import shows_face
 from fml_jax.data.photos import list_photos, read_photo
 from fml_jax.data.yunet import detect_faces_with_yunet
+from fml_jax.errors import InputError
 from fml_jax.evaluation.tables import markdown
 
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos of a face each.", required=True)
@@ -28,7 +30,10 @@ DETECTORS = {"Haar": detect_faces, "YuNet": detect_faces_with_yunet}
 
 
 def main(_):
-    photos = [read_photo(path) for path in list_photos(_PHOTOS.value)[_FIRST.value :: _EVERY.value]]
+    try:
+        photos = [read_photo(path) for path in list_photos(_PHOTOS.value)[_FIRST.value :: _EVERY.value]]
+    except InputError as error:
+        sys.exit(f"detectors: {error}")
     marked = [(rgb, detect_landmarks(rgb)) for rgb in tqdm(photos, unit="photo")]
     faces = [(rgb, ibug68(points)) for rgb, points in marked if points is not None]
     heads = [

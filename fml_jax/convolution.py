@@ -31,12 +31,14 @@ def convolve(
     """A convolution of maps, for `nn.Conv(conv_general_dilated=…)`; differentiable backward only.
 
     Args:
-      others: what `jax.lax.conv_general_dilated` has besides, where Flax says it: no dilation, no groups.
+      others: what `jax.lax.conv_general_dilated` has besides, where Flax says it: no dilation, no groups, no precision.
 
     Raises:
-      ValueError: dilation or groups are asked for.
+      ValueError: one of these is asked for, or other maps than [B, H, W, C].
     """
-    plain = {"lhs_dilation": (1, 1), "rhs_dilation": (1, 1), "feature_group_count": 1}
+    if x.ndim != 4:
+        raise ValueError(f"convolve knows maps [B, H, W, C], not {x.ndim} axes")
+    plain = {"lhs_dilation": (1, 1), "rhs_dilation": (1, 1), "feature_group_count": 1, "precision": None}
     if asked := [name for name, value in plain.items() if _as_given(others.get(name, value)) != value]:
         raise ValueError(f"convolve does not know {', '.join(asked)}")
     pads = jax.lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
@@ -44,7 +46,7 @@ def convolve(
 
 
 def _as_given(value):
-    return value if isinstance(value, int) else tuple(value)
+    return value if isinstance(value, int) or value is None else tuple(value)
 
 
 def _plain(x, kernel, strides, pads):

@@ -37,11 +37,16 @@ def test_values_and_gradients_are_those_of_a_plain_convolution(shape):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("asked", [{"feature_group_count": 2}, {"kernel_dilation": 2}, {"input_dilation": 2}])
+@pytest.mark.parametrize("asked", [{"feature_group_count": 2}, {"kernel_dilation": 2}, {"input_dilation": 2}, {"precision": "highest"}])
 def test_what_it_does_not_know_is_refused(asked):
     x = jnp.zeros((1, 8, 8, 4))
     with pytest.raises(ValueError, match="convolve does not know"):
         nn.Conv(4, (3, 3), conv_general_dilated=convolve, **asked).init(jax.random.key(0), x)
+
+
+def test_maps_of_other_axes_are_refused():
+    with pytest.raises(ValueError, match="not 3 axes"):
+        nn.Conv(4, (3,), conv_general_dilated=convolve).init(jax.random.key(0), jnp.zeros((1, 8, 4)))
 
 
 def test_only_products_take_part_in_a_kernels_gradient_on_cpus():

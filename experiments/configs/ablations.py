@@ -42,7 +42,7 @@ def get_config(name=REFERENCE):
     variant, _, size = name.partition(",")
     if variant not in VARIANTS or (size or "small") not in SIZES:
         raise InputError(
-            f"ablation {name!r} is unknown; choose one of {', '.join(VARIANTS)}, each with ,small or ,paper behind it in --config"
+            f"ablation {variant if variant not in VARIANTS else name!r} is unknown; choose one of {', '.join(VARIANTS)}, each with ,small or ,paper behind it in --config"
         )
     config = SIZES[size or "small"]()
     config.correctives.update(geometry=500, reflectance=500)
