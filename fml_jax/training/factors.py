@@ -3,6 +3,7 @@
 With a batch as small as the paper's, a matrix's gradient is a sum of five outer products: a few thousandths of its size.
 An optimizer that goes through parameter and statistics number by number can make the gradient's number where it needs it,
 which spares the step an array as large as the parameters, and the time to write it once and read it again and again.
+Devices that share a batch tell each other the factors of their rows, and not the gradients' sum.
 """
 
 from collections.abc import Mapping
@@ -11,27 +12,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from fml_jax.multilevel import Network
 from fml_jax.products import Factored, OuterProducts
 from fml_jax.training.optimizers import takes_factors
+from fml_jax.training.sharding import replicated
 
-# Each number is made anew for everyone who asks for it: from some ten rows on that takes longer than reading it.
+# Each number is made anew for everyone who asks for it: on CPUs that takes longer than reading it from some ten rows on.
 _MOST_ROWS = 8
 
 _LARGE = 2**22  # parameters of a matrix, fewer are not worth it
 
 
 def rows_to_factor(network: Network, stage: Mapping) -> int:
-    """How many rows a step's large matrices meet, where their gradients are better left as factors; else 0.
-
-    On several devices they are not: what they add up is the gradient itself.
-    """
-    alone = network.mesh is None or network.mesh.size == 1
+    """How many rows a step's large matrices meet, on all devices, where their gradients are better left as factors; else 0."""
     fit = (
         not stage["synthetic"] and stage["photos"] <= _MOST_ROWS
     )  # else the correctives meet fewer rows than the encoder
-    return stage["photos"] if alone and fit and takes_factors(stage["optimizer"]) else 0
+    return stage["photos"] if fit and takes_factors(stage["optimizer"]) else 0
 
 
 def with_factors(params: dict, rows: int) -> dict:
@@ -44,10 +43,18 @@ def with_factors(params: dict, rows: int) -> dict:
     return jax.tree_util.tree_map_with_path(factored, params)
 
 
-def factors_of(gradient: Any) -> Any:
-    """A gradient by parameters `with_factors`, as a tree of arrays and `OuterProducts`."""
-    # Behind a barrier, or what the factors are made from is computed anew for every number of the matrix.
-    bare = lambda node: jax.lax.optimization_barrier(node.gradient) if isinstance(node, Factored) else node
+def factors_of(gradient: Any, mesh: Mesh | None = None) -> Any:
+    """A gradient by parameters `with_factors`, as a tree of arrays and `OuterProducts`.
+
+    Args:
+      mesh: of the devices that share the batch, each of which gets all rows' factors.
+    """
+
+    def bare(node):
+        if not isinstance(node, Factored):
+            return node
+        return node.gradient if mesh is None else jax.lax.with_sharding_constraint(node.gradient, replicated(mesh))
+
     return jax.tree.map(bare, gradient, is_leaf=_is(Factored))
 
 

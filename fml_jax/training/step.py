@@ -72,7 +72,7 @@ def make_train_step(
         key = step_key(seed, state.step)
         params = with_factors(state.params, rows) if rows else state.params
         (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, model, batch, key)
-        gradient = factors_of(gradient)
+        gradient = factors_of(gradient, network.mesh)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average forgets its random start quickly and settles to the set decay.

@@ -13,7 +13,6 @@ from fml_jax.training import factors
 from fml_jax.training.adadelta import adadelta
 from fml_jax.training.factors import factors_of, gradient_norm, rows_to_factor, with_factors
 from fml_jax.training.optimizers import make_optimizer
-from fml_jax.training.sharding import make_mesh
 from fml_jax.training.step import init_state, make_train_step
 from tests.training import stub
 
@@ -71,9 +70,6 @@ def test_factors_are_asked_for_where_they_are_taken(network):
     assert rows_to_factor(network, stage_of(rows=(2, 4))) == 0  # not all rows meet the correctives
     assert rows_to_factor(network, stage_of(name="adam")) == 0
     assert rows_to_factor(network, stage_of(clip=1.0)) == 0
-    mesh = make_mesh()
-    on_mesh = Network(network.encoder, network.correctives, network.sizes, mesh)
-    assert (rows_to_factor(on_mesh, stage_of()) == 4) == (mesh.size == 1)
 
 
 def test_only_large_matrices_are_factored(monkeypatch):

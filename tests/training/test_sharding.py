@@ -72,6 +72,13 @@ def test_the_losses_do_not_depend_on_the_devices(on_one_device, tmp_path):
     np.testing.assert_allclose(losses(tmp_path), on_one_device, rtol=TOLERANCE)
 
 
+def test_the_losses_do_not_depend_on_the_devices_where_gradients_are_factors(tmp_path):
+    factored = {"optimizer": "adadelta", "rows": [0, 8]}
+    finish(start(tmp_path / "one", **factored), start(tmp_path / "four", devices=4, model_devices=2, **factored))
+    assert len(losses(tmp_path / "one")) == 7
+    np.testing.assert_allclose(losses(tmp_path / "four"), losses(tmp_path / "one"), rtol=TOLERANCE)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("devices, model_devices", [(2, 1), (2, 2), (4, 1), (8, 2), (8, 8)])
 def test_the_losses_do_not_depend_on_the_mesh(on_one_device, tmp_path, devices, model_devices):
