@@ -76,18 +76,36 @@ class PaperStep:
         return float(metrics["loss"])
 
     @property
-    def spared(self) -> int:
-        """Bytes of gradients that the step leaves as factors, written and read once."""
-        rows = rows_to_factor(self.network, self.stage)
-        asked = jax.eval_shape(lambda: with_factors(self.state.params, rows)) if rows else self.state.params
-        nodes = jax.tree.leaves(asked, is_leaf=lambda node: isinstance(node, Factored))
-        return 2 * sum(node.matrix.size * 4 for node in nodes if isinstance(node, Factored))
+    def spared(self) -> dict[str, int]:
+        """Bytes of gradients that the step leaves as factors: what each part would write of them, and the optimizer read."""
+        shapes = jax.eval_shape(self._differentiated, self.state.params)
+        spared = {"encoder": 0, "model": 0}
+        for path, node in jax.tree_util.tree_leaves_with_path(shapes, is_leaf=_is_factored):
+            if _is_factored(node):
+                spared["model" if path[0].key == "correctives" else "encoder"] += 4 * node.matrix.size
+        return spared | {"optimizer": sum(spared.values())}
+
+    def _differentiated(self, params):
+        """The parameters as the step differentiates by them."""
+        rows = rows_to_factor(self.stage)
+        return with_factors(params, rows) if rows else params
 
     def gradients(self):
-        """(loss, its gradient) at the present parameters."""
-        loss = jax.jit(jax.value_and_grad(make_loss(self.network, self.stage), has_aux=True))
-        (value, _), gradient = loss(self.state.params, *self._on_device, step_key(SEED, self.state.step))
+        """(loss, its gradient) at the present parameters, as the step finds it, in arrays."""
+        loss = jax.value_and_grad(make_loss(self.network, self.stage), has_aux=True)
+
+        @jax.jit
+        def in_arrays(params, *others):
+            (value, _), gradient = loss(self._differentiated(params), *others)
+            as_array = lambda node: node.gradient.array() if _is_factored(node) else node
+            return value, jax.tree.map(as_array, gradient, is_leaf=_is_factored)
+
+        value, gradient = in_arrays(self.state.params, *self._on_device, step_key(SEED, self.state.step))
         return float(value), gradient
+
+
+def _is_factored(node):
+    return isinstance(node, Factored)
 
 
 def _spread(params):

@@ -84,8 +84,8 @@ def breakdown(folder):
         **{key: sum(each[key] for each in parts) for key in ("seconds", "flops", "bytes", "floor")},
     }
     step = {**total, "name": "the whole step", "seconds": found["step"]}
-    bytes_left, floor_left = total["bytes"] - found["spared"], total["floor"] - found["spared"] / found["bytes"]
-    stricter = {**step, "name": "… gradients spared", "bytes": bytes_left, "floor": floor_left}
+    spared, floor = (sum(each[key] for each in parts) for key in ("spared", "stricter"))
+    stricter = {**step, "name": "… gradients spared", "bytes": total["bytes"] - spared, "floor": floor}
     for each in (*parts, total, step, stricter):
         ratio = each["seconds"] / each["floor"]
         print(

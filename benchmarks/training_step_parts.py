@@ -127,14 +127,15 @@ def breakdown(folder, repeats):
     ceilings = Ceilings()
     seconds = float(np.median(timed(step, repeats, ceilings.probe)))
     parts = measured_parts(step, repeats, ceilings.probe)
-    for each in parts.values():
-        each["floor"] = max(each["flops"] / ceilings.flops, each["bytes"] / ceilings.bandwidth)
+    for name, each in parts.items():
+        operations, each["spared"] = each["flops"] / ceilings.flops, step.spared.get(name, 0)
+        each["floor"] = max(operations, each["bytes"] / ceilings.bandwidth)
+        each["stricter"] = max(operations, (each["bytes"] - each["spared"]) / ceilings.bandwidth)
     return {
         "flops": ceilings.flops,
         "bytes": ceilings.bandwidth,
         "parts": parts,
         "step": seconds,
-        "spared": step.spared,
     }
 
 

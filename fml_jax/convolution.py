@@ -46,7 +46,7 @@ def convolve(
 
 
 def _as_given(value):
-    return value if isinstance(value, int) or value is None else tuple(value)
+    return tuple(value) if isinstance(value, (list, tuple)) else value
 
 
 def _plain(x, kernel, strides, pads):

@@ -16,38 +16,40 @@ from fml_jax.arrays import Array
 
 @struct.dataclass
 class OuterProducts:
-    """Σ_b rows_b ⊗ asked_b, the gradient of a matrix [K, *M], before it is multiplied out."""
+    """Σ_b rows_b ⊗ asked_b, the gradient of a matrix [K, M], before it is multiplied out."""
 
     rows: jax.Array  # [B, K]
-    asked: jax.Array  # [B, *M]
+    asked: jax.Array  # [B, M]
 
-    def array(self) -> Float[Array, "K *M"]:
+    def array(self) -> Float[Array, "K M"]:
         """The gradient itself.
 
         A sum over the rows, not a product of matrices: in this form the compiler takes it into what it is asked for,
         and the array is never in memory.
         """
-        columns = self.rows.reshape(self.rows.shape + (1,) * (self.asked.ndim - 1))
-        return sum(columns[b] * self.asked[b] for b in range(len(columns)))
+        return sum(self.rows[b, :, None] * self.asked[b] for b in range(len(self.rows)))
 
     def squared_norm(self) -> Float[Array, ""]:
         """Σ of the array's squares: Σ_bc ⟨rows_b, rows_c⟩ ⟨asked_b, asked_c⟩."""
-        flat = self.asked.reshape(len(self.asked), -1)
-        return jnp.sum((self.rows @ self.rows.T) * (flat @ flat.T))
+        squared = jnp.sum((self.rows @ self.rows.T) * (self.asked @ self.asked.T))
+        return jnp.maximum(squared, 0.0)  # rows that cancel leave a rounded rest of either sign
 
 
 @struct.dataclass
 class Factored:
-    """A matrix whose gradient is to come as `OuterProducts`, at `gradient`. It may be used once."""
+    """A matrix whose gradient is to come as `OuterProducts`, at `gradient`.
 
-    matrix: jax.Array  # [K, *M]
+    It may be used once: of several uses the factors would be added, not the products. Flax takes it for a parameter
+    because the matrix comes first: that is the leaf whose shape it checks.
+    """
+
+    matrix: jax.Array  # [K, M]
     gradient: OuterProducts  # anything; only its shapes count, B being the rows that the matrix will meet
 
     @classmethod
-    def of(cls, matrix: Float[Array, "K *M"], rows: int) -> "Factored":
+    def of(cls, matrix: Float[Array, "K M"], rows: int) -> "Factored":
         """A matrix that will meet so many rows."""
-        places = jnp.zeros((rows, matrix.shape[0])), jnp.zeros((rows, *matrix.shape[1:]))
-        return cls(matrix, OuterProducts(*places))
+        return cls(matrix, OuterProducts(*(jnp.zeros((rows, side)) for side in matrix.shape)))
 
 
 def product(rows: Float[Array, "*batch K"], matrix: Float[Array, "K *M"] | Factored) -> Array:
@@ -87,8 +89,8 @@ def _factored_forward(rows, matrix, gradient):
 
 def _factored_backward(saved, asked):
     rows, matrix = saved
-    asked = asked.reshape(-1, *matrix.shape[1:])
-    of_rows = _rows_asked(matrix, asked.reshape(len(asked), -1)).reshape(rows.shape)
+    asked = _as_rows(asked)
+    of_rows = _rows_asked(matrix, asked).reshape(rows.shape)
     return of_rows, None, OuterProducts(_as_rows(rows), asked)
 
 

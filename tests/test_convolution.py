@@ -37,7 +37,15 @@ def test_values_and_gradients_are_those_of_a_plain_convolution(shape):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("asked", [{"feature_group_count": 2}, {"kernel_dilation": 2}, {"input_dilation": 2}, {"precision": "highest"}])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"feature_group_count": 2},
+        {"kernel_dilation": 2},
+        {"input_dilation": 2},
+        {"precision": jax.lax.Precision.HIGHEST},
+    ],
+)
 def test_what_it_does_not_know_is_refused(asked):
     x = jnp.zeros((1, 8, 8, 4))
     with pytest.raises(ValueError, match="convolve does not know"):

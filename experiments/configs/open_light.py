@@ -21,7 +21,17 @@ def get_config():
     config.data.update(
         synthetic="data/synthetic", synthetic_validation="data/synthetic_validation", photos="data/photos"
     )
-    config.stage_order = ("synthetic", "both", "settled", "restless", "last", "turned", "sharpened", "polished", "deepened")
+    config.stage_order = (
+        "synthetic",
+        "both",
+        "settled",
+        "restless",
+        "last",
+        "turned",
+        "sharpened",
+        "polished",
+        "deepened",
+    )
     config.stages.synthetic = stage(steps=2500, synthetic=64, photos=0, rate=1e-3)
     for name, steps in (("both", 3500), ("settled", 3000), ("restless", 1000), ("last", 3200)):
         config.stages[name] = stage(steps=steps, synthetic=40, photos=24, rate=1e-3)

@@ -35,7 +35,9 @@ def read_code_file(path: str | Path) -> dict:
         raise InputError(f"{path}: no such file") from None
     except Exception:  # NumPy's reasons name remedies that are none here
         raise InputError(f"{path}: not a reconstruction's npz file") from None
-    if version != FORMAT_VERSION:
+    if version == 1:  # before there were any
+        fields["reflectance_corrections"] = np.zeros_like(fields.get("reflectance"))
+    elif version != FORMAT_VERSION:
         raise InputError(
             f"{path}: format {version} of reconstructions, this program reads {FORMAT_VERSION}; reconstruct the photo again"
         )

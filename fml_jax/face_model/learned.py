@@ -129,7 +129,7 @@ def load_learned_model(path: str | Path) -> FaceModel:
     spaces = tables.get("correctives", {})
     _check_correctives(path, spaces, arrays)
     _check_vertices(path, arrays)
-    spaces = {name: _reshaped(space, (len(space["modes"]), -1)) for name, space in spaces.items()}
+    spaces = {name: _reshaped(space, (len(space["modes"]), 3 * len(arrays["mean"]))) for name, space in spaces.items()}
     base = BaseModel(
         **{name: jnp.asarray(arrays[name]) for name in _BASE},
         topology=make_topology(arrays["triangles"], len(arrays["mean"])),

@@ -3,12 +3,10 @@
 from jaxtyping import Float
 
 from fml_jax.arrays import Array
-from fml_jax.products import Factored, product
+from fml_jax.products import product
 
 
-def weighted_sum(
-    weights: Float[Array, "*batch K"], modes: Float[Array, "K N 3"] | Factored
-) -> Float[Array, "*batch N 3"]:
+def weighted_sum(weights: Float[Array, "*batch K"], modes: Float[Array, "K N 3"]) -> Float[Array, "*batch N 3"]:
     """Σ_k w_k m_k; differentiable backward only, in less time than `plain_sum`."""
     return product(weights, modes)
 

@@ -1,8 +1,8 @@
 """The final level of one photo: reflectance that the model's modes cannot say, corrected vertex by vertex.
 
 Modes that stand for many people know no stubble, mole, blush or lipstick. Where training has a space for F_r(δ_r)
-(eq. 2) to learn from many photos, one photo has F_r itself, and what holds it: smoothness over the mesh and
-stabilisation, as eq. 12 and 15 have them for geometry.
+(eq. 2) to learn from many photos, one photo has F_r itself, and what holds it: stabilisation, as eq. 15 has it for
+geometry, and in place of eq. 12 squared differences of neighbours, which hold a slope too.
 """
 
 import jax
@@ -17,17 +17,15 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.topology import Topology, neighbour_counts, one_ring_sum
 from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.image_formation.illumination import shading
-from fml_jax.image_formation.points import Points, form_points, sample_bilinear
+from fml_jax.image_formation.points import Points, form_points, inside_image, sample_bilinear
 from fml_jax.image_formation.raster import rasterize
 from fml_jax.reconstruction.reconstruction import Reconstruction
 
 # Against Σ ‖I(u_i) − c_i‖₂ over visible vertices. Less of both takes in all that is seen, glasses and highlights
 # too; more of both leaves brows and beards half said.
-SMOOTHNESS = (
-    4.0  # per squared difference of neighbours, on a mesh with as many vertices in the face as the standard one
-)
+SMOOTHNESS = 4.0  # per squared difference of neighbours, on the standard mesh; more on a finer one
 STABILISATION = 3.0  # per squared correction of a vertex
-_STANDARD_FACE = 8447
+_STANDARD_FACE = 8447  # vertices that the standard mesh has in its region "face"
 
 _ROUNDS = 4  # of weighted linear problems, for the ℓ2,1 norm
 _SOLVER_STEPS = 40  # of conjugate gradients in each
@@ -48,15 +46,20 @@ def reflectance_corrections(
 
     Args:
       used: vertices that may be looked at (the others are for scoring the fit).
+
+    Raises:
+      ValueError: the face model has no region "face".
     """
+    correctable = _correctable(face.model)
     crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
     points, seen, light = jax.device_get(_seen(face.model, face.code, crop))
-    members = _members(face.model, points)
+    members = _members(face.model, points) * correctable
+    members = members * inside_image(face.projected, *face.photo.shape[:2])  # the crop goes on beyond the photo
     members = members if used is None else members * used
     density = np.sum(np.asarray(face.model.regions["face"])) / _STANDARD_FACE
     smoothness = jnp.float32(SMOOTHNESS * density)
     corrections = solve_corrections(face.model.topology, seen - points.colours, light, members, smoothness)
-    return np.asarray(corrections) * _correctable(face.model)[:, None]
+    return np.asarray(corrections) * correctable[:, None]
 
 
 @jax.jit
@@ -102,16 +105,19 @@ def _seen(model: BaseModel, code: FaceCode, crop: jax.Array) -> tuple[Points, ja
 def _members(model: BaseModel, points: Points) -> Float[np.ndarray, "N"]:
     """How much each vertex tells: in full where the camera looks at it, nothing where something else is before it."""
     towards = -np.sum(points.positions * points.normals, axis=1) / np.linalg.norm(points.positions, axis=1)
-    shown = points.visible & _correctable(model) & ~_hidden(points, np.asarray(model.topology.triangles))
+    shown = points.visible & ~_hidden(points, np.asarray(model.topology.triangles))
     return (shown * np.clip(towards / _GRAZING, 0, 1)).astype(np.float32)
 
 
 def _correctable(model: BaseModel) -> Bool[np.ndarray, "N"]:
-    return np.asarray(model.regions["face"], bool) & ~np.asarray(model.regions["eyes"], bool)
+    if "face" not in model.regions:
+        raise ValueError(f"the face model {model.name} has no region 'face', which is what can be corrected")
+    face = np.asarray(model.regions["face"], bool)
+    return face & ~np.asarray(model.regions.get("eyes", np.zeros_like(face)), bool)
 
 
 def _hidden(points: Points, triangles: np.ndarray) -> Bool[np.ndarray, "N"]:
-    """Vertices behind another part of the face, as a cheek is behind the nose; of those inside the crop."""
+    """Vertices behind another part of the face, as a cheek is behind the nose; outside the crop the answer means nothing."""
     places = (points.pixels + 0.5) * (_RASTER / CROP_SIZE) - 0.5
     depth = points.positions[:, 2]
     triangle, barycentric = rasterize(places, depth, triangles, _RASTER, _RASTER)

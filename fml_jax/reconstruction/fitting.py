@@ -192,7 +192,7 @@ def _is_elsewhere(found: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
-    """The same face of the same photo, said by another code alone."""
+    """The same face of the same photo, said by another code, without corrections."""
     from fml_jax.reconstruction.network import decode_one
 
     decoded = decode_one(face.model, code)
@@ -208,7 +208,7 @@ def with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
 
 
 def with_corrections(face: Reconstruction, used: np.ndarray | None = None) -> Reconstruction:
-    """The same face with `reflectance_corrections`, of what `used` vertices show."""
+    """The same face with `reflectance_corrections`, of what the vertices `used` [N] show, or all of them."""
     corrections = reflectance_corrections(face, used)
     base = face.reflectance - face.reflectance_corrections
     return replace(face, reflectance=base + corrections, reflectance_corrections=corrections)

@@ -123,7 +123,7 @@ class Reconstructor:
             of these.
           boxes: instead of detection: for one photo a list of boxes (x0, y0, x1, y1), framed as
             face detectors do; for a list of photos, a list of such lists.
-          refine: improve each face by minimising the energy on its crop (some seconds a face).
+          refine: fit each face's code to its crop, then correct its reflectance (some seconds a face).
           progress: show a bar.
 
         Returns:

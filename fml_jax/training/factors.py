@@ -12,12 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fml_jax.multilevel import Network
 from fml_jax.products import Factored, OuterProducts
 from fml_jax.training.optimizers import takes_factors
-from fml_jax.training.sharding import replicated
 
 # Each number is made anew for everyone who asks for it: on CPUs that takes longer than reading it from some ten rows on.
 _MOST_ROWS = 8
@@ -25,12 +23,11 @@ _MOST_ROWS = 8
 _LARGE = 2**22  # parameters of a matrix, fewer are not worth it
 
 
-def rows_to_factor(network: Network, stage: Mapping) -> int:
-    """How many rows a step's large matrices meet, on all devices, where their gradients are better left as factors; else 0."""
-    fit = (
-        not stage["synthetic"] and stage["photos"] <= _MOST_ROWS
-    )  # else the correctives meet fewer rows than the encoder
-    return stage["photos"] if fit and takes_factors(stage["optimizer"]) else 0
+def rows_to_factor(stage: Mapping) -> int:
+    """How many rows, on all devices, the large matrices of a stage's step meet; 0 if their gradients are better arrays."""
+    # Synthetic rows meet the encoder and not the correctives, and all factored matrices have one number of rows.
+    few = not stage["synthetic"] and stage["photos"] <= _MOST_ROWS
+    return stage["photos"] if few and takes_factors(stage["optimizer"]) else 0
 
 
 def with_factors(params: dict, rows: int) -> dict:
@@ -49,11 +46,15 @@ def factors_of(gradient: Any, mesh: Mesh | None = None) -> Any:
     Args:
       mesh: of the devices that share the batch, each of which gets all rows' factors.
     """
+    # Nothing is said of the other axis: else each device would get all modes too, to make whole factors of them.
+    rows_in_one_piece = PartitionSpec(None, PartitionSpec.UNCONSTRAINED)
 
     def bare(node):
         if not isinstance(node, Factored):
             return node
-        return node.gradient if mesh is None else jax.lax.with_sharding_constraint(node.gradient, replicated(mesh))
+        if mesh is None:
+            return node.gradient
+        return jax.lax.with_sharding_constraint(node.gradient, NamedSharding(mesh, rows_in_one_piece))
 
     return jax.tree.map(bare, gradient, is_leaf=_is(Factored))
 

@@ -66,7 +66,7 @@ def make_train_step(
     A batch's first `stage.synthetic` rows have known codes, the `stage.photos` others landmarks.
     """
     loss = make_loss(network, stage)
-    decay, rows = stage["average"], rows_to_factor(network, stage)
+    decay, rows = stage["average"], rows_to_factor(stage)
 
     def train_step(state, model, batch):
         key = step_key(seed, state.step)

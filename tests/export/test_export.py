@@ -1,5 +1,7 @@
 """Files that others read: each is read back here by a parser of a few lines."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -38,14 +40,47 @@ def test_ply_round_trip(tmp_path):
 
 
 def test_a_saved_face_reads_back(face, tmp_path):
+    added = np.random.default_rng(0).normal(0, 0.1, face.reflectance.shape).astype(np.float32)
+    face = replace(face, reflectance=face.reflectance + added, reflectance_corrections=added)
     paths = face.save(tmp_path, "someone")
     assert [path.name for path in paths] == [f"someone_0{end}" for end in (".npz", ".obj", ".ply", "_overlay.png")]
     fields = read_code_file(paths[0])
-    for name in ("vertices", "triangles", "reflectance", "landmarks68", "projected", "box", "illumination", "rotation"):
+    for name in (
+        "vertices",
+        "triangles",
+        "reflectance",
+        "reflectance_corrections",
+        "landmarks68",
+        "projected",
+        "box",
+        "illumination",
+        "rotation",
+    ):
         np.testing.assert_array_equal(fields[name], getattr(face, name))
     for found, written in zip(jax.tree.leaves(fields["code"]), jax.tree.leaves(face.code)):
         np.testing.assert_array_equal(found, written)
     assert fields["score"] == face.score and fields["model_version"] == face.model_version
+
+
+def rewritten(path, **changes):
+    with np.load(path) as file:
+        fields = {**dict(file), **changes}
+    np.savez(path, **{name: array for name, array in fields.items() if array is not None})
+
+
+def test_a_file_from_before_corrections_reads_as_one_without(face, tmp_path):
+    path = face.save(tmp_path, "someone")[0]
+    rewritten(path, format_version=1, reflectance_corrections=None)
+    fields = read_code_file(path)
+    np.testing.assert_array_equal(fields["reflectance_corrections"], np.zeros_like(face.reflectance))
+
+
+@pytest.mark.parametrize("changes, said", [({"format_version": 3}, "format 3"), ({"box": None}, "without box")])
+def test_another_format_or_a_missing_field_is_named(face, tmp_path, changes, said):
+    path = face.save(tmp_path, "someone")[0]
+    rewritten(path, **changes)
+    with pytest.raises(InputError, match=said):
+        read_code_file(path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text", b"PK\x03\x04"])

@@ -1,6 +1,5 @@
 """Runs of these tests start many programs that compile the same step: they share what XLA has compiled."""
 
-
 import jax
 import pytest
 

@@ -68,6 +68,8 @@ def small_config(steps=(12,), rows=(4, 4), checkpoint_every=5, levels=None, kind
         stages[name] = stage(count, *rows, rate=1e-3)
         stages[name].level = level
         stages[name].optimizer.update(name=optimizer, schedule="constant")
+        if optimizer == "adadelta":
+            stages[name].optimizer.clip = 0.0
         if "full" in levels:
             stages[name].optimizer.groups = groups(1e-3, 1e-3 if level == "full" else 0.0)
     config.stages = stages

@@ -61,26 +61,50 @@ jax.config.update("jax_num_cpu_devices", 4)
 
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.multilevel import Network
+from fml_jax.training import factors
 from fml_jax.training.collectives import collectives, compile_stage
 from fml_jax.training.sharding import bytes_per_device, make_mesh
 from tests.conftest import make_tiny_model
 from tests.training import stub
 
+factors._LARGE = 0
 mesh = make_mesh(int(sys.argv[1]))
 network = Network(stub.LinearEncoder(41), Correctives(81), (8, 8), mesh)
-stage = stub.small_config(steps=(1,), levels=["full"], rows=(0, 8))["stages"]["stage0"]
+stage = stub.small_config(steps=(1,), levels=["full"], rows=(0, 8), optimizer=sys.argv[2])["stages"]["stage0"]
 compiled, state = compile_stage(network, make_tiny_model(), stage, 0, mesh)
 print(json.dumps([bytes_per_device(state), collectives(compiled.as_text(), mesh)]))
 """
 
 
+def compiled_stub(model_devices, optimizer):
+    """Bytes that a device holds, and the exchanges."""
+    command = [sys.executable, "-c", PROGRAM, str(model_devices), optimizer]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    held, found = json.loads(done.stdout)
+    return held, [Collective(*each) for each in found]
+
+
+@pytest.mark.parametrize("model_devices", [1, 2])
+def test_a_step_with_factors_exchanges_their_rows_and_no_matrix(model_devices):
+    _, exchanged = compiled_stub(model_devices, "adadelta")
+    space = 8 * 81 * 3 * 4 // model_devices  # bytes of one space's modes that a device holds
+    factors = 8 * 81 * 3 * 4  # bytes of what eight rows ask of one space: as many as its modes, here
+    over_data = [e for e in exchanged if e.axis == "data"]
+    assert sum(e.bytes for e in over_data if e.kind == "all-reduce") < space
+    gathered = [e for e in over_data if e.kind == "all-gather" and e.bytes >= factors]
+    assert [e.bytes for e in gathered] == [factors] * 2
+    over_model = [e for e in exchanged if e.axis == "model"]
+    assert not [e for e in over_model if e.kind == "all-gather" and e.bytes >= space]
+    corrections = (model_devices > 1) * 2 * 4 * 81 * 3 * 4  # F_g and F_r of the four rows of a device
+    assert (
+        corrections <= sum(e.bytes for e in over_model if large_sum(e)) < corrections + 1000
+    )  # and small things beside them
+
+
 def test_a_step_sums_gradients_over_data_and_corrections_over_model():
     held, exchanged = {}, {}
     for model_devices in (1, 2):
-        command = [sys.executable, "-c", PROGRAM, str(model_devices)]
-        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-        held[model_devices], found = json.loads(done.stdout)
-        exchanged[model_devices] = [Collective(*each) for each in found]
+        held[model_devices], exchanged[model_devices] = compiled_stub(model_devices, "adam")
     modes = 2 * 8 * 81 * 3 * 4  # bytes of M_g and M_r
     # Parameters, their average, and Adam's two moments: half of the modes' share has gone.
     assert held[1] - held[2] == 4 * modes // 2

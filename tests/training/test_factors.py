@@ -13,7 +13,7 @@ from fml_jax.training import factors
 from fml_jax.training.adadelta import adadelta
 from fml_jax.training.factors import factors_of, gradient_norm, rows_to_factor, with_factors
 from fml_jax.training.optimizers import make_optimizer
-from fml_jax.training.step import init_state, make_train_step
+from fml_jax.training.step import init_state, make_loss, make_train_step, step_key
 from tests.training import stub
 
 MODES = 8 * 3 * 81
@@ -64,12 +64,28 @@ def test_training_by_factors_is_training_by_arrays(network, tiny_model, level, m
     assert (moved.max() > 0) == (level == "full")
 
 
-def test_factors_are_asked_for_where_they_are_taken(network):
-    assert rows_to_factor(network, stage_of()) == 4
-    assert rows_to_factor(network, stage_of(rows=(0, 64))) == 0  # more rows than are worth it
-    assert rows_to_factor(network, stage_of(rows=(2, 4))) == 0  # not all rows meet the correctives
-    assert rows_to_factor(network, stage_of(name="adam")) == 0
-    assert rows_to_factor(network, stage_of(clip=1.0)) == 0
+@pytest.mark.parametrize("nonlinearities", [0, 1, 2])
+def test_every_matrix_of_the_loss_has_the_same_gradient_by_factors(tiny_model, nonlinearities, monkeypatch):
+    monkeypatch.setattr(factors, "_LARGE", 0)
+    network, stage = Network(stub.LinearEncoder(41), Correctives(81, nonlinearities), (8, 8)), stage_of()
+    params = network.init(jax.random.key(0))
+    params["final"]["kernel"] = 0.1 * jax.random.normal(jax.random.key(1), params["final"]["kernel"].shape)
+    loss, batch = make_loss(network, stage), stub.StubBatches({"seed": 0}, stage).batch(0)
+    gradient = jax.jit(jax.grad(loss, has_aux=True))
+    plain, by_factors = (gradient(at, tiny_model, batch, step_key(0, 0))[0] for at in (params, with_factors(params, 4)))
+    nodes = jax.tree.leaves(factors_of(by_factors), is_leaf=lambda node: isinstance(node, OuterProducts))
+    assert sum(isinstance(node, OuterProducts) for node in nodes) == 6 + 2 * nonlinearities
+    for node, expected in zip(nodes, jax.tree.leaves(plain), strict=True):
+        found = node.array() if isinstance(node, OuterProducts) else node
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * float(jnp.abs(expected).max()))
+
+
+def test_factors_are_asked_for_where_they_are_taken():
+    assert rows_to_factor(stage_of()) == 4
+    assert rows_to_factor(stage_of(rows=(0, 64))) == 0  # more rows than are worth it
+    assert rows_to_factor(stage_of(rows=(2, 4))) == 0  # not all rows meet the correctives
+    assert rows_to_factor(stage_of(name="adam")) == 0
+    assert rows_to_factor(stage_of(clip=1.0)) == 0
 
 
 def test_only_large_matrices_are_factored(monkeypatch):
@@ -123,3 +139,9 @@ def test_the_step_stores_no_gradient_of_what_is_factored():
         params, rule.init(params), factored
     )
     assert lowered.compile().memory_analysis().temp_size_in_bytes < params["modes"].nbytes / 10
+
+
+def test_factors_that_cancel_have_no_negative_square():
+    rows, asked = jax.random.normal(jax.random.key(0), (300, 1, 50)), jax.random.normal(jax.random.key(1), (300, 1, 70))
+    cancelling = OuterProducts(jnp.concatenate([rows, rows], axis=1), jnp.concatenate([asked, -asked], axis=1))
+    assert jax.vmap(OuterProducts.squared_norm)(cancelling).min() >= 0
