@@ -11,7 +11,7 @@ About five minutes on two cores. On unseen faces the final level then has 0.69 o
 reflectance error and 0.71 of its photometric error.
 """
 
-from experiments.configs.common import defaults, stage
+from experiments.configs.common import CODE_WEIGHTS, defaults, stage
 
 
 def get_config():
@@ -31,16 +31,7 @@ def get_config():
 def _stage(steps, synthetic, photos, encoder, final=0.0, offsets=0.0, modes=0.0):
     """A stage of crops with known codes and of crops taken for photos; what has rate 0 is left as it is."""
     result = stage(steps, synthetic, photos, rate=encoder)
-    result.supervised.update(
-        pixels=0.5,
-        keypoints=3.0,
-        rotation=200.0,
-        depth=50.0,
-        identity=3.0,
-        expression=6.0,
-        reflectance=1000.0,
-        shading=30.0,
-    )
+    result.supervised.update(CODE_WEIGHTS)
     result.full.update(
         photo=200.0,
         sparse=0.03,

@@ -4,6 +4,18 @@ from ml_collections import ConfigDict
 
 from fml_jax.losses import BaseWeights, FullWeights, SupervisedWeights
 
+# With these every part of a known code weighs about alike in the warm start.
+CODE_WEIGHTS = {
+    "pixels": 0.5,
+    "keypoints": 3.0,
+    "rotation": 200.0,
+    "depth": 50.0,
+    "identity": 3.0,
+    "expression": 6.0,
+    "reflectance": 1000.0,
+    "shading": 30.0,
+}
+
 
 def defaults() -> ConfigDict:
     """A run without stages: `stage_order` names those that `stages` must then hold (see `stage`)."""

@@ -13,7 +13,7 @@ and --config.seed=17, told at step 883 that it would end at 4,300, not 8,000; "p
 "deepened" a third (--config.seed=29), which began with the mean of the two before it, kept as float16.
 """
 
-from experiments.configs.common import defaults, stage
+from experiments.configs.common import CODE_WEIGHTS, defaults, stage
 
 
 def get_config():
@@ -63,14 +63,6 @@ def get_config():
 
 def _weigh(each, keypoints, photo, rotation, identity, reflectance):
     """So that every part of the code weighs about alike, and keypoints, which the rest is read from, a little more."""
-    each.supervised.update(
-        pixels=0.5,
-        keypoints=keypoints,
-        rotation=rotation,
-        depth=50.0,
-        identity=identity,
-        expression=6.0,
-        reflectance=reflectance,
-        shading=30.0,
-    )
+    own = {"keypoints": keypoints, "rotation": rotation, "identity": identity, "reflectance": reflectance}
+    each.supervised.update(CODE_WEIGHTS | own)
     each.base.update(photo=photo, sparse=0.3, keypoints=keypoints, reg=0.01, rstd=1.0, contour="pose")

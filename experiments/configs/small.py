@@ -13,7 +13,7 @@ photometric error on training photos was 0.170 at the final level and 0.183 at t
 of people not trained on ended at 3.0 % of the face's size.
 """
 
-from experiments.configs.common import defaults, stage
+from experiments.configs.common import CODE_WEIGHTS, defaults, stage
 
 
 def get_config():
@@ -32,16 +32,7 @@ def get_config():
 def _stage(steps, encoder, final, geometry, reflectance):
     """Sixteen faces of either kind a step; what has rate 0 is left as it is."""
     result = stage(steps, synthetic=16, photos=16, rate=encoder)
-    result.supervised.update(
-        pixels=0.5,
-        keypoints=3.0,
-        rotation=200.0,
-        depth=50.0,
-        identity=3.0,
-        expression=6.0,
-        reflectance=1000.0,
-        shading=30.0,
-    )
+    result.supervised.update(CODE_WEIGHTS)
     level = dict(photo=200.0, sparse=0.3, keypoints=3.0, reg=0.01, rstd=1.0, contour="pose")
     result.base.update(level)
     result.full.update(level, smo=1e5, ref=400.0, glo=1.2e3, sta=24.0)

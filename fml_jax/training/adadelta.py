@@ -24,9 +24,8 @@ def _scale_by_adadelta(rho, eps):
         return optax.ScaleByAdaDeltaState(*(optax.tree.zeros_like(params) for _ in range(2)))
 
     def update_one(e_g, e_x, g):
-        if isinstance(
-            g, OuterProducts
-        ):  # multiplied out once more: the compiler must not find that it has done so before
+        # Factors are multiplied out once more: the compiler must not find that it has done so before.
+        if isinstance(g, OuterProducts):
             e_g, g = jax.lax.optimization_barrier((e_g, g))
         return _array(g) * jnp.sqrt((e_x + eps) / (e_g + eps))
 

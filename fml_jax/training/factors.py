@@ -1,6 +1,6 @@
 """Gradients of a step's largest matrices as the few outer products that they are made of.
 
-With a batch as small as the paper's, a matrix's gradient is a sum of five outer products: a few thousandths of its size.
+With a batch as small as the paper's, a matrix's gradient is a sum of five outer products, whose factors are a hundredth of its size or less.
 An optimizer that goes through parameter and statistics number by number can make the gradient's number where it needs it,
 which spares the step an array as large as the parameters, and the time to write it once and read it again and again.
 Devices that share a batch tell each other the factors of their rows, and not the gradients' sum.
