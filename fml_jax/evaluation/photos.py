@@ -1,13 +1,13 @@
 """Errors on photos: landmarks against MediaPipe's, colours against the photo."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fml_jax.data.crops import apply_affine, crop_photo
+from fml_jax.data.crops import apply_affine
 from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance, photometric_error
 from fml_jax.evaluation.relighting import relit
-from fml_jax.image_formation.points import Points, form_points_of, sample_bilinear
+from fml_jax.image_formation.points import Points
+from fml_jax.reconstruction.corrections import seen_points
 from fml_jax.reconstruction.fitting import fit_landmarks, refine, with_code, with_corrections
 from fml_jax.reconstruction.network import decode_one
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
@@ -88,16 +88,7 @@ def _landmarks_in_photo(face, code):
     return in_photo(face.crop_from_photo, decode_one(face.model, code).landmarks)
 
 
-@jax.jit
-def _points_and_colours(topology, vertices, reflectance, code, crop):
-    points = form_points_of(topology, vertices, reflectance, code)
-    return points, sample_bilinear(crop, points.pixels)
-
-
 def _seen_points(face) -> tuple[Points, np.ndarray, np.ndarray]:
     """Points of the face, the photo's colours at them, and which of them are visible skin."""
-    crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
-    points, seen = jax.device_get(
-        _points_and_colours(face.model.topology, face.vertices, face.reflectance, face.code, crop)
-    )
+    points, seen = seen_points(face)
     return points, seen, points.visible & np.asarray(face.model.regions["skin"])

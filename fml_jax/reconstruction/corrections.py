@@ -11,13 +11,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from fml_jax.arrays import Array, squared_lengths
-from fml_jax.codes import FaceCode
 from fml_jax.data.crops import crop_photo
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.topology import Topology, neighbour_counts, one_ring_sum
 from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.image_formation.illumination import shading
-from fml_jax.image_formation.points import Points, form_points, inside_image, sample_bilinear
+from fml_jax.image_formation.points import Points, form_points_of, inside_image, sample_bilinear
 from fml_jax.image_formation.raster import rasterize
 from fml_jax.reconstruction.reconstruction import Reconstruction
 
@@ -51,14 +50,15 @@ def reflectance_corrections(
       ValueError: the face model has no region "face".
     """
     correctable = _correctable(face.model)
-    crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
-    points, seen, light = jax.device_get(_seen(face.model, face.code, crop))
+    points, seen = seen_points(face)
+    light = np.asarray(shading(points.normals, face.code.illumination))
+    base_colours = points.colours - face.reflectance_corrections * light
     members = _members(face.model, points) * correctable
     members = members * inside_image(face.projected, *face.photo.shape[:2])  # the crop goes on beyond the photo
     members = members if used is None else members * used
     density = np.sum(np.asarray(face.model.regions["face"])) / _STANDARD_FACE
     smoothness = jnp.float32(SMOOTHNESS * density)
-    corrections = solve_corrections(face.model.topology, seen - points.colours, light, members, smoothness)
+    corrections = solve_corrections(face.model.topology, seen - base_colours, light, members, smoothness)
     return np.asarray(corrections) * correctable[:, None]
 
 
@@ -95,11 +95,16 @@ def solve_corrections(
     return jax.lax.scan(round_, jnp.zeros_like(gaps), length=_ROUNDS)[0]
 
 
+def seen_points(face: Reconstruction) -> tuple[Points, Float[np.ndarray, "N 3"]]:
+    """The points of a face as it stands, and its crop's colours at them."""
+    crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
+    return jax.device_get(_seen_points(face.model.topology, face.vertices, face.reflectance, face.code, crop))
+
+
 @jax.jit
-def _seen(model: BaseModel, code: FaceCode, crop: jax.Array) -> tuple[Points, jax.Array, jax.Array]:
-    """The base level's points, the crop's colours at them, and their light."""
-    points = form_points(model, code)
-    return points, sample_bilinear(crop, points.pixels), shading(points.normals, code.illumination)
+def _seen_points(topology, vertices, reflectance, code, crop):
+    points = form_points_of(topology, vertices, reflectance, code)
+    return points, sample_bilinear(crop, points.pixels)
 
 
 def _members(model: BaseModel, points: Points) -> Float[np.ndarray, "N"]:

@@ -107,13 +107,13 @@ def test_corrections_do_not_pile_up_and_come_off(face):
 
 def test_vertices_that_are_held_out_are_not_looked_at(face, monkeypatch):
     used = np.random.default_rng(0).random(len(face.vertices)) < 0.5
-    found, own = reflectance_corrections(face, used), corrections._seen
+    found, own = reflectance_corrections(face, used), corrections.seen_points
 
-    def repainted(*args):
-        points, seen, light = own(*args)
-        return points, jnp.where(jnp.asarray(used)[:, None], seen, 7.0), light
+    def repainted(face):
+        points, seen = own(face)
+        return points, np.where(used[:, None], seen, np.float32(7.0))
 
-    monkeypatch.setattr(corrections, "_seen", repainted)
+    monkeypatch.setattr(corrections, "seen_points", repainted)
     np.testing.assert_array_equal(reflectance_corrections(face, used), found)
     assert not np.allclose(reflectance_corrections(face), found, atol=0.1)
     np.testing.assert_array_equal(reflectance_corrections(face, np.zeros(len(used), bool)), 0)
