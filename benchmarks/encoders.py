@@ -4,29 +4,64 @@
 
 Prints one row an encoder: forward time of one crop and per crop of 32, training throughput
 (forward and backward of a plain squared loss) and the share of the speed that a large float32
-matrix product reaches at the same moment. Ratios are to AlexNet's row when it is there.
+matrix product reaches at the same moment: medians of rounds in which each encoder runs once.
+Ratios are to AlexNet's row when it is there.
 """
-
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
+from benchmarks.timing import in_turn
 from fml_jax.encoders import make_encoder
 
 _ENCODERS = flags.DEFINE_list("encoders", ["light", "alexnet", "vggface"], "Encoders to time.")
 _TRAINING_BATCH = flags.DEFINE_integer("training_batch", 64, "Crops in a training step (8 at most for VGG-Face).", 1)
-_REPEATS = flags.DEFINE_integer("repeats", 5, "Runs of each, of which the fastest counts.", 1)
+_REPEATS = flags.DEFINE_integer(
+    "repeats", 5, "Rounds of training; of the forward of 32 twice, of one crop ten times as many.", 1
+)
 
 _VGG_BATCH = 8  # more does not fit into a small machine's memory
+_PRODUCT = 2048  # rows and columns of the matrix whose product is the yardstick
+
+
+class Timed:
+    """An encoder with random parameters, its forward and its gradient compiled."""
+
+    def __init__(self, name: str):
+        encoder = make_encoder(name)
+        self.params = jax.jit(encoder.init)(jax.random.key(0), jnp.zeros((1, 240, 240, 3)))["params"]
+        self.forward = jax.jit(lambda params, crops: encoder.apply({"params": params}, crops))
+        self.step = jax.jit(jax.grad(lambda params, crops: _loss(encoder, params, crops)))
+        self.batch = min(_TRAINING_BATCH.value, _VGG_BATCH) if name == "vggface" else _TRAINING_BATCH.value
+
+    @property
+    def flops(self) -> float:
+        """Operations of a training step."""
+        return self.step.lower(self.params, _crops(self.batch)).compile().cost_analysis()["flops"]
 
 
 def main(_):
-    product = _matrix_product_speed(_REPEATS.value)
-    print(f"{jax.devices()[0].device_kind}: float32 matrix product {product / 1e9:.0f} GFLOP/s")
-    rows = {name: _measure(name, product) for name in _ENCODERS.value}
+    encoders = {name: Timed(name) for name in _ENCODERS.value}
+    one = _forwards(encoders, 1, 10 * _REPEATS.value)
+    of_32 = _forwards(encoders, 32, 2 * _REPEATS.value)
+    matrix = jnp.ones((_PRODUCT, _PRODUCT))
+    product = jax.jit(jnp.matmul)
+    steps = {name: _call(each.step, each.params, _crops(each.batch)) for name, each in encoders.items()}
+    training = in_turn({"product": lambda: product(matrix, matrix), **steps}, _REPEATS.value)
+    speed = 2 * _PRODUCT**3 / training.pop("product")
+    print(f"{jax.devices()[0].device_kind}: float32 matrix product {speed / 1e9:.0f} GFLOP/s")
+    rows = {
+        name: {
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(each.params)),
+            "one": one[name],
+            "of_32": of_32[name] / 32,
+            "training": training[name] / each.batch,
+            "share": each.flops / training[name] / speed,
+        }
+        for name, each in encoders.items()
+    }
     print(
         f"{'encoder':<8} {'parameters':>10} {'one crop':>18} {'of 32, a crop':>18} {'training':>20} {'of product':>10}"
     )
@@ -34,20 +69,13 @@ def main(_):
         print(_format(name, row, rows.get("alexnet")))
 
 
-def _measure(name, product):
-    encoder = make_encoder(name)
-    params = jax.jit(encoder.init)(jax.random.key(0), jnp.zeros((1, 240, 240, 3)))["params"]
-    forward = jax.jit(lambda params, crops: encoder.apply({"params": params}, crops))
-    step = jax.jit(jax.grad(lambda params, crops: _loss(encoder, params, crops)))
-    batch = min(_TRAINING_BATCH.value, _VGG_BATCH) if name == "vggface" else _TRAINING_BATCH.value
-    training = _seconds(step, params, _crops(batch)) / batch
-    return {
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        "one": _seconds(forward, params, _crops(1)),
-        "of_32": _seconds(forward, params, _crops(32)) / 32,
-        "training": training,
-        "share": _flops(step, params, _crops(batch)) / batch / training / product,
-    }
+def _forwards(encoders, crops, repeats):
+    calls = {name: _call(each.forward, each.params, _crops(crops)) for name, each in encoders.items()}
+    return in_turn(calls, repeats)
+
+
+def _call(function, *arguments):
+    return lambda: function(*arguments)
 
 
 def _loss(encoder, params, crops):
@@ -57,25 +85,6 @@ def _loss(encoder, params, crops):
 
 def _crops(number):
     return jnp.asarray(np.random.default_rng(0).random((number, 240, 240, 3), np.float32))
-
-
-def _flops(step, *arguments):
-    return step.lower(*arguments).compile().cost_analysis()["flops"]
-
-
-def _matrix_product_speed(repeats, size=2048):
-    matrix = jnp.ones((size, size))
-    return 2 * size**3 / _seconds(jax.jit(jnp.matmul), matrix, matrix, repeats=4 * repeats)
-
-
-def _seconds(function, *arguments, repeats=None):
-    jax.block_until_ready(function(*arguments))
-    times = []
-    for _ in range(repeats or _REPEATS.value):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def _format(name, row, alexnet):

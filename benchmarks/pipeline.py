@@ -2,15 +2,14 @@
 
     python -m benchmarks.pipeline [--repeats=20]
 
-Prints milliseconds (medians) for a 640-pixel photo: reading, detecting, and all that comes after
-(crop, network, colours, decoding to vertices), with one look of the network and with two; then crops a
-second one by one against in batches; last, the process's peak memory.
+Prints milliseconds for a 640-pixel photo: detecting, and all that comes after (crop, network, colours,
+decoding to vertices), with one look of the network and with two; then crops a second one by one against in
+batches; last, the process's peak memory. Times are medians of rounds in which each stage runs once, so that
+every one of them finds the caches as its neighbours left them.
 """
 
 import math
 import resource
-import statistics
-import time
 
 import cv2
 import jax
@@ -18,25 +17,16 @@ import numpy as np
 from absl import app, flags
 from skimage import data
 
+from benchmarks.timing import in_turn
 from fml_jax.data.crops import crop_from_photo, crop_photo
 from fml_jax.data.detection import detect_faces
 from fml_jax.reconstruction import Reconstructor
-from fml_jax.reconstruction.network import BATCH, Face, decode_one
+from fml_jax.reconstruction.decoding import decode_one
+from fml_jax.reconstruction.network import BATCH, Face
 
-_REPEATS = flags.DEFINE_integer("repeats", 20, "Runs of each stage after one that is not counted.", lower_bound=3)
+_REPEATS = flags.DEFINE_integer("repeats", 20, "Rounds, after one that is not counted.", lower_bound=3)
 
 PHOTO_SIDE = 640
-
-
-def milliseconds(stage) -> float:
-    """Median time of a call, after one for compilation."""
-    stage()
-    times = []
-    for _ in range(_REPEATS.value):
-        begin = time.perf_counter()
-        stage()
-        times.append(time.perf_counter() - begin)
-    return 1000 * statistics.median(times)
 
 
 def main(_):
@@ -53,14 +43,14 @@ def main(_):
         "detect (Haar)": lambda: detect_faces(photo),
         "crop": lambda: crop_photo(photo, affine),
         "network": lambda: one_look.codes(crop),
-        "colours": lambda: one_look.with_solved_colours(codes, crop),
-        "decode": lambda: decode_one(one_look.model, code),
+        "colours and decoding": lambda: one_look.finished(codes, crop),
+        "… decoding alone": lambda: decode_one(one_look.model, code),
         "all after detection, one look": lambda: list(one_look.reconstruct([face], boxes_given=True)),
         "all after detection, two looks": lambda: list(two_looks.reconstruct([face], boxes_given=True)),
     }
-    times = {name: milliseconds(stage) for name, stage in stages.items()}
+    times = in_turn(stages, _REPEATS.value)
     for name, value in times.items():
-        print(f"{name:34}{value:9.2f} ms   {value / times['detect (Haar)']:6.3f} of detecting")
+        print(f"{name:34}{1000 * value:9.2f} ms   {value / times['detect (Haar)']:6.3f} of detecting")
 
     crops = np.repeat(crop, BATCH, axis=0)
     pairs = {
@@ -72,8 +62,8 @@ def main(_):
     }
     print(f"\n{BATCH} crops, one by one and in a batch")
     for name, (one_by_one, in_a_batch) in pairs.items():
-        alone, together = milliseconds(one_by_one), milliseconds(in_a_batch)
-        print(f"{name:34}{1000 * BATCH / alone:.0f}/s, {1000 * BATCH / together:.0f}/s, ratio {alone / together:.2f}")
+        alone, together = in_turn({"one by one": one_by_one, "in a batch": in_a_batch}, _REPEATS.value).values()
+        print(f"{name:34}{BATCH / alone:.0f}/s, {BATCH / together:.0f}/s, ratio {alone / together:.2f}")
     print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 

@@ -7,7 +7,11 @@ from jaxtyping import Float
 Array = jax.Array | np.ndarray
 
 
+def dots(a: Float[Array, "*shape 3"], b: Float[Array, "*shape 3"]) -> Float[Array, "*shape"]:
+    """⟨a, b⟩ of each pair; a sum written out takes XLA's CPU backend half the time of a reduction over three numbers."""
+    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
+
+
 def squared_lengths(vectors: Float[Array, "*shape 3"]) -> Float[Array, "*shape"]:
-    """‖v‖² of each vector; a sum written out takes XLA's CPU backend half the time of a reduction over three numbers."""
-    x, y, z = (vectors[..., k] for k in range(3))
-    return x**2 + y**2 + z**2
+    """‖v‖² of each vector."""
+    return dots(vectors, vectors)

@@ -1,7 +1,8 @@
-"""Convolutions whose kernels' gradients take CPUs less time.
+"""Convolutions that take CPUs less time: of a strided stem, and the gradients of kernels.
 
-XLA writes the gradient of a kernel as a convolution in which the batch stands for the channels and the
-whole map for the kernel; on CPUs that is up to eight times slower than the matrix products it amounts to.
+A convolution of three channels leaves most of a CPU's vector registers empty. XLA writes the gradient of a kernel as a
+convolution in which the batch stands for the channels and the whole map for the kernel; on CPUs that is up to eight
+times slower than the matrix products it amounts to.
 """
 
 from collections.abc import Sequence
@@ -53,11 +54,31 @@ def _plain(x, kernel, strides, pads):
     return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_LAYOUT)
 
 
-_convolution = jax.custom_vjp(_plain, nondiff_argnums=(2, 3))
+def _quickest(x, kernel, strides, pads):
+    width = x.shape[2] + sum(pads[1])
+    whole_strides = kernel.shape[1] % strides[1] == 0 and width % strides[1] == 0
+    if strides[1] > 1 and x.shape[3] < _THIN and whole_strides:
+        return _by_strides(x, kernel, strides, pads)
+    return _plain(x, kernel, strides, pads)
+
+
+def _by_strides(x, kernel, strides, pads):
+    """The convolution with the places of a row that lie within one stride taken for channels of one place.
+
+    They are neighbours in memory, so that nothing has to move.
+    """
+    stride, (batch, *_, channels), (rows, columns, _, outputs) = strides[1], x.shape, kernel.shape
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    x = x.reshape(batch, x.shape[1], x.shape[2] // stride, stride * channels)
+    kernel = kernel.reshape(rows, columns // stride, stride * channels, outputs)
+    return _plain(x, kernel, (strides[0], 1), ((0, 0), (0, 0)))
+
+
+_convolution = jax.custom_vjp(_quickest, nondiff_argnums=(2, 3))
 
 
 def _forward(x, kernel, strides, pads):
-    return _plain(x, kernel, strides, pads), (x, kernel)
+    return _quickest(x, kernel, strides, pads), (x, kernel)
 
 
 def _backward(strides, pads, saved, cotangent):

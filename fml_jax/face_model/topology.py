@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fml_jax.arrays import Array, squared_lengths
 
@@ -58,7 +58,15 @@ def vertex_normals(topology: Topology, vertices: Float[Array, "N 3"]) -> Float[A
 
     A vertex with no area around it has a zero normal (and so is never visible).
     """
-    sums = area_sums(vertices, topology)
+    return _unit(area_sums(vertices, topology))
+
+
+def normals_at(rows: Int[Array, "S"], rings: Int[Array, "W S"], vertices: Float[Array, "N 3"]) -> Float[Array, "S 3"]:
+    """`vertex_normals` of some vertices alone, whose columns of `Topology.rings` are `rings`."""
+    return _unit(_areas_around(vertices[rows], rings, vertices))
+
+
+def _unit(sums):
     squared = squared_lengths(sums)[:, None]
     # The guard is on the root's argument: its gradient at zero would be infinite.
     return jnp.where(squared > 0, sums * jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
@@ -67,8 +75,12 @@ def vertex_normals(topology: Topology, vertices: Float[Array, "N 3"]) -> Float[A
 @jax.custom_vjp
 def area_sums(vertices: Float[Array, "N 3"], topology: Topology) -> Float[Array, "N 3"]:
     """Σ (b − a) × (c − a) over the triangles (a, b, c) around each vertex a."""
+    return _areas_around(vertices, topology.rings, vertices)
+
+
+def _areas_around(corners, rings, vertices):
     # A step to or from the vertex itself adds nothing. Coordinates are gathered one by one, which takes XLA's CPU backend less time.
-    around = [[_gather(axis, column) - axis for axis in vertices.T] for column in topology.rings]
+    around = [[_gather(axis, column) - own for axis, own in zip(vertices.T, corners.T)] for column in rings]
     return sum(_cross(b, c) for b, c in pairwise(around))
 
 

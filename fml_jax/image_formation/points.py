@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from fml_jax.arrays import Array
+from fml_jax.arrays import Array, dots
 from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.correctives import Corrections, final_geometry, final_reflectance
@@ -57,15 +57,22 @@ def form_points_of(
         positions=positions,
         pixels=pixels,
         normals=normals,
-        visible=faces_camera(positions, normals) & in_front(positions) & inside_image(pixels, CROP_SIZE, CROP_SIZE),
+        visible=seen_by_camera(positions, normals, pixels),
         reflectance=reflectances,
         colours=reflectances * shading(normals, code.illumination),
     )
 
 
+def seen_by_camera(
+    positions: Float[Array, "N 3"], normals: Float[Array, "N 3"], pixels: Float[Array, "N 2"]
+) -> Bool[Array, "N"]:
+    """Membership of V̄: turned to the camera, before it, and within the crop."""
+    return faces_camera(positions, normals) & in_front(positions) & inside_image(pixels, CROP_SIZE, CROP_SIZE)
+
+
 def faces_camera(positions: Float[Array, "N 3"], normals: Float[Array, "N 3"]) -> Bool[Array, "N"]:
     """Back-face culling: whether the camera-space normal points towards the camera."""
-    return jnp.sum(positions * normals, axis=1) < 0
+    return dots(positions, normals) < 0
 
 
 def inside_image(pixels: Float[Array, "N 2"], height: int, width: int) -> Bool[Array, "N"]:

@@ -8,11 +8,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
-from fml_jax.arrays import Array
+from fml_jax.arrays import Array, squared_lengths
 from fml_jax.codes import FaceCode
-from fml_jax.face_model.base import BaseModel, restrict
+from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.topology import normals_at
+from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.illumination import sh_basis
-from fml_jax.image_formation.points import form_points, sample_bilinear
+from fml_jax.image_formation.points import sample_bilinear, seen_by_camera
 
 # How much lips and where beards grow count beside bare skin. At 0 a fit paints them at will.
 BESIDE_SKIN = 0.15
@@ -22,10 +24,10 @@ ABOUT_BROWS = 2.0
 _BROW_REACH = 9.0  # mm
 
 # What holds β to the network's where `ColourSolver` solves; `solve_colours` says in which units.
-PRIOR = 4e-5
+PRIOR = 2e-5
 
 _STRIDE = 6  # of the vertices that tell of colours, of which `ColourSolver` looks at
-_ROUNDS = 3
+_ROUNDS = 2
 
 _LIGHT_PRIOR = 1e-3
 _SMALLEST_RESIDUAL = 0.01  # RGB distance; keeps the weights of vertices that fit exactly finite
@@ -52,10 +54,13 @@ def solve_colours(
     """γ and β that minimise Σ members ‖seen − r(β) ⊙ Hγ‖₂ / Σ members + prior/2 · ‖β − centre‖² (eq. 9 and 11).
 
     Each alone is a linear problem under the ℓ2,1 norm's usual reweighting (by one over a vertex's
-    last residual), so that a few solutions in turn replace many steps of descent.
+    last residual), so that a few solutions in turn replace many steps of descent. Light costs next to
+    nothing: it is solved alone before the first round, so that skin does not begin with what is the
+    light's, and after the last.
 
     Args:
       gamma, beta: where to begin; the light keeps near its beginning where the face does not tell it.
+      rounds: how often both are solved in turn.
     """
     mean, modes, basis, seen, members = surface
     share = members / jnp.maximum(members.sum(), 1.0)
@@ -74,16 +79,19 @@ def solve_colours(
         weighted = columns * jnp.repeat(weights, 3)
         return _solved(weighted @ columns.T, weighted @ (seen - mean * lit).ravel(), prior, centre)
 
-    def round_(state, _):
-        lighting, b = state
+    def relit(lighting, b):
+        """The light, and the weights that it was solved with."""
         reflectances = mean + jnp.tensordot(b, modes, axes=1)
-        distance = jnp.linalg.norm(seen - reflectances * (basis @ lighting), axis=1)
+        distance = jnp.sqrt(squared_lengths(seen - reflectances * (basis @ lighting)))
         weights = share / jnp.maximum(distance, _SMALLEST_RESIDUAL)
-        lighting = light(reflectances, weights)
+        return light(reflectances, weights), weights
+
+    def round_(state, _):
+        lighting, weights = relit(*state)
         return (lighting, skin(lighting, weights)), None
 
-    (gamma, beta), _ = jax.lax.scan(round_, (gamma, beta), length=rounds)
-    return gamma, beta
+    (gamma, beta), _ = jax.lax.scan(round_, (relit(gamma, beta)[0], beta), length=rounds)
+    return relit(gamma, beta)[0], beta
 
 
 def _solved(normal, right, prior, centre):
@@ -105,35 +113,47 @@ def colour_weights(model: BaseModel) -> Float[np.ndarray, "N"]:
     return weights.astype(np.float32) * (regions["face"] & ~regions["eyes"])
 
 
-class ColourSolver:
+class ColourSolver(NamedTuple):
     """Light and reflectance of a network's answer, solved again on its crop.
 
     A network says both from the crop as a whole, and misses its colours by more than its geometry
     makes it. Every so many of the face's vertices are enough for the numbers that are sought.
     """
 
-    def __init__(self, model: BaseModel):
-        weights = colour_weights(model)
-        chosen = np.zeros(model.vertex_count, bool)
-        chosen[np.flatnonzero(weights)[::_STRIDE]] = True
-        triangles = np.asarray(model.topology.triangles)
-        with_rings = chosen.copy()  # whose triangles give the chosen ones their normals
-        with_rings[triangles[chosen[triangles].any(axis=1)]] = True
-        with_rings[model.landmarks.used_vertices()] = True
-        self.model = restrict(model, with_rings)
-        self.rows = np.flatnonzero(chosen[with_rings])
-        self._weights = weights[chosen]
+    rows: jax.Array  # [S], the vertices it looks at
+    rings: jax.Array  # [W, S], their columns of `Topology.rings`
+    weights: jax.Array  # [S], how much each tells
+    mean: jax.Array  # [S, 3], their rows of the reflectance model
+    modes: jax.Array  # [K_r, S, 3]
 
-    def __call__(self, code: FaceCode, crop: Float[Array, "H W 3"]) -> FaceCode:
-        """The code with γ and β that explain a crop, RGB in [0, 1], better. Pure; can be jitted and vmapped."""
-        rows = self.rows
-        points = form_points(self.model, code)
+    @classmethod
+    def of(cls, model: BaseModel) -> "ColourSolver":
+        """The solver for faces of a model."""
+        weights = colour_weights(model)
+        rows = np.flatnonzero(weights)[::_STRIDE]
+        return cls(
+            rows=jnp.asarray(rows),
+            rings=model.topology.rings[:, rows],
+            weights=jnp.asarray(weights[rows]),
+            mean=model.reflectance_mean[rows],
+            modes=model.reflectance[:, rows],
+        )
+
+    def solve(self, code: FaceCode, vertices: Float[Array, "N 3"], crop: Float[Array, "H W 3"]) -> FaceCode:
+        """The code with γ and β that explain a crop, RGB in [0, 1], better. Pure; can be jitted and vmapped.
+
+        Args:
+          vertices: the code's geometry, mm, model space.
+        """
+        positions = to_camera(vertices, code.rotation, code.translation)
+        normals = normals_at(self.rows, self.rings, positions)
+        pixels = project(positions[self.rows])
         surface = Surface(
-            mean=self.model.reflectance_mean[rows],
-            modes=self.model.reflectance[:, rows],
-            basis=sh_basis(points.normals[rows]).T,
-            seen=sample_bilinear(crop, points.pixels[rows]),
-            members=points.visible[rows] * self._weights,
+            mean=self.mean,
+            modes=self.modes,
+            basis=sh_basis(normals).T,
+            seen=sample_bilinear(crop, pixels),
+            members=seen_by_camera(positions[self.rows], normals, pixels) * self.weights,
         )
         gamma, beta = solve_colours(surface, code.illumination, code.reflectance, code.reflectance, PRIOR, _ROUNDS)
         return code.replace(illumination=gamma, reflectance=beta)

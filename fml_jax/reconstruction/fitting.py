@@ -193,7 +193,7 @@ def _is_elsewhere(found: np.ndarray, expected: np.ndarray) -> bool:
 
 def with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
     """The same face of the same photo, said by another code, without corrections."""
-    from fml_jax.reconstruction.network import decode_one
+    from fml_jax.reconstruction.decoding import decode_one
 
     decoded = decode_one(face.model, code)
     return replace(

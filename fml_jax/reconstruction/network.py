@@ -1,5 +1,6 @@
 """Photos → reconstructions: detection, crops, the network in batches, decoding."""
 
+import functools
 import hashlib
 import math
 from collections import Counter
@@ -18,12 +19,10 @@ from fml_jax.data.detection import detect_faces
 from fml_jax.data.photos import as_rgb, read_photo
 from fml_jax.encoders import make_encoder
 from fml_jax.errors import InputError
-from fml_jax.face_model.base import BaseModel, geometry, reflectance, restrict
+from fml_jax.face_model.base import BaseModel, restrict
 from fml_jax.face_model.files import load_face_model
-from fml_jax.face_model.landmarks import landmarks68
-from fml_jax.image_formation.camera import project, to_camera
-from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.reconstruction.colours import ColourSolver
+from fml_jax.reconstruction.decoding import Decoded, finish_all, landmarks_and_rolls
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 from fml_jax.weights import load_weights
 
@@ -49,15 +48,6 @@ class Face(NamedTuple):
     source: str
     number: int  # which of the photos in hand
     box: tuple[float, float, float, float]
-
-
-class Decoded(NamedTuple):
-    """What the face model says of a code."""
-
-    vertices: jax.Array  # [N, 3] mm
-    reflectance: jax.Array  # [N, 3]
-    landmarks: jax.Array  # [68, 2] crop pixels
-    projected: jax.Array  # [N, 2] crop pixels
 
 
 class Reconstructor:
@@ -98,17 +88,10 @@ class Reconstructor:
         self._triangles = np.asarray(self.model.topology.triangles)
         self._marks_model = restrict(self.model, np.zeros(self.model.vertex_count, bool))
         self.look_again, self.min_score = look_again, min_score
-        self._colours = jax.jit(_solver(self.model)) if solve_colours else None
+        self._solver = ColourSolver.of(self.model) if solve_colours else None
         self.failures: list[tuple[str, str]] = []
-        encoder = make_encoder(self.metadata["encoder"], sum(self.model.code_sizes) + 33)
-        sizes = self.model.code_sizes
-
-        def network(params, crops):
-            raw, logits = encoder.apply({"params": params}, crops.astype(jnp.float32) / 255)
-            return code_from_network(raw, *sizes), jax.nn.sigmoid(logits)
-
+        self._encoder = make_encoder(self.metadata["encoder"], sum(self.model.code_sizes) + 33)
         self._params = params
-        self._network = jax.jit(network)
 
     @classmethod
     def default(cls) -> "Reconstructor":
@@ -176,11 +159,12 @@ class Reconstructor:
 
     def codes(self, crops: np.ndarray) -> tuple[FaceCode, np.ndarray]:
         """The network alone: crops [B, 240, 240, 3] uint8 → codes and scores [B]."""
-        return _in_batches(lambda part: self._network(self._params, part), crops)
+        sizes = self.model.code_sizes
+        return _in_batches(lambda part: _answers(self._encoder, sizes, self._params, part), crops)
 
-    def with_solved_colours(self, codes: FaceCode, crops: np.ndarray) -> FaceCode:
-        """Codes of crops [B, 240, 240, 3] uint8 with light and reflectance solved on them, where that is asked for."""
-        return codes if self._colours is None else _in_batches(lambda part: self._colours(*part), (codes, crops))
+    def finished(self, codes: FaceCode, crops: np.ndarray) -> tuple[FaceCode, Decoded]:
+        """Codes of crops [B, 240, 240, 3] uint8 with colours solved on them, where that is asked for, and decoded."""
+        return _in_batches(lambda part: finish_all(self.model, self._solver, *part), (codes, crops))
 
     def _faces(self, photo, number, boxes) -> list[Face]:
         """The boxes of one photo; one that cannot be used is noted in `failures`."""
@@ -207,28 +191,27 @@ class Reconstructor:
         """Reconstructions with their photos' numbers; photos that keep none are noted in `failures`."""
         if not faces:
             return
-        codes, scores, affines = self._look(faces)
+        codes, decoded, scores, affines = self._look(faces)
         kept = [k for k in range(len(faces)) if boxes_given or scores[k] >= self.min_score]
         with_face = {faces[k].number for k in kept}
         without = {face.number: face for face in faces if face.number not in with_face}
         for face in without.values():
             reason = f"{face.source}: what the detector found does not look like a face; give the place of one as a box x0, y0, x1, y1"
             self.failures.append((face.source, reason))
-        decoded = _in_batches(lambda part: _decode_all(self.model, part), codes)
         index: Counter[int] = Counter()
         for k in kept:
             number, (code, shown) = faces[k].number, _row((codes, decoded), k)
             yield number, self._result(faces[k], index[number], code, shown, affines[k], float(scores[k]))
             index[number] += 1
 
-    def _look(self, faces) -> tuple[FaceCode, np.ndarray, list[np.ndarray]]:
-        """Codes and scores, and the crops that they belong to."""
+    def _look(self, faces) -> tuple[FaceCode, Decoded, np.ndarray, list[np.ndarray]]:
+        """Codes, decoded as well, and scores, and the crops that they belong to."""
         affines = [crop_from_photo(face.box) for face in faces]
         crops = _crops(faces, affines)
         codes, scores = self.codes(crops)
         if self.look_again < math.inf:
             codes, scores, affines, crops = self._looked_again(faces, codes, scores, affines, crops)
-        return self.with_solved_colours(codes, crops), scores, affines
+        return *self.finished(codes, crops), scores, affines
 
     def _looked_again(self, faces, codes, scores, affines, crops):
         """The same, with second answers for the faces whose crops were badly framed."""
@@ -244,7 +227,7 @@ class Reconstructor:
 
     def _framed_by(self, codes: FaceCode, affines: list[np.ndarray]) -> list[np.ndarray]:
         """Crops about the landmarks of first answers, upright."""
-        marks, rolls = _in_batches(lambda part: _landmarks_and_rolls(self._marks_model, part), codes)
+        marks, rolls = _in_batches(lambda part: landmarks_and_rolls(self._marks_model, part), codes)
         return [
             crop_from_landmarks(in_photo(affine, points), math.radians(roll) - math.atan2(affine[1, 0], affine[0, 0]))
             for affine, points, roll in zip(affines, marks, rolls.tolist())
@@ -271,27 +254,11 @@ class Reconstructor:
         )
 
 
-def decode(model: BaseModel, code: FaceCode) -> Decoded:
-    """Vertices, reflectance, landmarks and their pixels in the crop, of one code."""
-    vertices = geometry(model, code.identity, code.expression)
-    marks = landmarks68(model.landmarks, vertices, rotation_matrix(code.rotation))
-    pixels = project(to_camera(jnp.concatenate([marks, vertices]), code.rotation, code.translation))
-    return Decoded(vertices, reflectance(model, code.reflectance), pixels[:68], pixels[68:])
-
-
-_decode = jax.jit(decode)
-_decode_all = jax.jit(jax.vmap(decode, in_axes=(None, 0)))
-
-
-def decode_one(model: BaseModel, code: FaceCode) -> Decoded:
-    """`decode`, compiled, as NumPy arrays."""
-    return jax.device_get(_decode(model, code))
-
-
-def _solver(model: BaseModel) -> Callable[[FaceCode, jax.Array], FaceCode]:
-    """Colours of codes on their crops, [B, 240, 240, 3] uint8."""
-    solve = ColourSolver(model)
-    return jax.vmap(lambda code, crop: solve(code, crop.astype(jnp.float32) / 255))
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _answers(encoder, sizes, params, crops):
+    """Codes and scores of crops."""
+    raw, logits = encoder.apply({"params": params}, crops.astype(jnp.float32) / 255)
+    return code_from_network(raw, *sizes), jax.nn.sigmoid(logits)
 
 
 def _corner_shift(before: np.ndarray, after: np.ndarray) -> float:
@@ -305,18 +272,6 @@ def _replaced(rows: np.ndarray, places: list[int], new: np.ndarray) -> np.ndarra
     rows = rows.copy()
     rows[places] = new
     return rows
-
-
-@jax.jit
-def _landmarks_and_rolls(model: BaseModel, codes: FaceCode):
-    """Landmarks [B, 68, 2] in crop pixels and rolls [B] in degrees within the crops."""
-
-    def one(code):
-        rotation = rotation_matrix(code.rotation)
-        marks = landmarks68(model.landmarks, geometry(model, code.identity, code.expression), rotation)
-        return project(to_camera(marks, code.rotation, code.translation)), turn_angles(rotation)[2]
-
-    return jax.vmap(one)(codes)
 
 
 def _in_batches(function: Callable, rows: Any) -> Any:
