@@ -186,8 +186,9 @@ def _halved(crops):
     return (crops[:, ::2, ::2] + crops[:, 1::2, ::2] + crops[:, ::2, 1::2] + crops[:, 1::2, 1::2]) / 4
 
 
-def _convolved(x, width, kernel, stride=1, padding="SAME"):
-    x = _Conv(width, (kernel, kernel), (stride, stride), padding)(x)
+def _convolved(x, width, kernel, stride=1, padding="SAME", alone=True):
+    by = functools.partial(convolve, alone=alone)
+    x = _Conv(width, (kernel, kernel), (stride, stride), padding, conv_general_dilated=by)(x)
     return nn.relu(x)
 
 
@@ -214,7 +215,7 @@ def _in_two_groups(x, width, kernel):
     XLA's CPU backend takes about three times as long with `feature_group_count=2`.
     """
     halves = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([_convolved(half, width // 2, kernel) for half in halves], axis=-1)
+    return jnp.concatenate([_convolved(half, width // 2, kernel, alone=False) for half in halves], axis=-1)
 
 
 def _flattened(x):
