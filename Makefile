@@ -1,8 +1,9 @@
 # make demo [PHOTO=path]   a virtual environment in .venv, then 3D faces of a photo in out/demo
-# make test                the same environment and Ray, all tests but the slow ones
+# make test [TEST_PROCESSES=2]   the same environment and tests/requirements.txt, all tests but the slow ones, in two processes
 # make test-slow           those
 
 PYTHON := .venv/bin/python
+TEST_PROCESSES ?= 2
 INSTALLED := .venv/installed
 TESTS_INSTALLED := .venv/tests_installed
 BUNDLED_PHOTOS = $(shell $(PYTHON) -c "import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / 'data')")
@@ -25,7 +26,7 @@ demo: $(INSTALLED)
 	$(PYTHON) -m experiments.reconstruct --input=out/demo/photos --output=out/demo
 
 test: $(TESTS_INSTALLED)
-	$(PYTHON) -m pytest -q -m "not slow"
+	$(PYTHON) -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist loadfile
 
 test-slow: $(TESTS_INSTALLED)
 	$(PYTHON) -m pytest -q -m slow

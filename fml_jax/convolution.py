@@ -1,4 +1,4 @@
-"""Convolutions that take CPUs less time: in halves that run at once, of a strided stem, and the gradients of kernels.
+"""Convolutions that take CPUs less time: in two halves, strided stems by strides, kernels' gradients as products.
 
 XLA's CPU backend gives two cores hardly a quarter more speed for a convolution of a small map than one, but runs
 operations at once that do not wait for each other. A convolution of three channels leaves most of a CPU's vector
@@ -16,13 +16,14 @@ from fml_jax.arrays import Array
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
-# With fewer channels than this, products of one place of the kernel are too thin: a row of places shares one.
+# With fewer channels than this, one place of the kernel is too thin: in gradients a row of places shares a product, and
+# of a strided convolution the places within a stride become one.
 _THIN = 16
 
 # Kernels of fewer rows than this are done as soon as they are divided.
 _WORTH_DIVIDING = 3
 
-# Maps of more places than this are left to XLA: the products' copies of them would take gigabytes (VGG-16's first layers).
+# Maps of more places than this are left to XLA: copies of them would take gigabytes (VGG-16's first layers).
 _LARGE = 64 * 64
 
 
@@ -30,13 +31,14 @@ def convolve(
     x: Float[Array, "B H W I"],
     kernel: Float[Array, "h w I O"],
     strides: Sequence[int],
-    padding: str | Sequence[tuple[int, int]],
+    padding: str,
     alone: bool = True,
     **others,
 ) -> Float[Array, "B H2 W2 O"]:
     """A convolution of maps, for `nn.Conv(conv_general_dilated=…)`; differentiable backward only.
 
     Args:
+      padding: "SAME" or "VALID".
       alone: whether nothing else keeps the other cores busy while it runs, so that it is worth dividing.
       others: what `jax.lax.conv_general_dilated` has besides, where Flax says it: no dilation, no groups, no precision.
 
@@ -60,15 +62,26 @@ def _plain(x, kernel, strides, pads):
     return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_LAYOUT)
 
 
-def _divided(x, kernel, strides, pads, alone):
-    """The convolution, in two halves of its rows where that is worth its while."""
+def _by_platform(x, kernel, strides, pads, alone):
+    small = x.shape[1] * x.shape[2] <= _LARGE * strides[0] * strides[1]
+    on_cpu = _divided if alone and small and kernel.shape[0] >= _WORTH_DIVIDING else _quickest
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, kernel: on_cpu(x, kernel, strides, pads),
+        default=lambda x, kernel: _plain(x, kernel, strides, pads),
+    )
+
+
+def _divided(x, kernel, strides, pads):
+    """The convolution in two halves of its rows."""
     rows, stride = kernel.shape[0], strides[0]
-    if not alone or rows < _WORTH_DIVIDING:
-        return _quickest(x, kernel, strides, pads)
     x = jnp.pad(x, ((0, 0), pads[0], (0, 0), (0, 0)))
     count = (x.shape[1] - rows) // stride + 1
+    if count < 2:
+        return _quickest(x, kernel, strides, ((0, 0), pads[1]))
     halves = ((0, count // 2), (count // 2, count))
-    seen = [x[:, begin * stride : (end - 1) * stride + rows] for begin, end in halves if end > begin]
+    seen = [x[:, begin * stride : (end - 1) * stride + rows] for begin, end in halves]
     return jnp.concatenate([_quickest(part, kernel, strides, ((0, 0), pads[1])) for part in seen], axis=1)
 
 
@@ -92,11 +105,11 @@ def _by_strides(x, kernel, strides, pads):
     return _plain(x, kernel, (strides[0], 1), ((0, 0), (0, 0)))
 
 
-_convolution = jax.custom_vjp(_divided, nondiff_argnums=(2, 3, 4))
+_convolution = jax.custom_vjp(_by_platform, nondiff_argnums=(2, 3, 4))
 
 
 def _forward(x, kernel, strides, pads, alone):
-    return _divided(x, kernel, strides, pads, alone), (x, kernel)
+    return _by_platform(x, kernel, strides, pads, alone), (x, kernel)
 
 
 def _backward(strides, pads, alone, saved, cotangent):

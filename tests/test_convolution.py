@@ -14,6 +14,7 @@ SHAPES = [
     (12, 3, 7, 8, 4, "SAME"),
     (23, 3, 6, 11, 4, "VALID"),
     (10, 20, 4, 3, 2, "SAME"),
+    (5, 17, 4, 3, 4, "VALID"),  # one row comes out: no halves
     (66, 2, 3, 3, 1, "SAME"),  # large: XLA's own
 ]
 
@@ -31,8 +32,10 @@ def test_values_and_gradients_are_those_of_a_plain_convolution(shape):
     def energy(params, x, own):
         return jnp.sum(jnp.sin(layer(shape, **own).apply(params, x)))
 
-    ours = jax.value_and_grad(energy, argnums=(0, 1))(params, x, {"conv_general_dilated": convolve})
-    plain = jax.value_and_grad(energy, argnums=(0, 1))(params, x, {})
+    def value_and_gradients(**own):
+        return jax.jit(jax.value_and_grad(lambda params, x: energy(params, x, own), argnums=(0, 1)))(params, x)
+
+    ours, plain = value_and_gradients(conv_general_dilated=convolve), value_and_gradients()
     for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4)
 
@@ -67,3 +70,26 @@ def test_only_products_take_part_in_a_kernels_gradient_on_cpus():
     with jax.default_device(jax.devices("cpu")[0]):
         text = jax.jit(gradient).lower(jnp.zeros((3, 3, 18, 5))).compile().as_text()
     assert " dot(" in text and "convolution(" not in text
+
+
+@pytest.mark.parametrize(
+    "rows, alone, pieces", [(3, True, 2), (3, False, 1), (1, True, 1)], ids=["alone", "beside another", "one row"]
+)
+def test_a_convolution_that_is_alone_runs_in_two_halves(rows, alone, pieces):
+    def by(x, kernel):
+        return convolve(x, kernel, (1, 1), "SAME", alone=alone)
+
+    with jax.default_device(jax.devices("cpu")[0]):
+        text = jax.jit(by).lower(jnp.zeros((1, 9, 9, 18)), jnp.zeros((rows, rows, 18, 5))).as_text()
+    assert text.count("stablehlo.convolution") == pieces
+
+
+def test_three_channels_are_packed_by_strides():
+    """The stem's convolution has no stride along a row, and as many times the channels."""
+
+    def by(x, kernel):
+        return convolve(x, kernel, (4, 4), "SAME", alone=False)
+
+    with jax.default_device(jax.devices("cpu")[0]):
+        text = jax.jit(by).lower(jnp.zeros((1, 24, 24, 3)), jnp.zeros((8, 8, 3, 5))).as_text()
+    assert "stride = [4, 1]" in text and "8x2x12x5" in text

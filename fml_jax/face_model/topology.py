@@ -62,7 +62,12 @@ def vertex_normals(topology: Topology, vertices: Float[Array, "N 3"]) -> Float[A
 
 
 def normals_at(rows: Int[Array, "S"], rings: Int[Array, "W S"], vertices: Float[Array, "N 3"]) -> Float[Array, "S 3"]:
-    """`vertex_normals` of some vertices alone, whose columns of `Topology.rings` are `rings`."""
+    """`vertex_normals` of some vertices alone, zero where there is no area.
+
+    Args:
+      rows: which vertices.
+      rings: their columns of `Topology.rings`.
+    """
     return _unit(_areas_around(vertices[rows], rings, vertices))
 
 

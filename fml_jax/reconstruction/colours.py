@@ -139,11 +139,12 @@ class ColourSolver(NamedTuple):
             modes=model.reflectance[:, rows],
         )
 
-    def solve(self, code: FaceCode, vertices: Float[Array, "N 3"], crop: Float[Array, "H W 3"]) -> FaceCode:
-        """The code with γ and β that explain a crop, RGB in [0, 1], better. Pure; can be jitted and vmapped.
+    def solve(self, code: FaceCode, vertices: Float[Array, "N 3"], crop: Float[Array, "240 240 3"]) -> FaceCode:
+        """The code with γ and β that explain a crop better. Pure; can be jitted and vmapped.
 
         Args:
           vertices: the code's geometry, mm, model space.
+          crop: RGB in [0, 1].
         """
         positions = to_camera(vertices, code.rotation, code.translation)
         normals = normals_at(self.rows, self.rings, positions)

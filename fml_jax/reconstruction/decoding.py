@@ -17,7 +17,7 @@ class Decoded(NamedTuple):
     """What the face model says of a code."""
 
     vertices: jax.Array  # [N, 3] mm
-    reflectance: jax.Array  # [N, 3]
+    reflectance: jax.Array  # [N, 3] sRGB-encoded, about [0, 1] but not clipped
     landmarks: jax.Array  # [68, 2] crop pixels
     projected: jax.Array  # [N, 2] crop pixels
 
@@ -38,7 +38,7 @@ def decode_one(model: BaseModel, code: FaceCode) -> Decoded:
 def finish(model: BaseModel, solver: ColourSolver | None, code: FaceCode, crop: jax.Array) -> tuple[FaceCode, Decoded]:
     """One code with its colours solved on its crop [240, 240, 3] uint8, where there is a solver, and decoded.
 
-    Both in one: the geometry, three fifths of the numbers that decoding reads, is needed for either.
+    Both in one: the geometry, two thirds of the numbers that decoding reads, is needed for either.
     """
     vertices = geometry(model, code.identity, code.expression)
     if solver is not None:

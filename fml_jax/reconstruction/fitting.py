@@ -23,6 +23,7 @@ from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses import PAPER_LANDMARKS, BaseWeights, base_energy
 from fml_jax.reconstruction.colours import Surface, colour_weights, solve_colours
 from fml_jax.reconstruction.corrections import reflectance_corrections
+from fml_jax.reconstruction.decoding import decode_one
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 
 # One photo has to settle all 257 numbers: landmarks hold the shape, the prior what they leave open. Less prior on
@@ -193,8 +194,6 @@ def _is_elsewhere(found: np.ndarray, expected: np.ndarray) -> bool:
 
 def with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
     """The same face of the same photo, said by another code, without corrections."""
-    from fml_jax.reconstruction.decoding import decode_one
-
     decoded = decode_one(face.model, code)
     return replace(
         face,

@@ -256,7 +256,7 @@ class Reconstructor:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _answers(encoder, sizes, params, crops):
-    """Codes and scores of crops."""
+    """Codes and scores of crops [B, 240, 240, 3] uint8."""
     raw, logits = encoder.apply({"params": params}, crops.astype(jnp.float32) / 255)
     return code_from_network(raw, *sizes), jax.nn.sigmoid(logits)
 

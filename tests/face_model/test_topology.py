@@ -8,6 +8,7 @@ from fml_jax.face_model.topology import (
     edge_differences,
     make_topology,
     neighbour_counts,
+    normals_at,
     one_ring_sum,
     vertex_normals,
 )
@@ -78,6 +79,14 @@ def test_normals_far_from_the_camera_keep_their_digits(tiny_model):
     far = near + np.float32([100, -50, 1000])
     exact = [reference.vertex_normal(i, far.astype(np.float64), triangles) for i in range(81)]
     np.testing.assert_allclose(vertex_normals(tiny_model.topology, jnp.asarray(far)), exact, atol=1e-5)
+
+
+def test_normals_of_some_vertices_are_those_of_the_whole_mesh(tiny_model):
+    """In the middle, at the border, and where there is no area."""
+    topology, rows = tiny_model.topology, np.array([40, 0, 80, 13])
+    for vertices in (tiny_model.mean, 0 * tiny_model.mean):
+        some = normals_at(jnp.asarray(rows), topology.rings[:, rows], vertices)
+        np.testing.assert_allclose(some, vertex_normals(topology, vertices)[rows], atol=1e-6)
 
 
 def test_one_ring_sums_agree_with_plain_loops(tiny_model):

@@ -1,4 +1,4 @@
-"""Runs of these tests start many programs that compile the same step: they share what XLA has compiled."""
+"""Runs of these tests start many programs that compile the same step: those of one pytest process share what XLA has compiled."""
 
 import jax
 import pytest
