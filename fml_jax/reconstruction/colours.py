@@ -23,8 +23,11 @@ BESIDE_SKIN = 0.15
 ABOUT_BROWS = 2.0
 _BROW_REACH = 9.0  # mm
 
-# What holds β to the network's where `ColourSolver` solves; `solve_colours` says in which units.
+# What holds β to the network's where `ColourSolver` solves, per squared change; `solve_colours` says of what.
 PRIOR = 2e-5
+
+# What holds the eyes, with which no colour is compared, to the network's: per mean squared change of their reflectance.
+EYES = 0.1
 
 _STRIDE = 6  # of the vertices that tell of colours, of which `ColourSolver` looks at
 _ROUNDS = 2
@@ -48,10 +51,10 @@ def solve_colours(
     gamma: Float[Array, "9 3"],
     beta: Float[Array, "K"],
     centre: Float[Array, "K"],
-    prior: float,
+    prior: float | Float[Array, "K K"],
     rounds: int,
 ) -> tuple[Float[Array, "9 3"], Float[Array, "K"]]:
-    """γ and β that minimise Σ members ‖seen − r(β) ⊙ Hγ‖₂ / Σ members + prior/2 · ‖β − centre‖² (eq. 9 and 11).
+    """γ and β that minimise Σ members ‖seen − r(β) ⊙ Hγ‖₂ / Σ members + ½ (β − centre)ᵀ P (β − centre) (eq. 9 and 11).
 
     Each alone is a linear problem under the ℓ2,1 norm's usual reweighting (by one over a vertex's
     last residual), so that a few solutions in turn replace many steps of descent. Light costs next to
@@ -60,6 +63,7 @@ def solve_colours(
 
     Args:
       gamma, beta: where to begin; the light keeps near its beginning where the face does not tell it.
+      prior: P, or a number in place of so many times the identity.
       rounds: how often both are solved in turn.
     """
     mean, modes, basis, seen, members = surface
@@ -96,8 +100,8 @@ def solve_colours(
 
 def _solved(normal, right, prior, centre):
     """The least squares of these normal equations, held to a centre."""
-    held = normal + prior * jnp.eye(len(normal))
-    return jax.scipy.linalg.solve(held, right + prior * centre, assume_a="pos")
+    prior = prior * jnp.eye(len(normal)) if jnp.ndim(prior) == 0 else prior
+    return jax.scipy.linalg.solve(normal + prior, right + prior @ centre, assume_a="pos")
 
 
 def colour_weights(model: BaseModel) -> Float[np.ndarray, "N"]:
@@ -125,18 +129,22 @@ class ColourSolver(NamedTuple):
     weights: jax.Array  # [S], how much each tells
     mean: jax.Array  # [S, 3], their rows of the reflectance model
     modes: jax.Array  # [K_r, S, 3]
+    prior: jax.Array  # [K_r, K_r], what holds β to the network's
 
     @classmethod
     def of(cls, model: BaseModel) -> "ColourSolver":
         """The solver for faces of a model."""
         weights = colour_weights(model)
         rows = np.flatnonzero(weights)[::_STRIDE]
+        eyes = model.reflectance[:, np.flatnonzero(np.asarray(model.regions["eyes"], bool))]
+        of_eyes = eyes.reshape(len(eyes), -1)
         return cls(
             rows=jnp.asarray(rows),
             rings=model.topology.rings[:, rows],
             weights=jnp.asarray(weights[rows]),
             mean=model.reflectance_mean[rows],
             modes=model.reflectance[:, rows],
+            prior=PRIOR * jnp.eye(len(eyes)) + EYES / eyes.shape[1] * of_eyes @ of_eyes.T,
         )
 
     def solve(self, code: FaceCode, vertices: Float[Array, "N 3"], crop: Float[Array, "240 240 3"]) -> FaceCode:
@@ -156,5 +164,5 @@ class ColourSolver(NamedTuple):
             seen=sample_bilinear(crop, pixels),
             members=seen_by_camera(positions[self.rows], normals, pixels) * self.weights,
         )
-        gamma, beta = solve_colours(surface, code.illumination, code.reflectance, code.reflectance, PRIOR, _ROUNDS)
+        gamma, beta = solve_colours(surface, code.illumination, code.reflectance, code.reflectance, self.prior, _ROUNDS)
         return code.replace(illumination=gamma, reflectance=beta)

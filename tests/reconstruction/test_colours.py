@@ -77,6 +77,16 @@ def test_normals_at_its_vertices_are_the_whole_meshs(reconstructor):
     np.testing.assert_allclose(part, vertex_normals(model.topology, model.mean)[solver.rows], atol=1e-6)
 
 
+def test_a_prior_may_hold_some_reflectances_and_leave_others(known):
+    """As a matrix: it holds what the first mode does, and nothing else."""
+    surface, _, beta = known
+    prior = jnp.diag(jnp.array([1e6, 0, 0, 0, 0])) + 1e-7 * jnp.eye(5)
+    start = jnp.zeros((9, 3)).at[0].set(1.0)
+    spared = surface._replace(seen=surface.seen - beta[0] * surface.modes[0] * (surface.basis @ known[1]))
+    _, found = solve_colours(spared, start, jnp.zeros(5), jnp.zeros(5), prior, 60)
+    np.testing.assert_allclose(found, [0, *beta[1:]], atol=0.1)
+
+
 def test_the_last_word_is_the_lights(known):
     """Reflectance is found by the one round: the light that was solved before it does not fit yet."""
     surface, gamma, beta = known
@@ -99,6 +109,9 @@ def test_solved_colours_are_nearer_to_the_photo_and_move_nothing(face):
     np.testing.assert_allclose(face.vertices, own.vertices, atol=1e-3)
     np.testing.assert_array_equal(face.rotation, own.rotation)
     assert colour_error(face) < 0.9 * colour_error(own)
+    changed = np.abs(face.reflectance - own.reflectance).mean(axis=1)
+    regions = {name: np.asarray(mask, bool) for name, mask in face.model.regions.items()}
+    assert changed[regions["eyes"]].mean() < 0.4 * changed[regions["skin"]].mean()
 
 
 def test_a_code_without_a_visible_face_stays_finite(face):
