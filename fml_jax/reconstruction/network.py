@@ -277,11 +277,12 @@ def _replaced(rows: np.ndarray, places: list[int], new: np.ndarray) -> np.ndarra
 def _in_batches(function: Callable, rows: Any) -> Any:
     """`function` over arrays of B rows, as NumPy arrays, in parts of 1 or BATCH: it is compiled twice at most."""
     count = len(jax.tree.leaves(rows)[0])
-    size = 1 if count == 1 else BATCH
+    if count == 1:  # a single face comes without the detours of many
+        return jax.tree.map(np.asarray, function(rows))
     answers = []
-    for start in range(0, count, size):
-        places = np.minimum(np.arange(start, start + size), count - 1)  # the last row fills up the last part
-        answer = jax.device_get(function(jax.tree.map(lambda array: array[places], rows)))
+    for start in range(0, count, BATCH):
+        places = np.minimum(np.arange(start, start + BATCH), count - 1)  # the last row fills up the last part
+        answer = jax.tree.map(np.asarray, function(jax.tree.map(lambda array: array[places], rows)))
         answers.append(jax.tree.map(lambda array: array[: count - start], answer))
     return jax.tree.map(lambda *parts: np.concatenate(parts) if len(parts) > 1 else parts[0], *answers)
 
