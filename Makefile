@@ -1,6 +1,6 @@
-# make demo [PHOTO=path]   a virtual environment in .venv, then 3D faces of a photo in out/demo
+# make demo [PHOTO=path]         a virtual environment in .venv, then 3D faces of a photo in out/demo
 # make test [TEST_PROCESSES=2]   the same environment and tests/requirements.txt, all tests but the slow ones, in two processes
-# make test-slow           those
+# make test-slow                 those
 
 PYTHON := .venv/bin/python
 TEST_PROCESSES ?= 2
