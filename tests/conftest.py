@@ -17,6 +17,9 @@ _CHECKED = [
 ]
 install_import_hook(_CHECKED, "beartype.beartype")
 
+# GPUs multiply float32 matrices with 10 bits of fraction unless they are told otherwise: too coarse for what tests compare.
+os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

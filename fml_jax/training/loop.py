@@ -29,7 +29,7 @@ from fml_jax.training.host_memory import give_back_freed_memory
 from fml_jax.training.learned import learned_model
 from fml_jax.training.metrics import CONFIG, VALIDATION, MetricsWriter
 from fml_jax.training.optimizers import make_optimizer
-from fml_jax.training.prefetch import prefetched
+from fml_jax.training.prefetch import batches_ahead, default_processes
 from fml_jax.training.sharding import (
     check_rows,
     compiled_step,
@@ -141,13 +141,12 @@ class Run:
         start = int(state.step)
         if start < end:
             self._record_config()
-        batches = prefetched(self.batches[name].batch, start, end)
         clock = _Clock(stage["synthetic"] + stage["photos"])
         shown = dict(desc=name, unit="step", dynamic_ncols=True, disable=not self.is_first)
-        with tqdm(total=end - begin, initial=start - begin, **shown) as bar:
+        with self._batches(name, start, end) as batches, tqdm(total=end - begin, initial=start - begin, **shown) as bar:
             under_way = _UnderWay(name, end, clock, bar)
             for done in range(start + 1, end + 1):
-                batch = placed(clock.waiting_for(lambda: next(batches)), over_batch(self.mesh))
+                batch = clock.waiting_for(lambda: next(batches))
                 norms = gradient_norms(state, model, batch) if self._due("gradient_norms_every", done) else {}
                 state, values = step(state, model, batch)
                 values = jax.device_get({**values, **norms})
@@ -157,6 +156,14 @@ class Run:
                 if self.sheets and (done == end or self._due("sheet_every", done)):
                     self.sheets.write(done, state.shown, stage["level"])
         return state
+
+    def _batches(self, name: str, start: int, end: int):
+        """A context with the stage's batches from one step to another, on the devices."""
+        asked = self.config["data_processes"]
+        processes = default_processes() if asked < 0 else asked
+        return batches_ahead(
+            self.batches[name].batch, lambda batch: placed(batch, over_batch(self.mesh)), start, end, processes
+        )
 
     def _starting_state(self, optimizer, previous: TrainState | None, begin: int):
         """From the checkpoint when it lies within this stage, else from the stage before; and where it lives."""
