@@ -118,7 +118,7 @@ class LightEncoder(nn.Module):
 
     code_size: int
     widths: Sequence[int] = (32, 96, 160)
-    depths: Sequence[int] = (1, 2, 1)
+    depths: Sequence[int] = (1, 1, 1)
     places: int = 48  # channels of the last map that the head reads
     hidden: int = 512  # width of the head's one hidden layer
 

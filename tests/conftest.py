@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
@@ -17,8 +18,8 @@ _CHECKED = [
 ]
 install_import_hook(_CHECKED, "beartype.beartype")
 
-# GPUs multiply float32 matrices with 10 bits of fraction unless they are told otherwise: too coarse for what tests compare.
-os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+if jax.default_backend() != "cpu":  # GPUs multiply with 10 bits of fraction unless told otherwise: too coarse for tests
+    jax.config.update("jax_default_matmul_precision", "highest")
 
 
 @pytest.fixture(scope="session")
