@@ -7,9 +7,11 @@ For the k-th face of photo.jpg (from 0, largest first) it writes photo_k.npz (ve
 pose, light and all other numbers), photo_k.obj (the mesh with UVs), photo_k.ply (the mesh with its
 reflectance) and photo_k_overlay.png, and one index.html with all faces side by side. Photos that
 share a stem keep their extension in the names. A photo that cannot be used is told and skipped; the
-exit status is 1 only if no face was reconstructed.
+exit status is 1 only if no face was reconstructed. Ctrl-C ends a run with the page of what is done
+(exit status 130).
 """
 
+import contextlib
 import sys
 from collections import Counter
 from pathlib import Path
@@ -32,6 +34,8 @@ _BOXES = flags.DEFINE_multi_string(
 )
 _MIN_SCORE = flags.DEFINE_float("min_score", None, "Detected boxes that score less are taken for no face.")
 
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
 
 def main(_):
     logging.set_verbosity(logging.WARNING)  # JAX tells which accelerators it did not find
@@ -39,6 +43,9 @@ def main(_):
         sys.exit(_run())
     except InputError as error:
         sys.exit(f"reconstruct: {error}")
+    except KeyboardInterrupt:
+        print("stopped; no face was done", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _run() -> int:
@@ -49,17 +56,21 @@ def _run() -> int:
     paths = _photos(folder)
     settings = {"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value}
     reconstructor = Reconstructor(**{name: value for name, value in settings.items() if value is not None})
-    page, names, count = Page(folder), _stems(paths), 0
-    for face in reconstructor.stream(paths, _boxes(paths), _REFINE.value, progress=True):
-        stem = names[face.source]
-        page.add(face, stem, face.save(folder, stem))
-        count += 1
+    page, names, stopped = Page(folder), _stems(paths), False
+    with contextlib.closing(reconstructor.stream(paths, _boxes(paths), _REFINE.value, progress=True)) as faces:
+        try:
+            for face in faces:
+                stem = names[face.source]
+                page.add(face, stem, face.save(folder, stem))
+        except KeyboardInterrupt:
+            if not page.faces:
+                raise
+            stopped = True
     for _, reason in reconstructor.failures:
         print(f"skipped: {reason}", file=sys.stderr)
-    if not count:
-        return 1
-    print(f"{count} face{'' if count == 1 else 's'}: {page.write(reconstructor.failures)}")
-    return 0
+    if page.faces:
+        print(f"{page.count(stopped)}: {page.write(reconstructor.failures, stopped)}")
+    return INTERRUPTED if stopped else int(not page.faces)
 
 
 def _photos(output: Path) -> list[Path]:

@@ -33,6 +33,12 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for metrics, checkpoints
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "Of several processes: HOST:PORT of the first, or auto.")
 _PROCESSES = flags.DEFINE_integer("processes", None, "How many there are, unless the cluster tells.", lower_bound=1)
 _PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is, from 0.", lower_bound=0)
+_DATA_WORKERS = flags.DEFINE_integer(
+    "data_workers",
+    None,
+    "Worker processes that make batches; 0 is a thread. By default a thread on CPUs, a process a spare core with a GPU.",
+    lower_bound=0,
+)
 
 
 def main(_):
@@ -45,7 +51,7 @@ def main(_):
     join_processes()
     keep_compiled_programs()
     try:
-        weights = train(_CONFIG.value.to_dict(), Path(_WORKDIR.value))
+        weights = train(_CONFIG.value.to_dict(), Path(_WORKDIR.value), _DATA_WORKERS.value)
     except (InputError, NonFiniteLoss) as error:
         sys.exit(f"train: {error}")
     print(f"weights: {weights}")

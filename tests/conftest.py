@@ -1,9 +1,9 @@
 """What all tests share: annotations checked as the code runs, a tiny face model, and the shared data."""
 
 import os
+import shutil
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
@@ -18,8 +18,11 @@ _CHECKED = [
 ]
 install_import_hook(_CHECKED, "beartype.beartype")
 
-if jax.default_backend() != "cpu":  # GPUs multiply with 10 bits of fraction unless told otherwise: too coarse for tests
-    jax.config.update("jax_default_matmul_precision", "highest")
+# Before JAX is imported, and for the programs that tests start: a GPU multiplies float32 in TF32 unless it is told otherwise,
+# too coarse for what is compared here, and the first of several processes would take most of its memory.
+if shutil.which("nvidia-smi"):
+    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,6 @@ def defaults() -> ConfigDict:
             # geometry may do "all", as in the paper, or only what lies "beyond" the base level's reach.
             "correctives": {"kind": "none", "geometry": 0, "reflectance": 0, "room": "all"},
             "data": {"synthetic": "", "synthetic_validation": "", "photos": ""},
-            "data_processes": -1,  # that make batches; 0 is a thread, -1 a thread on CPUs, a process a spare core with a GPU
             "start_from": "",  # a weights file to begin with, such as fml_jax/reconstruction/open_light.npz
             "stage_order": (),
             "stages": {},

@@ -10,10 +10,7 @@ import concurrent.futures
 import hashlib
 import json
 import multiprocessing
-import multiprocessing.connection
-import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +23,7 @@ from fml_jax.data.examples import Rejected
 from fml_jax.data.quality import fingerprint
 from fml_jax.data.records import PARTIAL_SUFFIX, Example, complete_or_absent, encode, write_shard
 from fml_jax.errors import InputError
+from fml_jax.worker_processes import begin_worker
 
 PER_SHARD = 256
 
@@ -180,18 +178,12 @@ class _Process:
 
 
 def _start_process(make, counts):
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    begin_worker()
     _Process.make, _Process.counts = staticmethod(make), counts
     try:
         start(make)
     except InputError as error:  # raised here it would break the pool, which does not say why
         _Process.failure = error
-
-
-def _die_with_parent():
-    """A process whose parent was killed would wait for work for ever."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 def _build_in_process(job):

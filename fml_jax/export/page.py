@@ -65,12 +65,20 @@ class Page:
             )
         self._sections.append(f'<section>{_heading(face, files)}<div class="row">{"".join(figures)}</div></section>')
 
-    def write(self, failures: list[tuple[str, str]] = ()) -> Path:
+    @property
+    def faces(self) -> int:
+        """How many have been added."""
+        return len(self._sections)
+
+    def count(self, stopped: bool = False) -> str:
+        """How many faces there are, in words; `stopped`: before all photos were done."""
+        return f"{self.faces} face{'' if self.faces == 1 else 's'}{', stopped before the end' if stopped else ''}"
+
+    def write(self, failures: list[tuple[str, str]] = (), stopped: bool = False) -> Path:
         """Writes the page; failures are photos without a face, as (name, reason)."""
-        faces = len(self._sections)
         reasons = "".join(f"<li>{html.escape(reason)}</li>" for _, reason in failures)
         text = _PAGE.format(
-            count=f"{faces} face{'' if faces == 1 else 's'}",
+            count=self.count(stopped),
             note=html.escape(self._version),
             sections="\n".join(self._sections),
             failures=f"<section><h2>Photos without a face</h2><ul>{reasons}</ul></section>" if reasons else "",

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 from tqdm import tqdm
 
 from fml_jax.codes import FaceCode, code_from_network
@@ -77,7 +78,7 @@ class Reconstructor:
           min_score: detected boxes under this score are taken for no face; boxes given are kept.
 
         Raises:
-          InputError: unreadable weights, or weights of another face model.
+          InputError: unreadable weights, or weights of another face model or encoder.
         """
         params, self.metadata = load_weights(weights)
         digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:8]
@@ -92,6 +93,10 @@ class Reconstructor:
         self.failures: list[tuple[str, str]] = []
         self._encoder = make_encoder(self.metadata["encoder"], sum(self.model.code_sizes) + 33)
         self._params = params
+        if not _fits(params, self._encoder):
+            raise InputError(
+                f"{weights}: made for another {self.metadata['encoder']} encoder than this program has; train anew"
+            )
 
     @classmethod
     def default(cls) -> "Reconstructor":
@@ -259,6 +264,13 @@ def _answers(encoder, sizes, params, crops):
     """Codes and scores of crops [B, 240, 240, 3] uint8."""
     raw, logits = encoder.apply({"params": params}, crops.astype(jnp.float32) / 255)
     return code_from_network(raw, *sizes), jax.nn.sigmoid(logits)
+
+
+def _fits(params: dict, encoder) -> bool:
+    """Whether weights have every parameter of an encoder in its shape; they may have others besides."""
+    wanted = jax.eval_shape(encoder.init, jax.random.key(0), jnp.zeros((1, CROP_SIZE, CROP_SIZE, 3)))["params"]
+    found = flatten_dict(params)
+    return all(name in found and found[name].shape == own.shape for name, own in flatten_dict(wanted).items())
 
 
 def _corner_shift(before: np.ndarray, after: np.ndarray) -> float:

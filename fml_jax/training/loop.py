@@ -29,7 +29,7 @@ from fml_jax.training.host_memory import give_back_freed_memory
 from fml_jax.training.learned import learned_model
 from fml_jax.training.metrics import CONFIG, VALIDATION, MetricsWriter
 from fml_jax.training.optimizers import make_optimizer
-from fml_jax.training.prefetch import batches_ahead, default_processes
+from fml_jax.training.prefetch import batches_ahead, default_workers
 from fml_jax.training.sharding import (
     check_rows,
     compiled_step,
@@ -55,7 +55,7 @@ class NonFiniteLoss(RuntimeError):
     """The loss stopped being a number; the message names step, terms and rows of the batch."""
 
 
-def train(config: dict, workdir: Path) -> Path:
+def train(config: dict, workdir: Path, data_workers: int | None = None) -> Path:
     """Runs all stages of a config, from the newest checkpoint in `workdir` if there is one.
 
     Args:
@@ -63,12 +63,15 @@ def train(config: dict, workdir: Path) -> Path:
       workdir: gets `config.json`, the cards of its corpora, `metrics.jsonl`, `tensorboard/`, `sheets/`, `checkpoints/`
         and, at the end, `weights.npz` and, where both levels were trained, `face_model.npz`; also `best_weights.npz` and
         `best_face_model.npz`, where the held-out loss was lower before the end.
+      data_workers: processes that make batches; they change the speed, not the batches. 0 is a thread of this process,
+        None that on CPUs and a process a spare core (15 at most) beside a GPU. A program that starts
+        any must do so under `if __name__ == "__main__"`.
 
     Returns:
       the path of the weights.
 
     Raises:
-      InputError: data that is missing, a disk that is full, a batch that the devices cannot split.
+      InputError: data that is missing, a disk that is full, a batch that the devices cannot split, a worker that died.
       NonFiniteLoss: the last good checkpoint is kept.
     """
     validate_config(config)
@@ -77,7 +80,8 @@ def train(config: dict, workdir: Path) -> Path:
     model = with_reflectance_modes(truth, config["reflectance_modes"]) if config["reflectance_modes"] else truth
     mesh = make_mesh(config["model_devices"])
     network = make_network(config["encoder"], config["correctives"], model, mesh)
-    run = Run(config, workdir, network, model, truth, mesh)
+    workers = default_workers() if data_workers is None else data_workers
+    run = Run(config, workdir, network, model, truth, mesh, workers)
     try:
         state = run.all_stages()
         path, described = run.written(state), jax.tree.map(_described, state)
@@ -91,9 +95,19 @@ def train(config: dict, workdir: Path) -> Path:
 class Run:
     """The parts that the steps of one run share."""
 
-    def __init__(self, config: dict, workdir: Path, network: Network, model: BaseModel, truth: BaseModel, mesh: Mesh):
+    def __init__(
+        self,
+        config: dict,
+        workdir: Path,
+        network: Network,
+        model: BaseModel,
+        truth: BaseModel,
+        mesh: Mesh,
+        workers: int = 0,
+    ):
         """`truth` is the model that synthetic faces were made with, `model` what of it the base level has."""
         self.config, self.workdir, self.network, self.model, self.mesh = config, workdir, network, model, mesh
+        self.workers = workers
         self.batches = {name: StageBatches(config, config["stages"][name]) for name in config["stage_order"]}
         self.checkpoints = Checkpoints(workdir, config["keep_checkpoints"])
         self.is_first = jax.process_index() == 0  # of several processes, one writes
@@ -159,11 +173,8 @@ class Run:
 
     def _batches(self, name: str, start: int, end: int):
         """A context with the stage's batches from one step to another, on the devices."""
-        asked = self.config["data_processes"]
-        processes = default_processes() if asked < 0 else asked
-        return batches_ahead(
-            self.batches[name].batch, lambda batch: placed(batch, over_batch(self.mesh)), start, end, processes
-        )
+        make, place = self.batches[name].batch, lambda batch: placed(batch, over_batch(self.mesh))
+        return batches_ahead(make, place, start, end, self.workers)
 
     def _starting_state(self, optimizer, previous: TrainState | None, begin: int):
         """From the checkpoint when it lies within this stage, else from the stage before; and where it lives."""

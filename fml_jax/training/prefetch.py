@@ -1,6 +1,7 @@
-"""Batches made ahead of time, by a thread or by processes, and put onto the devices before their step begins."""
+"""Batches made ahead of time, by a thread or by worker processes, and put onto the devices before their step begins."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,59 +10,91 @@ import grain
 import jax
 from absl import flags
 
-# A process makes some 600 crops a second; no GPU has been seen to ask for more than so many of them make.
-MOST_PROCESSES = 15
+from fml_jax.errors import InputError
+from fml_jax.worker_processes import begin_worker
+
+_AHEAD = 3  # batches that the thread has asked for
+# Batches in the queue of each worker. Grain keeps about as many again on either side of it: some three in shared memory.
+_QUEUED = 1
+_MOST_WORKERS = 15  # that the default starts; more were not tried
 
 
-def default_processes() -> int:
-    """How many processes make batches: none where the step itself keeps all cores busy, else one a spare core."""
-    return 0 if jax.default_backend() == "cpu" else min((os.cpu_count() or 1) - 1, MOST_PROCESSES)
+def default_workers() -> int:
+    """How many worker processes make batches: none where the step keeps all cores busy, else one a spare core."""
+    if jax.default_backend() == "cpu":
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores - 1, _MOST_WORKERS)
 
 
 @contextmanager
 def batches_ahead(
-    make_batch: Callable[[int], dict], place: Callable[[dict], dict], start: int, stop: int, processes: int = 0
+    make_batch: Callable[[int], dict], place: Callable[[dict], dict], start: int, stop: int, workers: int = 0
 ) -> Iterator[Iterator[dict]]:
     """A context with an iterator over `place(make_batch(step))` for start ≤ step < stop, in order.
 
+    The batches are the same with any number of workers.
+
     Args:
-      make_batch: can be pickled where there are processes.
-      place: puts a batch where the step reads it, in a thread of this process.
-      processes: that make batches, which they hand over through shared memory; 0 is the thread of `place`. The
-        batches are the same with any number. Processes need a main module that is safe to import.
+      make_batch: a pure function of the step; must be picklable if there are workers.
+      place: puts a batch onto the devices; runs in a thread of this process, while the step before is computed.
+      workers: processes that call `make_batch`; with 0 the thread of `place` calls it. They import the main module
+        anew, so a program that starts them does so under `if __name__ == "__main__"`.
+
+    Raises:
+      InputError: at its step, what `make_batch` raises; or a worker died.
     """
-    steps = _made_by_processes(make_batch, start, stop, processes) if processes else map(make_batch, range(start, stop))
+    workers = min(workers, stop - start)
+    batches = _made_by_workers(make_batch, start, stop, workers) if workers else map(make_batch, range(start, stop))
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
-        stopped = False
+        left = False
 
         def following():
-            if not stopped and (batch := next(steps, None)) is not None:
+            # The thread is asked for a few batches more than there are, and for some that nobody waits for any more.
+            if not left and (batch := next(batches, None)) is not None:
                 return place(batch)
 
         def in_order():
             waiting = [pool.submit(following) for _ in range(_AHEAD)]
             for _ in range(start, stop):
-                batch = waiting.pop(0).result()
+                batch = _result(waiting.pop(0))
                 waiting.append(pool.submit(following))
                 yield batch
 
         try:
             yield in_order()
         finally:
-            stopped = True
-            pool.shutdown(cancel_futures=True)
-            if processes:
-                steps.close()
+            left = True
+            try:
+                pool.shutdown(cancel_futures=True)
+            finally:
+                if workers:
+                    batches.close()
 
 
-_AHEAD = 3  # batches in the making by the thread
-_AHEAD_EACH = 2  # by each process
-
-
-def _made_by_processes(make_batch, start, stop, processes):
-    if not flags.FLAGS.is_parsed():  # Grain reads a flag of its own, also in programs that have no flags
-        flags.FLAGS.mark_as_parsed()
+def _made_by_workers(make_batch, start, stop, workers):
+    # Grain insists that this flag of its own is parsed; a program without absl's flags parses none.
+    flags.FLAGS["grain_enable_multiprocess_worker_profiling"].present = True
     made = grain.MapDataset.range(start, stop).map(make_batch)
     one_at_a_time = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
-    several = grain.MultiprocessingOptions(num_workers=processes, per_worker_buffer_size=_AHEAD_EACH)
-    return iter(made.to_iter_dataset(one_at_a_time).mp_prefetch(several))
+    several = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_QUEUED)
+    return iter(made.to_iter_dataset(one_at_a_time).mp_prefetch(several, worker_init_fn=_begin))
+
+
+def _begin(index: int, count: int) -> None:
+    """A worker's start. Ctrl-C and SIGTERM often go to all processes of a run: the first one saves, then ends the others."""
+    begin_worker()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+
+
+def _result(future):
+    try:
+        return future.result()
+    except RuntimeError as error:
+        if "terminated unexpectedly" not in str(error):  # Grain's words for a worker that died
+            raise
+        remedy = (
+            "it takes some three batches of shared memory (/dev/shm) a worker; give it more, or --data_workers fewer"
+        )
+        raise InputError(f"a worker process that makes batches died ({error}); {remedy}") from error

@@ -24,8 +24,8 @@ def warm_started(state: TrainState, path: str) -> TrainState:
     taken = {name: found[name] for name, value in own.items() if name in found and found[name].shape == value.shape}
     if not taken:
         raise InputError(f"--config.start_from={path}: none of its {len(found)} parameters fit this network")
-    for name in sorted(own.keys() - taken.keys()):
-        logging.info("not in %s, starts afresh: %s", path, name)
+    if afresh := sorted(own.keys() - taken.keys()):
+        logging.warning("not in %s, or of another shape there; these start afresh: %s", path, ", ".join(afresh))
     params = {**state.params, **_by_part({**own, **taken}, state.params)}
     return state.replace(params=params, average=state.average and jax.tree.map(jnp.copy, params))
 

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -106,3 +108,27 @@ def test_help_teaches():
     process = reconstruct("--help")
     assert "python -m experiments.reconstruct --input=photo.jpg --output=out" in process.stdout
     assert "--refine" in process.stdout or "--[no]refine" in process.stdout
+
+
+def test_ctrl_c_leaves_the_page_of_what_is_done(tmp_path):
+    photos, output = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for k in range(30):
+        shutil.copy(ASTRONAUT, photos / f"person{k:02d}.png")
+    command = [sys.executable, "-m", "experiments.reconstruct", f"--input={photos}", f"--output={output}", "--refine"]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while not (output / "person01_0.npz").exists():  # the first face is on the page by then
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "stopped before the end" in said and "Traceback" not in errors
+    page = (output / "index.html").read_text()
+    assert "person00.png" in page and "person29.png" not in page and "stopped before the end" in page

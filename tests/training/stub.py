@@ -5,6 +5,7 @@ a run can be killed or have devices of its own, and ADDRESS COUNT INDEX where it
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from unittest import mock
@@ -89,7 +90,7 @@ def held_out_rows(config, kind, rows):
     return StubBatches(config, {"synthetic": 0, "photos": 0, kind: 6}).batch(1_000_000)
 
 
-def run(config, workdir: Path, held_out=lambda *_: None):
+def run(config, workdir: Path, held_out=lambda *_: None, data_workers: int = 0):
     """`loop.train` on stubs."""
     from fml_jax import multilevel
     from fml_jax.training import factors, loop
@@ -103,11 +104,12 @@ def run(config, workdir: Path, held_out=lambda *_: None):
     encoder = mock.patch.object(multilevel, "make_encoder", lambda name, size: LinearEncoder(size))
     large = mock.patch.object(factors, "_LARGE", 0)
     with encoder, large, mock.patch.multiple(loop, **stubs):
-        return loop.train(config, Path(workdir))
+        return loop.train(config, Path(workdir), data_workers)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 3:  # one of several processes
         address, count, index = sys.argv[3:]
         jax.distributed.initialize(address, int(count), int(index))
-    run(small_config(**json.loads(sys.argv[2])), Path(sys.argv[1]))
+    workers = int(os.environ.get("STUB_DATA_WORKERS", 0))
+    run(small_config(**json.loads(sys.argv[2])), Path(sys.argv[1]), data_workers=workers)

@@ -1,6 +1,7 @@
 """Runs that are killed, stopped, changed and poisoned."""
 
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -116,10 +117,12 @@ def test_killed_at_random_steps_it_resumes_to_the_same_losses(uninterrupted, tmp
     np.testing.assert_allclose(losses(tmp_path), losses(uninterrupted), rtol=1e-5)
 
 
-def start(workdir):
+def start(workdir, data_workers=0, **others):
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.training.stub", str(workdir), json.dumps(BOTH_LEVELS)],
+        [sys.executable, "-m", "tests.training.stub", str(workdir), json.dumps({**BOTH_LEVELS, **others})],
         cwd=ROOT,
+        env={**os.environ, "STUB_DATA_WORKERS": str(data_workers)},
+        start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -130,16 +133,43 @@ def written_steps(workdir):
     return len(read_metrics(workdir)) if path.exists() else 0
 
 
-def test_sigterm_saves_and_exits_with_status_0(tmp_path):
-    process = start(tmp_path)
-    while written_steps(tmp_path) < 3:
+def wait_for_steps(process, workdir):
+    while written_steps(workdir) < 3:
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("data_workers", [0, 2])
+def test_sigterm_to_all_processes_saves_and_exits_with_status_0(tmp_path, data_workers):
+    process = start(tmp_path, data_workers)
+    wait_for_steps(process, tmp_path)
+    os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(timeout=60) == 0
     from fml_jax.training.checkpoints import Checkpoints
 
     assert Checkpoints(tmp_path).latest_step() == len(losses(tmp_path)) < 70
+
+
+def test_workers_make_the_same_batches_and_end_with_the_run(uninterrupted, tmp_path):
+    stub.run(stub.small_config(**BOTH_LEVELS), tmp_path, data_workers=2)
+    np.testing.assert_array_equal(losses(tmp_path), losses(uninterrupted))
+    assert not multiprocessing.active_children()
+
+
+def test_workers_end_when_the_run_is_killed(tmp_path):
+    process = start(tmp_path, data_workers=2, steps=(2000, 1))
+    wait_for_steps(process, tmp_path)
+    assert len(processes_of_group(process.pid)) >= 3
+    process.kill()
+    process.wait(timeout=60)
+    deadline = time.monotonic() + 60
+    while processes_of_group(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_of_group(process.pid)
+
+
+def processes_of_group(group):
+    return subprocess.run(["pgrep", "-g", str(group)], capture_output=True, text=True).stdout.split()
 
 
 @pytest.mark.parametrize(
