@@ -13,6 +13,7 @@ from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.reconstruction import network
 from fml_jax.reconstruction.network import BATCH
 from fml_jax.reconstruction.pictures import render_all
+from fml_jax.weights import load_weights, save_weights
 
 
 def distance(a, b):
@@ -203,3 +204,11 @@ def test_pictures_together_are_those_one_by_one(face):
 def test_unknown_pictures_are_refused(face):
     with pytest.raises(ValueError, match="wireframe"):
         face.render("wireframe")
+
+
+def test_weights_of_another_encoder_are_refused(tmp_path):
+    params, about = load_weights(network.OPEN_WEIGHTS)
+    params["Conv_3"]["bias"] = params["Conv_3"]["bias"][:-1]
+    save_weights(tmp_path / "other.npz", params, about)
+    with pytest.raises(InputError, match="other.npz: made for another light encoder"):
+        network.Reconstructor(tmp_path / "other.npz")
