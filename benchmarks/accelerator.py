@@ -1,6 +1,7 @@
 """Reconstruction on the device that JAX computes on: how far from the CPU's answers, and how fast.
 
     python -m benchmarks.accelerator [--encoders=light,alexnet,vggface] [--batches=1,32,256]
+    python -m benchmarks.accelerator --encoders=light --batches=1,32    # on a CPU
 
 First the largest differences of the shipped network's codes, and of what decoding makes of them, from the CPU's in full
 precision, over crops of one photo: with the device's own way to multiply float32 (TF32 on NVIDIA's) and in full precision.

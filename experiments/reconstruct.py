@@ -30,9 +30,9 @@ _WEIGHTS = flags.DEFINE_string(
     "weights", None, "A weights.npz of experiments.train instead of the network that comes along."
 )
 _BOXES = flags.DEFINE_multi_string(
-    "box", None, "For one photo: a face's place as x0,y0,x1,y1 instead of detection; may be repeated."
+    "box", None, "For one photo: a face's place in pixels as x0,y0,x1,y1 instead of detection; may be repeated."
 )
-_MIN_SCORE = flags.DEFINE_float("min_score", None, "Detected boxes that score less are taken for no face.")
+_MIN_SCORE = flags.DEFINE_float("min_score", None, "Detected boxes that score less (0.5 if not given) are no face.")
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 

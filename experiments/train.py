@@ -36,7 +36,8 @@ _PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is, fro
 _DATA_WORKERS = flags.DEFINE_integer(
     "data_workers",
     None,
-    "Worker processes that make batches; 0 is a thread. By default a thread on CPUs, a process a spare core with a GPU.",
+    "Worker processes that make batches (docs/devices.md); 0 is a thread. By default a thread on CPUs, beside a GPU a "
+    "process a spare core, 15 at most.",
     lower_bound=0,
 )
 

@@ -2,23 +2,23 @@
 
     python -m experiments.prepare --layout=synthetic --count=40000 --seed=3 --input=PHOTOS --output=data/synthetic
     python -m experiments.prepare --layout=synthetic --count=400 --seed=1 --input=PHOTOS --output=data/synthetic_validation
-    python -m experiments.prepare --layout=folder --input=PHOTOS --output=data/photos
+    python -m experiments.prepare --layout=lfw --input=PHOTOS --output=data/photos
     python -m experiments.train --config=experiments/configs/open_light.py --workdir=runs/open_light
 
 Up to "deepened", 27,750 steps of 64 crops: five hours on two cores. "quickened", 5,829 of 256: six minutes on a
-GPU, four hours on two cores. "annealed", 3,600 of 64: forty minutes on two cores. Then experiments.fit_score;
+GPU, four hours on two cores. "annealed", 3,600 of 64: fifty minutes on two cores. Then experiments.fit_score;
 docs/results.md has what came out.
 
-The run behind the shipped weights differed:
+The shipped weights come from several runs, never from this file from start to end:
 
-- The first three stages saw 23,000 of the synthetic faces; the keypoints' layers, which had half their channels there, started
-  afresh with the fourth. "turned" was told at step 3,469 that it would end at 6,000, not 7,500.
+- The first three stages saw 23,000 of the synthetic faces; the keypoints' layers, which had half their channels there,
+  started afresh with the fourth. "turned" was told at step 3,469 that it would end at 6,000, not 7,500.
 - "sharpened" and all later stages were runs of their own, each from weights kept as float16 (--config.start_from),
-  with 32,000 other faces (--seed=11) and --config.seed=17, 23, 29, 37 and 41. "sharpened" was told at step 883 that it
-  would end at 4,300, not 8,000; "deepened" began with the mean of the two before it.
+  with 32,000 other faces (prepare's --seed=11) and --config.seed=17, 23, 29, 37 and 41. "sharpened" was told at step
+  883 that it would end at 4,300, not 8,000; "deepened" began with the mean of the two before it.
 - Up to "deepened" the encoder had two residual blocks on its map of 15 (depths 1, 2, 1). The second was taken out of
   the weights, and the next one given its name, before "quickened".
-- "quickened" saw 31,300 of the faces; these and all photos were compressed to a quarter of their bytes. It was stopped
+- "quickened" saw 31,300 of the faces; these and all photos were WebP files of a quarter of the bytes. It was stopped
   at step 5,829 of 8,800, with the rate still at a quarter of its top; here the rate comes down to a hundredth by then.
 """
 
