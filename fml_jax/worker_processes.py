@@ -1,17 +1,14 @@
-"""What processes that work for another one have in common."""
+"""Worker processes that end with the one they work for."""
 
 import multiprocessing
 import multiprocessing.connection
 import os
 import threading
 
-import cv2
 
-
-def begin_worker() -> None:
-    """Called once in a worker: it ends when its parent does, and OpenCV keeps to one core, since each has its worker."""
+def end_with_parent() -> None:
+    """Called once in a worker, which from then on ends when its parent does, however that ends."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    cv2.setNumThreads(1)
 
 
 def _die_with_parent():

@@ -23,7 +23,7 @@ from fml_jax.data.examples import Rejected
 from fml_jax.data.quality import fingerprint
 from fml_jax.data.records import PARTIAL_SUFFIX, Example, complete_or_absent, encode, write_shard
 from fml_jax.errors import InputError
-from fml_jax.worker_processes import begin_worker
+from fml_jax.worker_processes import end_with_parent
 
 PER_SHARD = 256
 
@@ -178,7 +178,7 @@ class _Process:
 
 
 def _start_process(make, counts):
-    begin_worker()
+    end_with_parent()
     _Process.make, _Process.counts = staticmethod(make), counts
     try:
         start(make)

@@ -75,7 +75,7 @@ class Page:
         return f"{self.faces} face{'' if self.faces == 1 else 's'}{', stopped before the end' if stopped else ''}"
 
     def write(self, failures: list[tuple[str, str]] = (), stopped: bool = False) -> Path:
-        """Writes the page; failures are photos without a face, as (name, reason)."""
+        """Writes the page; failures are photos without a face, as (name, reason); `stopped` as in `count`."""
         reasons = "".join(f"<li>{html.escape(reason)}</li>" for _, reason in failures)
         text = _PAGE.format(
             count=self.count(stopped),

@@ -103,7 +103,7 @@ class Run:
         model: BaseModel,
         truth: BaseModel,
         mesh: Mesh,
-        workers: int = 0,
+        workers: int,
     ):
         """`truth` is the model that synthetic faces were made with, `model` what of it the base level has."""
         self.config, self.workdir, self.network, self.model, self.mesh = config, workdir, network, model, mesh

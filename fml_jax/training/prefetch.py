@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import cv2
 import grain
 import jax
 from absl import flags
 
 from fml_jax.errors import InputError
-from fml_jax.worker_processes import begin_worker
+from fml_jax.worker_processes import end_with_parent
 
 _AHEAD = 3  # batches that the thread has asked for
 # Batches in the queue of each worker. Grain keeps about as many again on either side of it: some three in shared memory.
@@ -83,7 +84,8 @@ def _made_by_workers(make_batch, start, stop, workers):
 
 def _begin(index: int, count: int) -> None:
     """A worker's start. Ctrl-C and SIGTERM often go to all processes of a run: the first one saves, then ends the others."""
-    begin_worker()
+    end_with_parent()
+    cv2.setNumThreads(1)  # there is a worker a core already
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
 

@@ -150,6 +150,15 @@ def test_sigterm_to_all_processes_saves_and_exits_with_status_0(tmp_path, data_w
     assert Checkpoints(tmp_path).latest_step() == len(losses(tmp_path)) < 70
 
 
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_workers_leave_signals_to_the_run(tmp_path, sent):
+    process = start(tmp_path, data_workers=2)
+    wait_for_steps(process, tmp_path)
+    for worker in set(processes_of_group(process.pid)) - {str(process.pid)}:
+        os.kill(int(worker), sent)
+    assert process.wait(timeout=120) == 0 and len(losses(tmp_path)) == 70
+
+
 def test_workers_make_the_same_batches_and_end_with_the_run(uninterrupted, tmp_path):
     stub.run(stub.small_config(**BOTH_LEVELS), tmp_path, data_workers=2)
     np.testing.assert_array_equal(losses(tmp_path), losses(uninterrupted))
