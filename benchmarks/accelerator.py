@@ -18,14 +18,14 @@ from skimage import data
 
 from benchmarks.timing import in_turn
 from fml_jax.codes import CODE_SIZE, code_from_network
-from fml_jax.data.crops import crop_from_photo, crop_photo, jitter_affine
-from fml_jax.encoders import make_encoder
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
-from fml_jax.reconstruction.colours import ColourSolver
+from fml_jax.fitting.colours import ColourSolver
+from fml_jax.networks.encoders import make_encoder
+from fml_jax.networks.weights import load_weights
+from fml_jax.photos.crops import crop_from_photo, crop_photo, jitter_affine
 from fml_jax.reconstruction.decoding import finish_all
-from fml_jax.reconstruction.network import OPEN_WEIGHTS
-from fml_jax.weights import load_weights
+from fml_jax.reconstruction.reconstructor import OPEN_WEIGHTS
 
 _ENCODERS = flags.DEFINE_list("encoders", ["light", "alexnet", "vggface"], "Encoders to time, with random weights.")
 _BATCHES = flags.DEFINE_list("batches", ["1", "32", "256"], "Crops that go through the network together.")

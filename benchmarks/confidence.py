@@ -10,11 +10,11 @@ import numpy as np
 from absl import app, flags
 from scipy.stats import spearmanr
 
-from fml_jax.data.confidence import landmark_confidence
-from fml_jax.data.landmarks import detect_landmarks, ibug68
-from fml_jax.data.synthetic import render_synthetic
-from fml_jax.data.synthetic_expression import expression_units
 from fml_jax.face_model import load_face_model
+from fml_jax.photos.landmark_confidence import landmark_confidence
+from fml_jax.photos.landmarks import detect_landmarks, ibug68
+from fml_jax.synthetic.expressions import expression_units
+from fml_jax.synthetic.faces import render_synthetic
 
 _COUNT = flags.DEFINE_integer("count", 120, "Renders.", lower_bound=1)
 _SHARES = (0, 0.1, 0.25, 0.5, 0.75, 1)

@@ -18,14 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from fml_jax.data import examples, landmarks
-from fml_jax.data.corpus import PhotoMaker, build, open_corpus
-from fml_jax.data.detection import detect_faces
-from fml_jax.data.examples import Settings
-from fml_jax.data.layouts import Source, find_photos
-from fml_jax.data.loader import CorpusBatches, CorpusRecords
-from fml_jax.data.records import Example, decode, encode
-from fml_jax.encoders import make_encoder
+from fml_jax.corpus import examples
+from fml_jax.corpus.building import PhotoMaker, build, open_corpus
+from fml_jax.corpus.examples import Settings
+from fml_jax.corpus.layouts import Source, find_photos
+from fml_jax.corpus.loader import CorpusBatches, CorpusRecords
+from fml_jax.corpus.records import Example, decode, encode
+from fml_jax.networks.encoders import make_encoder
+from fml_jax.photos import landmarks
+from fml_jax.photos.detection import detect_faces
 
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a person.", required=True)
 _COUNT = flags.DEFINE_integer("count", 300, "Photos, spread over the folder.", lower_bound=20)

@@ -14,7 +14,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.timing import in_turn
-from fml_jax.encoders import make_encoder
+from fml_jax.networks.encoders import make_encoder
 
 _ENCODERS = flags.DEFINE_list("encoders", ["light", "alexnet", "vggface"], "Encoders to time.")
 _TRAINING_BATCH = flags.DEFINE_integer("training_batch", 64, "Crops in a training step (8 at most for VGG-Face).", 1)

@@ -13,9 +13,9 @@ from fml_jax.face_model.landmarks import CONTOUR, landmarks68
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses.regularisers import draw_skin_pairs
-from fml_jax.multilevel import make_network
-from fml_jax.products import Factored
-from fml_jax.training.factors import rows_to_factor, with_factors
+from fml_jax.networks.multilevel import make_network
+from fml_jax.ops.products import Factored
+from fml_jax.training.low_rank_gradients import low_rank_rows, with_low_rank_gradients
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.sharding import compiled_step, make_mesh, over_batch, placed, replicated, state_shardings
 from fml_jax.training.step import init_state, make_loss, make_train_step, state_of, step_key
@@ -87,8 +87,8 @@ class PaperStep:
 
     def _differentiated(self, params):
         """The parameters as the step differentiates by them."""
-        rows = rows_to_factor(self.stage)
-        return with_factors(params, rows) if rows else params
+        rows = low_rank_rows(self.stage)
+        return with_low_rank_gradients(params, rows) if rows else params
 
     def gradients(self):
         """(loss, its gradient) at the present parameters, as the step finds it, in arrays."""

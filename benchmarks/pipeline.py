@@ -18,11 +18,11 @@ from absl import app, flags
 from skimage import data
 
 from benchmarks.timing import in_turn
-from fml_jax.data.crops import crop_from_photo, crop_photo
-from fml_jax.data.detection import detect_faces
+from fml_jax.photos.crops import crop_from_photo, crop_photo
+from fml_jax.photos.detection import detect_faces
 from fml_jax.reconstruction import Reconstructor
 from fml_jax.reconstruction.decoding import decode_one
-from fml_jax.reconstruction.network import BATCH, Face
+from fml_jax.reconstruction.reconstructor import BATCH, Face
 
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Rounds, after one that is not counted.", lower_bound=3)
 

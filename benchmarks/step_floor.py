@@ -94,10 +94,10 @@ def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]
     crops = jax.jit(lambda crop: crop.astype(jnp.float32) / 255)(batch["crop"])
 
     def encoder(of_encoder, of_final, crops):
-        seen = network.look({"encoder": of_encoder}, crops)
+        seen = network.encode({"encoder": of_encoder}, crops)
         return seen.raw, seen.logits, network.added({"final": of_final}, seen)
 
-    seen = jax.jit(network.look)(params, crops)
+    seen = jax.jit(network.encode)(params, crops)
     code, corrections = jax.jit(network.final_level)(params, seen, model)
 
     def both_models(spaces, base, deltas, model):

@@ -38,7 +38,7 @@ def report(config: dict) -> None:
     """Prints a table for each stage asked for."""
     from fml_jax.evaluation.tables import markdown
     from fml_jax.face_model.files import load_face_model
-    from fml_jax.multilevel import make_network
+    from fml_jax.networks.multilevel import make_network
     from fml_jax.training.collectives import collectives, compile_stage
     from fml_jax.training.sharding import bytes_per_device, check_rows, make_mesh
 

@@ -17,7 +17,7 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from fml_jax.errors import InputError
-from fml_jax.folders import output_folder
+from fml_jax.files import output_folder
 
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a person.")
 _SYNTHETIC = flags.DEFINE_string("synthetic", None, "Folder that experiments.prepare --layout=synthetic made.")
@@ -48,8 +48,8 @@ def main(_):
 
 def evaluate_photos(reconstructor, unsolved) -> None:
     """Found faces, scores, landmark and colour errors on held-out photos."""
-    from fml_jax.data.corpus import is_validation
-    from fml_jax.data.photos import list_photos
+    from fml_jax.corpus.building import is_validation
+    from fml_jax.photos.reading import list_photos
 
     folder = output_folder(_OUTPUT.value)
     paths = [path for path in list_photos(_PHOTOS.value) if is_validation(path.parent.name)][: _COUNT.value]
@@ -76,10 +76,10 @@ def photo_row(reconstructor, unsolved, path: Path) -> dict | None:
     Args:
       unsolved: the reconstructor without the solution for colours.
     """
-    from fml_jax.data.meant_face import shows_face
-    from fml_jax.data.landmarks import detect_landmarks, ibug68
-    from fml_jax.data.photos import read_photo
+    from fml_jax.corpus.target_face import shows_face
     from fml_jax.evaluation.photos import colour_error, network_errors, refined_errors, span_errors
+    from fml_jax.photos.landmarks import detect_landmarks, ibug68
+    from fml_jax.photos.reading import read_photo
 
     marks = detect_landmarks(read_photo(path))
     if marks is None:
@@ -146,9 +146,9 @@ def evaluate_synthetic(reconstructor) -> None:
     import jax
 
     from fml_jax.codes import unflatten_code
-    from fml_jax.data.loader import CorpusBatches
+    from fml_jax.corpus.loader import CorpusBatches
     from fml_jax.evaluation.tables import markdown
-    from fml_jax.training.evaluate import synthetic_errors
+    from fml_jax.training.held_out import synthetic_errors
 
     faces = len(CorpusBatches(_SYNTHETIC.value, "all", 1))
     batch = CorpusBatches(_SYNTHETIC.value, "all", faces, jitter=0.0).batch(0)

@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from fml_jax.errors import InputError
-from fml_jax.folders import output_folder
+from fml_jax.files import output_folder
 
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a person.")
 _CORPUS = flags.DEFINE_string("corpus", None, "What experiments.prepare made of such photos.")
@@ -41,8 +41,8 @@ def main(_):
 def fit() -> None:
     """Fits, writes and tells."""
     from fml_jax.evaluation.tables import markdown
+    from fml_jax.networks.weights import load_weights, save_weights
     from fml_jax.training.score import FACES, rightly_scored, with_fitted_score
-    from fml_jax.weights import load_weights, save_weights
 
     output_folder(Path(_OUTPUT.value).parent)  # before minutes of work
     params, about = load_weights(_WEIGHTS.value)
@@ -58,17 +58,17 @@ def fit() -> None:
 
 def crops_of(split: str, count: int) -> dict[str, np.ndarray]:
     """Crops of faces, of the corpus's negatives, and of false boxes in so many photos."""
-    from fml_jax.data.corpus import is_validation
-    from fml_jax.data.false_boxes import false_crops
-    from fml_jax.data.loader import CorpusBatches
-    from fml_jax.data.photos import list_photos
+    from fml_jax.corpus.building import is_validation
+    from fml_jax.corpus.hard_negatives import hard_negative_crops
+    from fml_jax.corpus.loader import CorpusBatches
+    from fml_jax.photos.reading import list_photos
     from fml_jax.training.score import FACES
 
     paths = [path for path in list_photos(_PHOTOS.value) if is_validation(path.parent.name) == (split == "validation")]
     return {
         FACES: CorpusBatches(_CORPUS.value, split, count, negatives=0.0).batch(0)["crop"],
         BESIDE: CorpusBatches(_CORPUS.value, split, count, negatives=1.0).batch(0)["crop"],
-        FALSE: false_crops(paths, count),
+        FALSE: hard_negative_crops(paths, count),
     }
 
 

@@ -22,8 +22,8 @@ import sys
 
 from absl import app, flags
 
-from fml_jax.data.examples import DETECTORS, Settings
-from fml_jax.data.layouts import LAYOUTS, Source
+from fml_jax.corpus.examples import DETECTORS, Settings
+from fml_jax.corpus.layouts import LAYOUTS, Source
 from fml_jax.errors import InputError
 
 _LAYOUT = flags.DEFINE_multi_enum(
@@ -65,7 +65,7 @@ _DETECTOR = flags.DEFINE_enum(
 )
 _THRESHOLDS = {
     field.name: flags.DEFINE_float(
-        field.name, None, f"Threshold, see fml_jax/data/examples.py; {field.default} by default."
+        field.name, None, f"Threshold, see fml_jax/corpus/examples.py; {field.default} by default."
     )
     for field in dataclasses.fields(Settings)
     if field.name != "detector"
@@ -83,8 +83,8 @@ def main(_):
 
 
 def _synthetic() -> dict:
-    from fml_jax.data.synthetic import build_synthetic
     from fml_jax.face_model.files import load_face_model
+    from fml_jax.synthetic.faces import build_synthetic
 
     if len(_INPUT.value) > 1:
         raise InputError("--input: synthetic faces take their backgrounds from one folder")
@@ -102,7 +102,7 @@ def _synthetic() -> dict:
 
 
 def _photos() -> dict:
-    from fml_jax.data.corpus import build_corpus
+    from fml_jax.corpus.building import build_corpus
 
     if _BEYOND.value or _TRUTH.value:
         raise InputError("--beyond and --truth belong to --layout=synthetic: of photos neither is known")
@@ -113,10 +113,10 @@ def _photos() -> dict:
 
 def _runner():
     if _RUNNER.value == "ray":
-        from fml_jax.data.ray_runner import run_on_ray
+        from fml_jax.corpus.ray_runner import run_on_ray
 
         return run_on_ray
-    from fml_jax.data.shards import run_in_processes
+    from fml_jax.corpus.shards import run_in_processes
 
     return run_in_processes
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from fml_jax.errors import InputError
-from fml_jax.folders import output_folder
+from fml_jax.files import output_folder
 
 _INPUT = flags.DEFINE_string(
     "input", None, "Photo, folder of photos (with those below it), or a pattern.", required=True
@@ -75,7 +75,7 @@ def _run() -> int:
 
 def _photos(output: Path) -> list[Path]:
     """What --input names, without pictures that an earlier run left in the output folder."""
-    from fml_jax.data.photos import list_photos
+    from fml_jax.photos.reading import list_photos
 
     found = list_photos(_INPUT.value)
     photos = [path for path in found if not _is_own_picture(path.resolve(), output.resolve())]

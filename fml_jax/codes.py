@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
+from fml_jax.ops.arrays import Array
 
 IDENTITY = 80  # m_s of the paper
 EXPRESSION = 64  # m_e

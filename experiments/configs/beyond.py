@@ -18,7 +18,7 @@ def get_config():
     config = defaults()
     config.data.update(synthetic="data/beyond", photos="data/beyond", synthetic_validation="data/beyond_validation")
     config.start_from = "fml_jax/reconstruction/open_light.npz"
-    config.correctives.update(kind="linear", geometry=16, reflectance=16, room="beyond")
+    config.correctives.update(kind="linear", geometry=16, reflectance=16, subspace="beyond")
     config.stage_order = ("base", "full")
     config.stages.base = _stage(steps=600, synthetic=24, photos=0, encoder=3e-4)
     config.stages.full = _stage(steps=330, synthetic=6, photos=20, encoder=1e-5, final=1e-5, offsets=0.15, modes=2e-3)

@@ -28,7 +28,7 @@ def defaults() -> ConfigDict:
             "detail": "face",  # standard, face or fine
             # The final level: kind none, linear, relu1 or relu2, how many parameters each space has, and whether
             # geometry may do "all", as in the paper, or only what lies "beyond" the base level's reach.
-            "correctives": {"kind": "none", "geometry": 0, "reflectance": 0, "room": "all"},
+            "correctives": {"kind": "none", "geometry": 0, "reflectance": 0, "subspace": "all"},
             "data": {"synthetic": "", "synthetic_validation": "", "photos": ""},
             "start_from": "",  # a weights file to begin with, such as fml_jax/reconstruction/open_light.npz
             "stage_order": (),

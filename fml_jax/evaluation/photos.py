@@ -3,14 +3,14 @@
 import jax.numpy as jnp
 import numpy as np
 
-from fml_jax.data.crops import apply_affine
 from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance, photometric_error
 from fml_jax.evaluation.relighting import relit
+from fml_jax.fitting.corrections import seen_points
 from fml_jax.image_formation.points import Points
-from fml_jax.reconstruction.corrections import seen_points
+from fml_jax.photos.crops import apply_affine
 from fml_jax.reconstruction.decoding import decode_one
-from fml_jax.reconstruction.fitting import fit_landmarks, refine, with_code, with_corrections
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
+from fml_jax.reconstruction.refinement import fit_landmarks, refine, with_code, with_corrections
 
 EVEN = np.arange(68) % 2 == 0
 

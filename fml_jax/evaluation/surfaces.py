@@ -11,7 +11,8 @@ from fml_jax.codes import FaceCode, leading_reflectance
 from fml_jax.evaluation.metrics import geometry_error, photometric_error
 from fml_jax.evaluation.relighting import relit
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
-from fml_jax.image_formation.points import form_points_of, sample_bilinear
+from fml_jax.image_formation.points import form_points_of
+from fml_jax.ops.sampling import sample_bilinear
 
 
 class Surfaces(NamedTuple):

@@ -7,11 +7,11 @@ import numpy as np
 from flax import struct
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
 from fml_jax.errors import InputError
 from fml_jax.face_model.landmarks import Landmarks
-from fml_jax.face_model.modes import weighted_sum
 from fml_jax.face_model.topology import Topology, make_topology
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.modes import weighted_sum
 
 
 @struct.dataclass

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
-from fml_jax.products import Dense, product
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.products import Dense, product
 
 # How far all C unit parameters together move a vertex at the start, as a standard deviation.
 GEOMETRY_SPREAD = 1.0  # mm

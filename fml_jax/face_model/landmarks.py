@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
+from fml_jax.ops.arrays import Array
 
 CONTOUR = 17  # iBUG's points 0–16, the sliding ones; the others are fixed
 

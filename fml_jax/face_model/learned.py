@@ -14,7 +14,6 @@ from flax import struct
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
 from fml_jax.codes import FinalCode, neutral_code
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
@@ -22,6 +21,7 @@ from fml_jax.face_model.correctives import Corrections, Correctives
 from fml_jax.face_model.files import check_shapes, read_npz
 from fml_jax.face_model.landmarks import Landmarks
 from fml_jax.face_model.topology import make_topology
+from fml_jax.ops.arrays import Array
 
 FORMAT_VERSION = 101  # apart from those of base models
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from fml_jax.arrays import Array, squared_lengths
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.dot_products import squared_lengths
 
 
 class Topology(NamedTuple):

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
 from fml_jax.image_formation.rotation import rotation_matrix, turned
+from fml_jax.ops.arrays import Array
 
 CROP_SIZE = 240  # pixels, the paper's
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
+from fml_jax.ops.arrays import Array
 
 # H_b(n) is the shading that a unit coefficient gives a matt surface with normal n: the real
 # spherical harmonic times the cosine lobe (π, 2π/3, π/4 by band; Ramamoorthi and Hanrahan),

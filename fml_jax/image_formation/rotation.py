@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
+from fml_jax.ops.arrays import Array
 
 # Below this squared angle sin θ/θ and (1 − cos θ)/θ² come from their series: the next terms are
 # under float32's last digit there, while the quotients themselves lose digits.

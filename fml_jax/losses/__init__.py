@@ -2,10 +2,10 @@
 
 from fml_jax.losses.data_terms import (
     PAPER_LANDMARKS,
+    landmark_energy,
+    landmark_residuals,
     photometric_energy,
     photometric_residuals,
-    sparse_energy,
-    sparse_residuals,
 )
 from fml_jax.losses.energies import BaseWeights, FullWeights, base_energy, full_energy
 from fml_jax.losses.regularisers import statistical_energy
@@ -29,8 +29,8 @@ __all__ = [
     "photometric_energy",
     "photometric_residuals",
     "score_energy",
-    "sparse_energy",
-    "sparse_residuals",
+    "landmark_energy",
+    "landmark_residuals",
     "statistical_energy",
     "supervised_energy",
 ]

@@ -4,11 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fml_jax.arrays import Array, squared_lengths
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.landmarks import CONTOUR, INNER_MOUTH_CORNERS, contour_by_rays, landmarks68
 from fml_jax.image_formation.camera import project, view_rays
 from fml_jax.image_formation.points import Points
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.dot_products import squared_lengths
 
 # F of the paper: 66 landmarks.
 PAPER_LANDMARKS = np.array([k not in INNER_MOUTH_CORNERS for k in range(68)])
@@ -29,7 +30,7 @@ def photometric_residuals(
     return jnp.sqrt(squared + 1e-8), points.visible * region
 
 
-def sparse_residuals(
+def landmark_residuals(
     model: BaseModel, points: Points, rotation: Float[Array, "3 3"], landmarks: Float[Array, "68 2"], contour: str
 ) -> Float[Array, "68 2"]:
     """f − u_{k_f} in pixels (eq. 10): fixed points by their place on the mesh, the contour sliding."""
@@ -42,7 +43,7 @@ def sparse_residuals(
     return landmarks - project(positions)
 
 
-def sparse_energy(residuals: Float[Array, "68 2"], confidence: Float[Array, "68"]) -> Float[Array, ""]:
+def landmark_energy(residuals: Float[Array, "68 2"], confidence: Float[Array, "68"]) -> Float[Array, ""]:
     """E_sparse (eq. 10): 1/|F| Σ_f c_f ‖f − u_{k_f}‖², squared pixels."""
     return jnp.sum(PAPER_LANDMARKS * confidence * jnp.sum(residuals**2, axis=1)) / PAPER_LANDMARKS.sum()
 

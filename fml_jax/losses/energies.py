@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Key
 
-from fml_jax.arrays import Array
 from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.correctives import Corrections
-from fml_jax.image_formation.points import Points, form_both_levels, form_points, sample_bilinear
+from fml_jax.image_formation.points import Points, form_both_levels, form_points
 from fml_jax.image_formation.rotation import rotation_matrix
-from fml_jax.losses.data_terms import photometric_energy, photometric_residuals, sparse_energy, sparse_residuals
+from fml_jax.losses.data_terms import landmark_energy, landmark_residuals, photometric_energy, photometric_residuals
 from fml_jax.losses.regularisers import (
     chromaticity_weights,
     constancy_energy,
@@ -25,6 +24,8 @@ from fml_jax.losses.regularisers import (
     stabilisation_energy,
     statistical_energy,
 )
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.sampling import sample_bilinear
 
 
 class BaseWeights(NamedTuple):
@@ -146,8 +147,8 @@ def energy_of_points(
 
 
 def _sparse(model: BaseModel, points: Points, code: FaceCode, landmarks, confidence, contour: str):
-    gaps = sparse_residuals(model, points, rotation_matrix(code.rotation), landmarks, contour)
-    return sparse_energy(gaps, confidence)
+    gaps = landmark_residuals(model, points, rotation_matrix(code.rotation), landmarks, contour)
+    return landmark_energy(gaps, confidence)
 
 
 def _observed(points: Points, image, mask):

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, Key
 
-from fml_jax.arrays import Array, squared_lengths
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.topology import Topology, edge_differences, neighbour_counts, one_ring_sum
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.dot_products import squared_lengths
 
 SPARSITY = 0.9  # p of eq. 13
 CHROMATICITY_FALLOFF = 50.0  # α of eq. 13

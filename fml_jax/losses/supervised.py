@@ -7,14 +7,13 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from fml_jax.arrays import Array
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel, geometry
 from fml_jax.face_model.landmarks import landmarks68, landmarks478
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.illumination import shading
 from fml_jax.image_formation.rotation import rotation_matrix
-
+from fml_jax.ops.arrays import Array
 
 # MediaPipe's points that lie farthest from iBUG's and from each other: cheeks, forehead, sides of the nose.
 SPREAD_POINTS = np.array(

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.landmarks import landmarks68
+from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
-from fml_jax.reconstruction.colours import ColourSolver
 
 
 class Decoded(NamedTuple):

@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 
-from fml_jax.data.crops import apply_affine, crop_photo
 from fml_jax.face_model.topology import vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
 from fml_jax.image_formation.drawing import Paint, clay, draw, shown_on_photos
 from fml_jax.image_formation.illumination import shading
+from fml_jax.photos.crops import apply_affine, crop_photo
 
 PAINTED = ("overlay", "geometry", "reflectance", "shading")  # pictures of the mesh
 _WHITE_SKIN = 0.8

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fml_jax.codes import FaceCode
-from fml_jax.data.crops import apply_affine, invert_affine
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
+from fml_jax.photos.crops import apply_affine, invert_affine
 
 
 @dataclass(repr=False)

@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from fml_jax.data.records import complete_or_absent
 from fml_jax.errors import InputError
 from fml_jax.evaluation.tables import markdown
+from fml_jax.files import complete_or_absent
 from fml_jax.training.checkpoints import changes
 from fml_jax.training.loop import WEIGHTS_FILE, NonFiniteLoss, train
 from fml_jax.training.metrics import CONFIG, VALIDATION, read_metrics

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fml_jax.products import OuterProducts
+from fml_jax.ops.products import LowRankGradient
 
 
 def adadelta(rate: optax.ScalarOrSchedule, rho: float, eps: float) -> optax.GradientTransformation:
@@ -14,7 +14,7 @@ def adadelta(rate: optax.ScalarOrSchedule, rho: float, eps: float) -> optax.Grad
     most of its bytes. Written in the usual way, what both the update and the statistic of updates
     need is computed once and kept, which costs an array as large as the parameters. Here each of
     the two computes it for itself from what is in memory in any case. So is a gradient that comes as
-    `OuterProducts` multiplied out by each that reads it, and never kept.
+    `LowRankGradient` multiplied out by each that reads it, and never kept.
     """
     return optax.chain(_scale_by_adadelta(rho, eps), optax.scale_by_learning_rate(rate))
 
@@ -25,7 +25,7 @@ def _scale_by_adadelta(rho, eps):
 
     def update_one(e_g, e_x, g):
         # Factors are multiplied out once more: the compiler must not find that it has done so before.
-        if isinstance(g, OuterProducts):
+        if isinstance(g, LowRankGradient):
             e_g, g = jax.lax.optimization_barrier((e_g, g))
         return _array(g) * jnp.sqrt((e_x + eps) / (e_g + eps))
 
@@ -44,4 +44,4 @@ def _scale_by_adadelta(rho, eps):
 
 
 def _array(gradient):
-    return gradient.array() if isinstance(gradient, OuterProducts) else gradient
+    return gradient.array() if isinstance(gradient, LowRankGradient) else gradient

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fml_jax.face_model.base import BaseModel
-from fml_jax.multilevel import Network
+from fml_jax.networks.multilevel import Network
 from fml_jax.training.batches import batch_shapes
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.sharding import compiled_step, over_batch, replicated, state_shardings

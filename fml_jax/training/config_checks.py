@@ -43,7 +43,7 @@ def check_continues(saved: Mapping, config: Mapping, place: str) -> None:
     Raises:
       InputError: it is another.
     """
-    saved = {**saved, "correctives": {"room": "all", **saved["correctives"]}}  # a field that older runs do not have
+    saved = {**saved, "correctives": {"subspace": "all", **saved["correctives"]}}  # a field that older runs do not have
     before, now = ({field: each[field] for field in _OF_THE_NETWORK} for each in (saved, config))
     if differ := changes(before, now):
         raise InputError(

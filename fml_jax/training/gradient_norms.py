@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fml_jax.multilevel import Network
+from fml_jax.networks.multilevel import Network
 from fml_jax.training.optimizers import group_labels
 from fml_jax.training.step import make_loss, step_key
 

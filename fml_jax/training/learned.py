@@ -8,7 +8,7 @@ import numpy as np
 
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.learned import FaceModel, delta_statistics
-from fml_jax.multilevel import Network
+from fml_jax.networks.multilevel import Network
 from fml_jax.training.sharding import gathered, over_batch, placed, replicated
 from fml_jax.training.step import TrainState
 

@@ -18,13 +18,14 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, with_reflectance_modes
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.learned import FaceModel, save_learned_model
-from fml_jax.folders import output_folder
-from fml_jax.multilevel import Network, layers, make_network
+from fml_jax.files import output_folder
+from fml_jax.networks.multilevel import Network, layers, make_network
+from fml_jax.networks.weights import save_weights
 from fml_jax.training.batches import StageBatches, copy_cards, validation_batch
 from fml_jax.training.checkpoints import UNKNOWN, Checkpoints, HeldOut, changes
 from fml_jax.training.config_checks import check_continues, validate_config
-from fml_jax.training.evaluate import HEADLINES, LOSS, Evaluator
 from fml_jax.training.gradient_norms import make_gradient_norms
+from fml_jax.training.held_out import HEADLINES, LOSS, Evaluator
 from fml_jax.training.host_memory import give_back_freed_memory
 from fml_jax.training.learned import learned_model
 from fml_jax.training.metrics import CONFIG, VALIDATION, MetricsWriter
@@ -44,7 +45,6 @@ from fml_jax.training.sheets import FOLDER as SHEETS
 from fml_jax.training.sheets import Sheets, sheet_crops
 from fml_jax.training.step import TrainState, init_state, make_train_step, state_of
 from fml_jax.training.warm_start import warm_started
-from fml_jax.weights import save_weights
 
 WEIGHTS_FILE = "weights.npz"
 MODEL_FILE = "face_model.npz"

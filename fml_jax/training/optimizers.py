@@ -7,7 +7,7 @@ import optax
 import optax.contrib
 
 from fml_jax.errors import InputError
-from fml_jax.products import OuterProducts
+from fml_jax.ops.products import LowRankGradient
 from fml_jax.training.adadelta import adadelta
 
 
@@ -46,11 +46,11 @@ def group_labels(params, prefixes: Mapping[str, str]):
             )
         return owners[0]
 
-    return jax.tree_util.tree_map_with_path(label, params, is_leaf=lambda node: isinstance(node, OuterProducts))
+    return jax.tree_util.tree_map_with_path(label, params, is_leaf=lambda node: isinstance(node, LowRankGradient))
 
 
-def takes_factors(settings: Mapping) -> bool:
-    """Whether the optimizer of such settings takes gradients as `OuterProducts`."""
+def takes_low_rank_gradients(settings: Mapping) -> bool:
+    """Whether the optimizer of such settings takes gradients as `LowRankGradient`."""
     return settings["name"] == "adadelta" and not settings.get("clip", 0.0)
 
 

@@ -12,8 +12,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from fml_jax.data.records import complete_or_absent
 from fml_jax.errors import InputError
+from fml_jax.files import complete_or_absent
 from fml_jax.training import metrics, sheets
 
 REPORT = "report.html"

@@ -15,7 +15,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from fml_jax.errors import InputError
 
-
 # Without it XLA's CPU backend copies what a step both reads and replaces, such as an optimizer's statistics.
 COMPILER_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from fml_jax.data.records import complete_or_absent
 from fml_jax.face_model.base import BaseModel
+from fml_jax.files import complete_or_absent
 from fml_jax.image_formation.drawing import Paint, clay, draw, shown_on_photos
 from fml_jax.image_formation.points import Points
-from fml_jax.multilevel import Network, level_points
+from fml_jax.networks.multilevel import Network, level_points
 from fml_jax.training.sharding import placed, replicated
 
 FOLDER = "sheets"

@@ -9,7 +9,6 @@ import optax
 from flax import struct
 
 from fml_jax.codes import code_from_network, leading_reflectance
-from fml_jax.encoders import Seen
 from fml_jax.face_model.base import BaseModel
 from fml_jax.losses import (
     BaseWeights,
@@ -21,8 +20,14 @@ from fml_jax.losses import (
     score_energy,
     supervised_energy,
 )
-from fml_jax.multilevel import Network
-from fml_jax.training.factors import factors_of, gradient_norm, rows_to_factor, with_factors
+from fml_jax.networks.encoders import EncoderOutput
+from fml_jax.networks.multilevel import Network
+from fml_jax.training.low_rank_gradients import (
+    gradient_norm,
+    low_rank_gradients_of,
+    low_rank_rows,
+    with_low_rank_gradients,
+)
 
 
 @struct.dataclass
@@ -66,13 +71,13 @@ def make_train_step(
     A batch's first `stage.synthetic` rows have known codes, the `stage.photos` others landmarks.
     """
     loss = make_loss(network, stage)
-    decay, rows = stage["average"], rows_to_factor(stage)
+    decay, rows = stage["average"], low_rank_rows(stage)
 
     def train_step(state, model, batch):
         key = step_key(seed, state.step)
-        params = with_factors(state.params, rows) if rows else state.params
+        params = with_low_rank_gradients(state.params, rows) if rows else state.params
         (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, model, batch, key)
-        gradient = factors_of(gradient, network.mesh)
+        gradient = low_rank_gradients_of(gradient, network.mesh)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average forgets its random start quickly and settles to the set decay.
@@ -97,7 +102,7 @@ def make_loss(network: Network, stage: Mapping) -> Callable:
 
     def loss(params, model, batch, key):
         crops = batch["crop"].astype(jnp.float32) / 255
-        seen = network.look(params, crops)
+        seen = network.encode(params, crops)
         parts = [_score_part(seen, batch, stage["score"])]
         if synthetic:
             parts.append(_supervised_part(model, *_rows((seen, batch), 0, synthetic), stage))
@@ -134,12 +139,12 @@ def _reduced(parts: list[_Part], count: int) -> tuple[jax.Array, dict]:
     return total, {"loss": total, **means, "rows": rows}
 
 
-def _score_part(seen: Seen, batch, weight) -> _Part:
+def _score_part(seen: EncoderOutput, batch, weight) -> _Part:
     scores = jax.vmap(score_energy)(seen.logits, batch["is_face"])
     return _Part("", 0, jnp.ones_like(scores), weight * scores, {"score": scores})
 
 
-def _supervised_part(model, seen: Seen, batch, stage) -> _Part:
+def _supervised_part(model, seen: EncoderOutput, batch, stage) -> _Part:
     weights, sizes = SupervisedWeights(**stage["supervised"]), model.code_sizes
 
     def one(raw, code, keypoints):
@@ -151,7 +156,7 @@ def _supervised_part(model, seen: Seen, batch, stage) -> _Part:
     return _Part("synthetic/", 0, jnp.ones_like(energies), energies, terms)
 
 
-def _base_part(network, params, model, seen: Seen, crops, batch, first, stage, key) -> _Part:
+def _base_part(network, params, model, seen: EncoderOutput, crops, batch, first, stage, key) -> _Part:
     weights = BaseWeights(**stage["base"])
 
     def energy(raw, crop, landmarks, confidence, mask):
@@ -161,7 +166,7 @@ def _base_part(network, params, model, seen: Seen, crops, batch, first, stage, k
     return _photo_part(seen, batch, first, energies, terms, weights.keypoints)
 
 
-def _full_part(network: Network, params, model, seen: Seen, crops, batch, first, stage, key) -> _Part:
+def _full_part(network: Network, params, model, seen: EncoderOutput, crops, batch, first, stage, key) -> _Part:
     weights = FullWeights(**stage["full"])
     code, corrections = network.final_level(params, seen, model)
 
@@ -177,7 +182,7 @@ def _observed(crops, batch):
     return crops, batch["landmarks"], batch["confidence"], batch["mask"].astype(jnp.float32)
 
 
-def _photo_part(seen: Seen, batch, first, energies, terms, keypoint_weight) -> _Part:
+def _photo_part(seen: EncoderOutput, batch, first, energies, terms, keypoint_weight) -> _Part:
     """With the error of the encoder's own keypoints, where it finds any."""
     if seen.keypoints is not None:
         terms["keypoints"] = jax.vmap(keypoint_energy)(seen.keypoints, batch["landmarks"], batch["confidence"])

@@ -6,9 +6,9 @@ from absl import logging
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fml_jax.errors import InputError
-from fml_jax.multilevel import layers
+from fml_jax.networks.multilevel import layers
+from fml_jax.networks.weights import load_weights
 from fml_jax.training.step import TrainState
-from fml_jax.weights import load_weights
 
 
 def warm_started(state: TrainState, path: str) -> TrainState:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-from fml_jax.data.landmarks import detect_landmarks, ibug68
 from fml_jax.evaluation.photos import network_errors, span_errors
 from fml_jax.evaluation.tables import markdown, summary
+from fml_jax.photos.landmarks import detect_landmarks, ibug68
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fml_jax.data.records import decode, read_shard
+from fml_jax.corpus.records import decode, read_shard
 
 ROOT = Path(__file__).parents[2]
 

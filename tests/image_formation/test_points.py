@@ -9,9 +9,9 @@ from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import geometry
 from fml_jax.image_formation import reference
 from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera, view_rays
-from fml_jax.image_formation.points import form_points, sample_bilinear
+from fml_jax.image_formation.points import form_points
 from fml_jax.image_formation.rotation import rotation_matrix
-
+from fml_jax.ops.sampling import sample_bilinear
 
 CASES = ("turned", "zero rotation", "behind the camera", "outside the image")
 

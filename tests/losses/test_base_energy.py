@@ -10,21 +10,22 @@ from fml_jax.codes import neutral_code
 from fml_jax.face_model.landmarks import CONTOUR, landmarks68
 from fml_jax.image_formation import reference
 from fml_jax.image_formation.camera import project
-from fml_jax.image_formation.points import form_points, sample_bilinear
+from fml_jax.image_formation.points import form_points
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses import (
     PAPER_LANDMARKS,
     BaseWeights,
     SupervisedWeights,
     base_energy,
+    landmark_energy,
+    landmark_residuals,
     photometric_energy,
     photometric_residuals,
     score_energy,
-    sparse_energy,
-    sparse_residuals,
     statistical_energy,
     supervised_energy,
 )
+from fml_jax.ops.sampling import sample_bilinear
 from tests.conftest import random_code
 
 
@@ -59,7 +60,7 @@ def test_sparse_energy_is_equation_10():
     rng = np.random.default_rng(0)
     residuals, confidence = rng.normal(size=(68, 2)).astype(np.float32), rng.random(68).astype(np.float32)
     expected = sum(confidence[k] * (residuals[k] ** 2).sum() for k in range(68) if k not in (60, 64)) / 66
-    assert float(sparse_energy(jnp.asarray(residuals), jnp.asarray(confidence))) == pytest.approx(expected, rel=1e-5)
+    assert float(landmark_energy(jnp.asarray(residuals), jnp.asarray(confidence))) == pytest.approx(expected, rel=1e-5)
     assert PAPER_LANDMARKS.sum() == 66
 
 
@@ -114,8 +115,8 @@ def _splat(points):
 
 def test_sparse_term_finds_pose_and_shape(tiny_model, tiny_code, start):
     target = projected68(tiny_model, tiny_code)
-    energy = lambda code: sparse_energy(
-        sparse_residuals(tiny_model, form_points(tiny_model, code), rotation_matrix(code.rotation), target, "pose"),
+    energy = lambda code: landmark_energy(
+        landmark_residuals(tiny_model, form_points(tiny_model, code), rotation_matrix(code.rotation), target, "pose"),
         jnp.ones(68),
     )
     found, values = descend(energy, start, steps=1500)
@@ -128,7 +129,7 @@ def test_sparse_term_finds_pose_and_shape(tiny_model, tiny_code, start):
 def test_sliding_points_take_the_candidate_nearest_to_the_line(tiny_model, tiny_code):
     points = form_points(tiny_model, tiny_code)
     detected = projected68(tiny_model, tiny_code) + 3.0
-    residuals = sparse_residuals(tiny_model, points, rotation_matrix(tiny_code.rotation), detected, "rays")
+    residuals = landmark_residuals(tiny_model, points, rotation_matrix(tiny_code.rotation), detected, "rays")
     focal, centre = 1080.0, 119.5
     for k in range(CONTOUR):
         ray = np.array([(detected[k, 0] - centre) / focal, (detected[k, 1] - centre) / focal, 1.0])

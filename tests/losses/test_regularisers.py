@@ -7,7 +7,6 @@ import optax
 import pytest
 
 from fml_jax.face_model.topology import make_topology
-from fml_jax.image_formation.points import sample_bilinear
 from fml_jax.losses.regularisers import (
     chromaticity,
     chromaticity_weights,
@@ -17,6 +16,7 @@ from fml_jax.losses.regularisers import (
     sparsity_energy,
     stabilisation_energy,
 )
+from fml_jax.ops.sampling import sample_bilinear
 
 
 @pytest.fixture(scope="module")

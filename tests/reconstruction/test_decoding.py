@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fml_jax.data.crops import crop_photo
+from fml_jax.fitting.colours import ColourSolver
+from fml_jax.photos.crops import crop_photo
 from fml_jax.reconstruction import Reconstructor
-from fml_jax.reconstruction.colours import ColourSolver
 from fml_jax.reconstruction.decoding import decode, finish
 
 

@@ -8,12 +8,12 @@ import pytest
 from skimage import data
 
 from fml_jax import InputError
-from fml_jax.data.crops import apply_affine, crop_photo
 from fml_jax.image_formation.camera import project, to_camera
-from fml_jax.reconstruction import network
-from fml_jax.reconstruction.network import BATCH
+from fml_jax.networks.weights import load_weights, save_weights
+from fml_jax.photos.crops import apply_affine, crop_photo
+from fml_jax.reconstruction import reconstructor as network
 from fml_jax.reconstruction.pictures import render_all
-from fml_jax.weights import load_weights, save_weights
+from fml_jax.reconstruction.reconstructor import BATCH
 
 
 def distance(a, b):

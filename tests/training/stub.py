@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from experiments.configs.common import defaults, stage
-from fml_jax.encoders import outputs
-from fml_jax.products import Dense
+from fml_jax.networks.encoders import outputs
+from fml_jax.ops.products import Dense
 
 
 class LinearEncoder(nn.Module):
@@ -92,8 +92,9 @@ def held_out_rows(config, kind, rows):
 
 def run(config, workdir: Path, held_out=lambda *_: None, data_workers: int = 0):
     """`loop.train` on stubs."""
-    from fml_jax import multilevel
-    from fml_jax.training import factors, loop
+    from fml_jax.networks import multilevel
+    from fml_jax.training import loop
+    from fml_jax.training import low_rank_gradients as factors
     from tests.conftest import make_tiny_model
 
     stubs = {

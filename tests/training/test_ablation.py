@@ -12,7 +12,6 @@ from fml_jax.training.checkpoints import changes
 from fml_jax.training.metrics import read_metrics
 from tests.training import stub
 
-
 REFERENCE_CONFIG = stub.small_config(steps=(2, 2), levels=["base", "full"])
 SET = {"with": REFERENCE_CONFIG, "fewer": {**REFERENCE_CONFIG, "reflectance_modes": 2, "sheet_every": 2}}
 
@@ -123,7 +122,7 @@ def test_variants_differ_from_the_reference_in_what_they_are_named_after(name, s
     reference, variant = (get_config(f"{each},{size}").to_dict() for each in (REFERENCE, name))
     differ = {line.partition(":")[0] for line in changes(reference, variant)}
     assert differ - {"data.photos"} == expected[name] - {"data.photos"}
-    assert reference["correctives"] == {"kind": "linear", "geometry": 500, "reflectance": 500, "room": "all"}
+    assert reference["correctives"] == {"kind": "linear", "geometry": 500, "reflectance": 500, "subspace": "all"}
 
 
 def test_synthetic_faces_stand_in_for_photos_wherever_they_lie():

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from fml_jax.codes import CODE_SIZE
-from fml_jax.data.corpus import build
+from fml_jax.corpus.building import build
 from fml_jax.errors import InputError
 from fml_jax.training.batches import StageBatches, batch_shapes, copy_cards, validation_batch
-from tests.data.stub_build import Number
-from tests.data.test_records import make_record_example
+from tests.corpus.stub_build import Number
+from tests.corpus.test_records import make_record_example
 
 UNMOVED = np.eye(3)[:2]
 

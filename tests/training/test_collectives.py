@@ -60,8 +60,8 @@ import jax
 jax.config.update("jax_num_cpu_devices", 4)
 
 from fml_jax.face_model.correctives import Correctives
-from fml_jax.multilevel import Network
-from fml_jax.training import factors
+from fml_jax.networks.multilevel import Network
+from fml_jax.training import low_rank_gradients as factors
 from fml_jax.training.collectives import collectives, compile_stage
 from fml_jax.training.sharding import bytes_per_device, make_mesh
 from tests.conftest import make_tiny_model

@@ -16,9 +16,9 @@ import pytest
 
 from fml_jax.errors import InputError
 from fml_jax.face_model import load_learned_model
+from fml_jax.networks.weights import load_weights
 from fml_jax.training import loop
 from fml_jax.training.metrics import read_metrics
-from fml_jax.weights import load_weights
 from tests.training import stub
 
 ROOT = Path(__file__).parents[2]
@@ -226,7 +226,7 @@ def test_a_config_that_ends_before_the_checkpoint_is_refused(tmp_path):
     "field, value",
     [
         ("correctives", {"kind": "relu1"}),
-        ("correctives", {"room": "beyond"}),
+        ("correctives", {"subspace": "beyond"}),
         ("encoder", "alexnet"),
         ("detail", "fine"),
     ],
@@ -245,7 +245,7 @@ def test_a_run_of_another_network_is_refused_and_left_alone(tmp_path, field, val
 def test_a_run_whose_config_knows_no_room_goes_on(tmp_path):
     """As those of earlier versions do not."""
     config = stub.small_config(steps=(2,), levels=["full"])
-    del config["correctives"]["room"]
+    del config["correctives"]["subspace"]
     stub.run(config, tmp_path)
     stub.run(stub.small_config(steps=(4,), levels=["full"]), tmp_path)
     assert len(losses(tmp_path)) == 4

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from fml_jax.reconstruction.network import OPEN_WEIGHTS
+from fml_jax.networks.weights import load_weights
+from fml_jax.reconstruction.reconstructor import OPEN_WEIGHTS
 from fml_jax.training.score import FACES, fit_score, rightly_scored, with_fitted_score
-from fml_jax.weights import load_weights
 
 TRUE = np.array([1.5, -2.0, 0.0])
 UNITS = np.array([1.0, 300.0, 1e-3])

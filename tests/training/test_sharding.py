@@ -16,9 +16,9 @@ from jax.sharding import AbstractMesh
 
 from fml_jax.errors import InputError
 from fml_jax.face_model.correctives import Correctives
-from fml_jax.multilevel import Network
+from fml_jax.networks.multilevel import Network
 from fml_jax.training.checkpoints import Checkpoints
-from fml_jax.training.factors import rows_to_factor
+from fml_jax.training.low_rank_gradients import low_rank_rows
 from fml_jax.training.metrics import read_metrics
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.sharding import bytes_per_device, make_mesh, state_shardings
@@ -76,7 +76,7 @@ def test_the_losses_do_not_depend_on_the_devices(on_one_device, tmp_path):
 def test_the_losses_do_not_depend_on_the_devices_where_gradients_are_factors(tmp_path):
     factored = {"optimizer": "adadelta", "rows": [0, 8]}
     stages = stub.small_config(**{"steps": [3, 4], "levels": ["base", "full"], **factored})["stages"]
-    assert all(rows_to_factor(stage) == 8 for stage in stages.values())
+    assert all(low_rank_rows(stage) == 8 for stage in stages.values())
     finish(start(tmp_path / "one", **factored), start(tmp_path / "four", devices=4, model_devices=2, **factored))
     assert len(losses(tmp_path / "one")) == 7
     np.testing.assert_allclose(losses(tmp_path / "four"), losses(tmp_path / "one"), rtol=TOLERANCE)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fml_jax.face_model.correctives import Correctives
-from fml_jax.multilevel import Network, level_points
+from fml_jax.networks.multilevel import Network, level_points
 from fml_jax.training.sheets import ROWS, draw_sheet, sheet_crops
 from tests.training import stub
 

@@ -7,7 +7,7 @@ import pytest
 
 from fml_jax.errors import InputError
 from fml_jax.face_model.correctives import Correctives
-from fml_jax.multilevel import Network
+from fml_jax.networks.multilevel import Network
 from fml_jax.training.gradient_norms import make_gradient_norms
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.step import init_state, make_loss, make_train_step, step_key

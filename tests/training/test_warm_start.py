@@ -7,10 +7,10 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from fml_jax.errors import InputError
-from fml_jax.multilevel import Network, layers
+from fml_jax.networks.multilevel import Network, layers
+from fml_jax.networks.weights import save_weights
 from fml_jax.training.step import init_state
 from fml_jax.training.warm_start import warm_started
-from fml_jax.weights import save_weights
 from tests.training.stub import LinearEncoder
 
 NOTE = {"encoder": "stub", "model": "tiny"}

@@ -13,9 +13,9 @@ import pooch
 import scipy.sparse as sparse
 from absl import app, flags, logging
 
-from fml_jax.data.landmarks import IBUG_FROM_MEDIAPIPE
 from fml_jax.errors import InputError
 from fml_jax.face_model.subdivision import catmull_clark, subdivide_uv, triangulate
+from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE
 from third_party.open_face_model.archive import rounded, write_npz
 from third_party.open_face_model.expressions import build_expressions
 from third_party.open_face_model.head_mesh import EYE, LINING, SKIN, HeadMesh, cut_head, read_base_mesh

@@ -9,7 +9,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
-from fml_jax.data.landmarks import IBUG_FROM_MEDIAPIPE, detect_landmarks
+from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE, detect_landmarks
 from third_party.open_face_model.head_mesh import EYE, SKIN
 from third_party.open_face_model.pictures import FIELD, Picture, View, render, vertex_normals
 

@@ -14,9 +14,9 @@ import numpy as np
 from absl import app, flags
 from scipy.spatial import cKDTree
 
-from fml_jax.data.landmarks import detect_landmarks
 from fml_jax.face_model.files import OPEN_MODEL, read_arrays
 from fml_jax.face_model.subdivision import catmull_clark, triangulate
+from fml_jax.photos.landmarks import detect_landmarks
 from third_party.open_face_model.identity import procrustes
 from third_party.open_face_model.landmark_embedding import closest_on_surface
 from third_party.open_face_model.pictures import View, render, vertex_normals

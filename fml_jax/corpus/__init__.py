@@ -1,0 +1,1 @@
+"""Training corpora: photos to examples, shards and batches."""

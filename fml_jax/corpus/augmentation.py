@@ -1,0 +1,122 @@
+"""Training crops drawn at random from a corpus's windows: faces as a detector frames them, and negatives."""
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from fml_jax.photos.crops import (
+    CROP_SIZE,
+    HAAR_SCALE_STD,
+    HAAR_SHIFT_STD,
+    apply_affine,
+    crop_photo,
+    jitter_affine,
+    moved_affine,
+)
+from fml_jax.photos.landmarks import IBUG_MIRROR
+
+ROLL_STD = math.radians(8)
+GAIN_STD = 0.05  # of each colour channel's gain and of the gamma; two of these are ±10 %
+OFF_FACE = (0.75, 1.1)  # sides between two squares: so far apart they overlap by less than 0.2
+BESIDE_SCALES = (0.7, 2.5)  # crops beside the face are larger or smaller than the face's own: necks, hands, cloth
+WRONG_SCALES = ((0.25, 0.4), (2.2, 4.0))  # a face so small in its crop, or so large, is no usable face
+TEXTURE_CELLS = (1, 2, 4, 15, 60)  # coarseness of random textures; 1 is a flat colour
+
+
+class Sample(NamedTuple):
+    """One training crop."""
+
+    crop: UInt8[np.ndarray, "240 240 3"]
+    mask: UInt8[np.ndarray, "240 240"]  # 1 = a pixel of the photo itself
+    landmarks: Float[np.ndarray, "68 2"]  # crop pixels
+    confidence: Float[np.ndarray, "68"]  # 0 for landmarks outside the window, which are guesses
+
+
+def random_face(
+    window: UInt8[np.ndarray, "S S 3"],
+    valid: Bool[np.ndarray, "S S"],
+    landmarks68: Float[np.ndarray, "68 2"],
+    confidence: Float[np.ndarray, "68"],
+    crop: Float[np.ndarray, "2 3"],
+    rng: np.random.Generator,
+    jitter: float = 1.0,
+    mirror: float = 0.5,
+) -> Sample:
+    """The window's face, framed and lit a little differently each time.
+
+    Args:
+      landmarks68: window pixels.
+      confidence: of the landmarks; those outside the window lose theirs.
+      crop: the detector's crop, from window pixels to crop pixels.
+      jitter: scales the measured scatter of crops, the roll and the change of colours; 0 for none.
+      mirror: probability of a mirrored crop.
+    """
+    shift = tuple(jitter * std for std in HAAR_SHIFT_STD)
+    affine = jitter_affine(crop, rng, shift, jitter * HAAR_SCALE_STD, jitter * ROLL_STD)
+    inside = ((landmarks68 >= -0.5) & (landmarks68 <= len(window) - 0.5)).all(axis=1)
+    sample = Sample(
+        crop=cv2.LUT(crop_photo(window, affine), _random_colours(rng, jitter * GAIN_STD)),
+        mask=crop_mask(valid, affine),
+        landmarks=apply_affine(affine, landmarks68).astype(np.float32),
+        confidence=np.where(inside, confidence, 0).astype(np.float32),
+    )
+    return mirrored(sample) if rng.random() < mirror else sample
+
+
+def mirrored(sample: Sample) -> Sample:
+    """The same crop left to right; its landmarks change places with their counterparts."""
+    flipped = sample.landmarks * np.float32([-1, 1]) + np.float32([CROP_SIZE - 1, 0])
+    return Sample(
+        crop=cv2.flip(sample.crop, 1),
+        mask=cv2.flip(sample.mask, 1),
+        landmarks=flipped[IBUG_MIRROR],
+        confidence=sample.confidence[IBUG_MIRROR],
+    )
+
+
+def random_negative(
+    window: UInt8[np.ndarray, "S S 3"],
+    valid: Bool[np.ndarray, "S S"],
+    crop: Float[np.ndarray, "2 3"],
+    rng: np.random.Generator,
+) -> Sample:
+    """A crop that shows no usable face: beside it, far too small or too large, or a random texture."""
+    kind = rng.choice(3, p=[0.6, 0.25, 0.15])
+    if kind == 2:
+        picture, mask = _random_texture(rng), np.ones((CROP_SIZE, CROP_SIZE), np.uint8)
+    else:
+        affine = (
+            _beside(crop, rng)
+            if kind == 0
+            else moved_affine(crop, np.zeros(2), rng.uniform(*rng.choice(WRONG_SCALES)), 0.0)
+        )
+        picture, mask = crop_photo(window, affine), crop_mask(valid, affine)
+    return Sample(picture, mask, np.zeros((68, 2), np.float32), np.zeros(68, np.float32))
+
+
+def crop_mask(valid: Bool[np.ndarray, "S S"], affine: Float[np.ndarray, "2 3"]) -> UInt8[np.ndarray, "240 240"]:
+    """Which of a crop's pixels the photo itself shows; 0 beyond the window."""
+    size = (CROP_SIZE, CROP_SIZE)
+    return cv2.warpAffine(valid.view(np.uint8), affine, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _beside(crop: Float[np.ndarray, "2 3"], rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
+    angle, scale = rng.uniform(0, 2 * math.pi), math.exp(rng.uniform(*np.log(BESIDE_SCALES)))
+    distance = CROP_SIZE * (1 + scale) / 2 * rng.uniform(*OFF_FACE)
+    return moved_affine(crop, distance * np.array([math.cos(angle), math.sin(angle)]), scale, 0.0)
+
+
+def _random_texture(rng: np.random.Generator) -> UInt8[np.ndarray, "240 240 3"]:
+    cells = rng.choice(TEXTURE_CELLS)
+    coarse = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC)
+
+
+def _random_colours(rng: np.random.Generator, std: float) -> UInt8[np.ndarray, "256 1 3"]:
+    """A table of new values: a gain for each channel and one gamma."""
+    gain, gamma = np.exp(std * rng.standard_normal(3)), math.exp(std * rng.standard_normal())
+    curve = np.linspace(0, 1, 256) ** gamma
+    return np.clip(np.rint(255 * curve[:, None, None] * gain), 0, 255).astype(np.uint8)

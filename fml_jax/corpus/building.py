@@ -1,0 +1,291 @@
+"""A training corpus: shards of records, an index of what is in them, and a card that says where it came from.
+
+shards/00000-of-00031.arrayrecord   the examples (`records`)
+shards/00000-of-00031.jsonl         what became of each photo of that shard
+plan.json                           what is being built: a folder takes one plan only
+examples.csv                        the index: a line an example that training may see, near-copies left out
+rejected.csv                        every other photo, with the reason
+index.html                          all of it to look at
+corpus.json                         the card, written last: without it, no corpus
+"""
+
+import csv
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fml_jax.corpus.examples import REASONS, Example, Rejected, Settings, make_example
+from fml_jax.corpus.layouts import LAYOUTS, Photo, Source, find_photos, source_names
+from fml_jax.corpus.quality import near_copies
+from fml_jax.corpus.records import VERSION
+from fml_jax.corpus.shards import PER_SHARD, Item, Runner, Shard, build_shards, run_in_processes
+from fml_jax.errors import InputError
+from fml_jax.files import complete_or_absent, output_folder
+from fml_jax.photos.landmark_model import find_landmark_model
+from fml_jax.photos.model_files import find_model
+from fml_jax.photos.reading import read_photo
+from fml_jax.photos.videos import VideoReader
+from fml_jax.photos.yunet import YUNET_MODEL
+
+VALIDATION_SHARE = 16  # one person in so many is kept for validation
+CARD = "corpus.json"
+NUMBERS = ("confidence", "size", "sharpness", "brightness", "yaw", "pitch", "roll")  # columns of the index
+_COLUMNS = ("shard", "row", "source", "person", "split", "name", "from_detector", *NUMBERS)
+_VERSIONS_OF = ("array_record", "mediapipe", "numpy", "opencv-contrib-python")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A finished corpus's card and index."""
+
+    folder: Path
+    card: dict
+    entries: list[dict[str, str]]  # of examples.csv
+
+    def shard_paths(self) -> list[Path]:
+        """In the order of the index's shard numbers."""
+        return [self.folder / "shards" / shard["file"] for shard in self.card["shards"]]
+
+
+class PhotoMaker:
+    """Reads a photo and makes its example; a pure function of the file and the settings."""
+
+    def __init__(self, settings: dict[str, Settings]):
+        """`settings` by source."""
+        self._settings = settings
+
+    def start(self) -> None:
+        """Makes what reads frames of videos, once a process."""
+        self._videos = VideoReader()
+
+    def __call__(self, photo: Photo) -> Example | Rejected:
+        try:
+            rgb = read_photo(photo.path) if photo.frame is None else self._videos.read(photo.path, photo.frame)
+        except InputError as error:
+            return Rejected("unreadable", str(error).removeprefix(f"{photo.path}: "))
+        about = {"name": photo.name, "source": photo.source, "person": photo.person}
+        try:
+            return make_example(rgb, self._settings[photo.source], **about, annotated=photo.annotated)
+        except cv2.error as error:  # one odd photo among millions must not stop a build
+            return Rejected("unreadable", f"OpenCV fails on it: {error.err}")
+
+
+def build_corpus(
+    sources: Sequence[Source],
+    output: str | os.PathLike,
+    workers: int | None = None,
+    settings: dict[str, Any] | None = None,
+    seconds: float = 1.0,
+    per_shard: int = PER_SHARD,
+    runner: Runner = run_in_processes,
+) -> dict:
+    """Makes a corpus of photos; a build that was cut off goes on where it stopped.
+
+    Args:
+      output: the corpus folder.
+      workers: processes; all cores by default. They change the time, not the bytes.
+      settings: fields of `Settings` that are to differ from their defaults and the layouts'.
+      seconds: between the frames taken of videos.
+      per_shard: photos a shard is made from.
+      runner: see `shards.build_shards`.
+
+    Returns:
+      the card.
+
+    Raises:
+      InputError: no photo, none with a face, a folder with another corpus in it, a full disk.
+    """
+    photos = find_photos(list(sources), seconds)
+    names = source_names(list(sources))
+    of_source = {
+        name: dataclasses.replace(Settings(off_centre=LAYOUTS[source.layout].off_centre), **(settings or {}))
+        for name, source in zip(names, sources)
+    }
+    about = {
+        "sources": [
+            {
+                "name": name,
+                "layout": source.layout,
+                "input": source.place,
+                "weight": source.weight,
+                "where": LAYOUTS[source.layout].where,
+                "terms": LAYOUTS[source.layout].terms,
+            }
+            for name, source in zip(names, sources)
+        ],
+        "settings": {name: dataclasses.asdict(each) for name, each in of_source.items()},
+        "seconds_between_frames": seconds,
+        "landmark_model_sha256": _sha256(find_landmark_model()),
+    }
+    if any("yunet" in each.detector for each in of_source.values()):
+        about["yunet_sha256"] = _sha256(find_model(YUNET_MODEL))
+    bits = min((each.duplicate_bits for each in of_source.values() if each.duplicate_bits is not None), default=None)
+    return build(Path(output), photos, PhotoMaker(of_source), about, workers, per_shard, bits, runner)
+
+
+def build(
+    folder: Path,
+    items: Sequence[Item],
+    make: Callable[[Item], Example | Rejected],
+    about: dict,
+    workers: int | None = None,
+    per_shard: int = PER_SHARD,
+    duplicate_bits: int | None = None,
+    runner: Runner = run_in_processes,
+) -> dict:
+    """Makes a corpus of any items, as `shards.build_shards` does; see `build_corpus`.
+
+    Args:
+      about: what the card says of the items' sources ("sources", a dict each with "name" and "weight") and settings.
+      duplicate_bits: see `Settings`.
+    """
+    from fml_jax.corpus.page import write_page
+
+    _start_plan(folder, {**about, "record_version": VERSION, "per_shard": per_shard, "items": _digest(items)})
+    shards = build_shards(folder / "shards", items, make, workers or os.cpu_count() or 1, per_shard, runner)
+    entries, rejected = _sorted_out(shards, duplicate_bits)
+    _write_table(folder / "examples.csv", _COLUMNS, entries)
+    _write_table(folder / "rejected.csv", ("source", "name", "reason", "detail"), rejected)
+    card = _card(folder, about, shards, entries, rejected)
+    write_page(Corpus(folder, card, entries), rejected)
+    if not entries:
+        raise InputError(
+            f"{folder}: none of {len(items)} photos shows a face that can be used; rejected.csv has the reasons"
+        )
+    _write_json(folder / CARD, card)
+    return card
+
+
+def open_corpus(folder: str | os.PathLike) -> Corpus:
+    """The card and index of a finished corpus.
+
+    Raises:
+      InputError: the folder holds no finished corpus.
+    """
+    folder = Path(folder)
+    try:
+        card = json.loads((folder / CARD).read_text("utf-8"))
+        with (folder / "examples.csv").open(newline="", encoding="utf-8") as file:
+            return Corpus(folder, card, list(csv.DictReader(file)))
+    except (OSError, ValueError):
+        raise InputError(
+            f"{folder}: no finished training corpus; make one with: python -m experiments.prepare --input=PHOTOS --output={folder}"
+        ) from None
+
+
+def is_synthetic(card: dict) -> bool:
+    """Whether a corpus's examples are renders, which have no person and hence no validation split."""
+    return all(source.get("layout") == "synthetic" for source in card["sources"])
+
+
+def is_validation(person: str) -> bool:
+    """Whether a person's photos are kept for validation; depends on the folder's name alone."""
+    return int(hashlib.sha1(person.encode()).hexdigest(), 16) % VALIDATION_SHARE == 0
+
+
+def _start_plan(folder: Path, plan: dict) -> None:
+    """Writes down what the folder is for, or checks that it is for this; an older card no longer holds."""
+    path, plan = output_folder(folder) / "plan.json", json.loads(json.dumps(plan))
+    if path.exists():
+        begun = json.loads(path.read_text("utf-8"))
+        if begun != plan:
+            differ = sorted(key for key in begun.keys() | plan.keys() if begun.get(key) != plan.get(key))
+            raise InputError(
+                f"{folder}: holds a corpus with other {', '.join(differ)}; choose another --output or remove it"
+            )
+    else:
+        _write_json(path, plan)
+    (folder / CARD).unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(items: Sequence[Item]) -> str:
+    return hashlib.sha256("\n".join(map(repr, items)).encode()).hexdigest()
+
+
+def _sorted_out(shards: list[Shard], duplicate_bits: int | None) -> tuple[list[dict], list[dict]]:
+    """The index's lines, and those of rejected.csv, near-copies of earlier examples among them."""
+    entries, rejected = [], []
+    for number, shard in enumerate(shards):
+        examples = [entry for entry in shard.entries if "reason" not in entry]
+        rejected += [entry for entry in shard.entries if "reason" in entry]
+        entries += [
+            {"shard": number, "row": row, "split": _split(entry), **entry} for row, entry in enumerate(examples)
+        ]
+    if duplicate_bits is None or not entries:
+        return entries, rejected
+    copies = near_copies(np.array([entry["fingerprint"] for entry in entries], np.uint64), duplicate_bits)
+    for row, original in copies.items():
+        detail = f"of {entries[original]['name']}"
+        rejected.append({**entries[row], **Rejected("near-duplicate", detail)._asdict()})
+    return [entry for row, entry in enumerate(entries) if row not in copies], rejected
+
+
+def _split(entry: dict) -> str:
+    return "validation" if entry["person"] and is_validation(entry["person"]) else "train"
+
+
+def _card(folder, about, shards, entries, rejected) -> dict:
+    photos = Counter(entry["source"] for shard in shards for entry in shard.entries)
+    kept = Counter(entry["source"] for entry in entries)
+    splits, reasons = Counter(entry["split"] for entry in entries), Counter(entry["reason"] for entry in rejected)
+    digests = [shard.sha256 for shard in shards] + [_sha256(folder / "examples.csv")]
+    return {
+        **about,
+        "sources": [
+            {**source, "photos": photos[source["name"]], "examples": kept[source["name"]]}
+            for source in about["sources"]
+        ],
+        "photos": photos.total(),
+        "examples": len(entries),
+        "people": len({(entry["source"], entry["person"]) for entry in entries}),
+        "training": splits["train"],
+        "validation": splits["validation"],
+        "crops_from_detector": sum(entry["from_detector"] for entry in entries),
+        "rejected": {reason: reasons[reason] for reason in REASONS if reasons[reason]},
+        "record_version": VERSION,
+        "versions": {
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in _VERSIONS_OF if _is_installed(package)},
+        },
+        "shards": [
+            {
+                "file": shard.file,
+                "sha256": shard.sha256,
+                "records": sum("reason" not in entry for entry in shard.entries),
+            }
+            for shard in shards
+        ],
+        "sha256": hashlib.sha256("".join(digests).encode()).hexdigest(),
+    }
+
+
+def _is_installed(package: str) -> bool:
+    """MediaPipe may be missing where synthetic faces are rendered."""
+    return bool(list(importlib.metadata.distributions(name=package)))
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: list[dict]) -> None:
+    with complete_or_absent(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    with complete_or_absent(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

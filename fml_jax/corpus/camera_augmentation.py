@@ -1,0 +1,88 @@
+"""Synthetic crops changed a little each time they are seen, their codes changed along exactly.
+
+A network that sees ten thousand renders fifteen times learns them by heart. What a camera may do
+changes a crop and leaves its face as it is: it can roll, pan, come nearer and weigh its colours.
+Each of these has its counterpart in the code's pose and illumination.
+"""
+
+import math
+
+import cv2
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from fml_jax.codes import EXPRESSION, IDENTITY, REFLECTANCE
+from fml_jax.image_formation.camera import FOCAL_IN_CROP_WIDTHS
+from fml_jax.photos.crops import CROP_SIZE, apply_affine, moved_affine
+
+ROLL_STD = math.radians(8)
+SHIFT_STD = 0.02  # crop sides
+SCALE_STD = 0.04  # of the logarithm
+GAIN_STD = 0.08  # of the logarithm, each channel; brightness on top of it varies as much
+COVERED = 0.3  # share of crops of which a rectangle is painted over
+
+_SAME = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+_POSE = slice(IDENTITY + EXPRESSION + REFLECTANCE, IDENTITY + EXPRESSION + REFLECTANCE + 6)
+_LIGHT = slice(_POSE.stop, _POSE.stop + 27)
+
+
+def varied(
+    crop: np.ndarray, code: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A crop [240, 240, 3] uint8, its code [257] and landmarks [68, 2], after small changes of the camera."""
+    roll = ROLL_STD * rng.standard_normal()
+    shift = SHIFT_STD * CROP_SIZE * rng.standard_normal(2)
+    scale = math.exp(SCALE_STD * rng.standard_normal())
+    gain = np.exp(GAIN_STD * (rng.standard_normal(3) + rng.standard_normal()))
+    affine = moved_affine(_SAME, shift, scale, roll)
+    moved = cv2.warpAffine(
+        crop, affine, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    # A gain that would burn out much of the picture is no gain any more: the code could not follow it.
+    gain = np.minimum(gain, 250 / np.maximum(np.percentile(moved[60:180:4, 60:180:4], 95, axis=(0, 1)), 1))
+    moved = cv2.LUT(moved, np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)[:, None])
+    if rng.random() < COVERED:
+        _cover(moved, rng)
+    code = code.copy()
+    code[_POSE] = _moved_pose(code[_POSE], shift, scale, roll)
+    code[_LIGHT] = (_rolled_light(code[_LIGHT].reshape(9, 3), roll) * gain).ravel()
+    return moved, code, apply_affine(affine, landmarks).astype(np.float32)
+
+
+def _moved_pose(pose, shift, scale, roll):
+    """Rotation and translation [6] after the camera has rolled, panned by a shift in pixels, and come nearer.
+
+    Panning turns the camera rather than moving it, so that near and far points shift alike; coming
+    nearer differs from enlarging by a third of a pixel at the ears.
+    """
+    focal = FOCAL_IN_CROP_WIDTHS * CROP_SIZE
+    pan = Rotation.from_rotvec([-math.atan(shift[1] / focal), math.atan(shift[0] / focal), 0])
+    turn = pan * Rotation.from_rotvec([0, 0, roll])
+    rotation = near_frontal((turn * Rotation.from_rotvec(pose[:3])).as_rotvec())
+    # Enlarging happens about the crop's centre, before the pan.
+    x, y, z = Rotation.from_rotvec([0, 0, roll]).apply(pose[3:])
+    return np.concatenate([rotation, pan.apply([x, y, z / scale])])
+
+
+def near_frontal(axis_angle: np.ndarray) -> np.ndarray:
+    """Of a rotation's two axis-angles, the one nearer to (π, 0, 0): codes have no jump where the angle passes π."""
+    angle = np.linalg.norm(axis_angle)
+    other = axis_angle * (1 - 2 * math.pi / angle) if angle > 0 else axis_angle
+    return min(axis_angle, other, key=lambda candidate: np.linalg.norm(candidate - [math.pi, 0, 0]))
+
+
+def _rolled_light(gamma, roll):
+    """γ [9, 3] of the same lamps for a camera that has rolled: functions of x and y turn by the roll, of xy and x² − y² by twice."""
+    gamma = gamma.copy()
+    for first, second, angle in ((1, 2, roll), (5, 6, roll), (7, 4, 2 * roll)):
+        a, b = gamma[first].copy(), gamma[second].copy()
+        gamma[first] = math.cos(angle) * a - math.sin(angle) * b
+        gamma[second] = math.sin(angle) * a + math.cos(angle) * b
+    return gamma
+
+
+def _cover(crop, rng):
+    """Paints a rectangle of one colour over some part of the crop."""
+    x, y = rng.integers(0, CROP_SIZE, 2)
+    width, height = rng.integers(CROP_SIZE // 12, CROP_SIZE // 3, 2)
+    crop[max(0, y - height // 2) : y + height // 2, max(0, x - width // 2) : x + width // 2] = rng.integers(0, 256, 3)

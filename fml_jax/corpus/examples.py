@@ -1,0 +1,151 @@
+"""From a photo to a training example, or to the reason why it makes none: a pure function of photo and settings."""
+
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fml_jax.corpus.quality import face_stats
+from fml_jax.corpus.records import Example
+from fml_jax.corpus.target_face import Box, TargetFace, shows_face
+from fml_jax.corpus.windows import WINDOW_SIZE, shown_by_photo, window_affine
+from fml_jax.photos.crops import (
+    apply_affine,
+    compose_affines,
+    crop_from_landmarks,
+    crop_from_photo,
+    crop_photo,
+    invert_affine,
+)
+from fml_jax.photos.detection import detect_faces
+from fml_jax.photos.landmark_confidence import landmark_confidence
+from fml_jax.photos.landmarks import ibug68
+from fml_jax.photos.yunet import detect_faces_with_yunet
+
+# Whose box frames the crop, and whose where that one has none on the face; MediaPipe's are its landmarks' boxes.
+DETECTORS = ("haar", "haar+mediapipe", "haar+yunet", "mediapipe", "yunet")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is kept. Every threshold at its loosest (0, or None) rejects nothing."""
+
+    detector: str = "haar+mediapipe"  # one of DETECTORS
+    min_size: float = 40.0  # √(w·h) of the landmarks' box, photo pixels
+    min_sharpness: float = 5.0  # see `records.Stats`
+    min_brightness: float = 35.0
+    max_brightness: float = 230.0
+    min_confidence: float = 0.45  # mean over the 68 landmarks
+    # In photo sides: a face that is farther from the middle, and does not cover it, may be a bystander's.
+    off_centre: float | None = None
+    duplicate_bits: int | None = (
+        16  # of 128: photos whose fingerprints differ by no more are near-copies; None keeps all
+    )
+
+
+class Rejected(NamedTuple):
+    """Why a photo makes no example."""
+
+    reason: str  # one of REASONS
+    detail: str
+
+
+REASONS = (
+    "unreadable",
+    "no face",
+    "no landmarks",
+    "box misses landmarks",
+    "another face than annotated",
+    "face off centre",
+    "too small",
+    "too dark",
+    "too bright",
+    "too blurred",
+    "low confidence",
+    "near-duplicate",
+)
+
+
+def make_example(
+    rgb: UInt8[np.ndarray, "H W 3"],
+    settings: Settings = Settings(),
+    *,
+    name: str = "",
+    source: str = "",
+    person: str = "",
+    annotated: Box | None = None,
+) -> Example | Rejected:
+    """The example of a photo's main face, or of the face at an annotated place.
+
+    Args:
+      annotated: x0, y0, x1, y1 about the face that is meant, photo pixels.
+    """
+    names = settings.detector.split("+")
+    boxes_of = functools.cache(lambda name: _boxes(name, rgb))
+    boxes = next(filter(None, map(boxes_of, names)), [])
+    face = TargetFace(rgb.shape, boxes, annotated, settings.off_centre)
+    mesh = face.find(rgb)
+    if mesh is None:
+        return (
+            Rejected("no landmarks", f"in {len(boxes)} boxes")
+            if boxes
+            else Rejected("no face", "neither box nor landmarks")
+        )
+    points = ibug68(mesh[:, :2])
+    box = next((box for name in names for box in boxes_of(name) if shows_face(box, points)), None)
+    if box is None and "mediapipe" not in names:
+        return Rejected("box misses landmarks" if boxes else "no face", f"{len(boxes)} boxes")
+    if (annotated is not None or settings.off_centre is not None) and not face.has(points):
+        return _misplaced(face, points)
+    stats = face_stats(rgb, mesh)
+    if rejected := _poor(stats, settings):
+        return rejected
+    confidence = landmark_confidence(rgb, points)
+    if confidence.mean() < settings.min_confidence:
+        return Rejected("low confidence", f"{confidence.mean():.2f} on average, wanted {settings.min_confidence:g}")
+    crop = crop_from_landmarks(points) if box is None else crop_from_photo(box)
+    to_window = window_affine(crop, rgb.shape)
+    window = crop_photo(rgb, to_window, WINDOW_SIZE)
+    in_window = apply_affine(to_window, mesh[:, :2])
+    return Example(
+        name=name,
+        source=source,
+        person=person,
+        window=window,
+        valid=shown_by_photo(window, to_window, rgb.shape),
+        to_photo=invert_affine(to_window),
+        crop=compose_affines(crop, invert_affine(to_window)),
+        landmarks68=ibug68(in_window).astype(np.float32),
+        confidence=confidence,
+        landmarks478=np.column_stack([in_window, to_window[0, 0] * mesh[:, 2]]).astype(np.float32),
+        from_detector=box is not None,
+        stats=stats,
+    )
+
+
+def _misplaced(face, points) -> Rejected:
+    """Why landmarks are not those of the face that is meant."""
+    if face.annotated is not None:
+        return Rejected("another face than annotated", "landmarks are found beside the annotation only")
+    detail = f"landmarks are found {face.distance(points):.2f} photo sides from the middle only"
+    return Rejected("box misses landmarks" if face.is_in_a_box() else "face off centre", detail)
+
+
+def _boxes(detector: str, rgb: UInt8[np.ndarray, "H W 3"]) -> list[Box]:
+    if detector == "mediapipe":
+        return []  # its landmarks need none
+    return [face.box for face in (detect_faces_with_yunet if detector == "yunet" else detect_faces)(rgb)]
+
+
+def _poor(stats, settings) -> Rejected | None:
+    for reason, value, too_low, limit in (  # dark pictures have no contrast either: light comes first
+        ("too small", stats.size, True, settings.min_size),
+        ("too dark", stats.brightness, True, settings.min_brightness),
+        ("too bright", stats.brightness, False, settings.max_brightness),
+        ("too blurred", stats.sharpness, True, settings.min_sharpness),
+    ):
+        if value < limit if too_low else value > limit:
+            return Rejected(reason, f"{value:.1f}, wanted {'at least' if too_low else 'at most'} {limit:g}")
+    return None

@@ -1,0 +1,220 @@
+"""Collections of photos by name: where their files, people and annotations are, where to get them, under what terms."""
+
+import csv
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fml_jax.corpus.target_face import Box
+from fml_jax.errors import InputError
+from fml_jax.photos.reading import PHOTO_SUFFIXES, list_photos
+from fml_jax.photos.videos import VIDEO_SUFFIXES, sampled_frames
+
+
+class Photo(NamedTuple):
+    """A photo, or a frame of a video, that may become an example."""
+
+    name: str  # within its corpus: source/path, frames with #number behind
+    path: str
+    source: str
+    person: str  # whose photos go into one split
+    frame: int | None = None
+    annotated: Box | None = None  # the face that is meant, photo pixels
+
+
+class Source(NamedTuple):
+    """One input of a corpus."""
+
+    layout: str
+    place: str  # a folder, or what the layout says
+    weight: float = 1.0  # how often each of its photos is seen in training, compared with other sources
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a collection lies on the disk."""
+
+    find: Callable[[Path, float], list[Photo]]  # (place, seconds between frames) → photos, names not yet prefixed
+    where: str  # to get it
+    terms: str
+    off_centre: float | None = None  # default for `Settings.off_centre`
+
+
+def find_photos(sources: list[Source], seconds: float = 1.0) -> list[Photo]:
+    """All photos of the sources, in an order that depends on names alone.
+
+    Args:
+      seconds: between the frames taken of videos.
+
+    Raises:
+      InputError: a source without photos, or not laid out as its layout is.
+    """
+    photos = []
+    for source, name in zip(sources, source_names(sources)):
+        found = sorted(
+            LAYOUTS[source.layout].find(Path(source.place), seconds), key=lambda photo: (photo.name, photo.frame or 0)
+        )
+        photos += [photo._replace(name=f"{name}/{photo.name}", source=name) for photo in found]
+    return photos
+
+
+def source_names(sources: list[Source]) -> list[str]:
+    """A name for each source: its layout's, numbered from the second of a kind on."""
+    layouts = [source.layout for source in sources]
+    earlier = [layouts[:k].count(layout) for k, layout in enumerate(layouts)]
+    return [layout + (f"-{count + 1}" if count else "") for layout, count in zip(layouts, earlier)]
+
+
+def _folder(place: Path, seconds: float) -> list[Photo]:
+    """Photos and videos of a folder, a pattern or one file; who lies in one subfolder is one person."""
+    videos = _videos(place)
+    try:
+        photos = list_photos(place) if place.suffix.lower() not in VIDEO_SUFFIXES else []
+    except InputError:
+        if not videos:
+            raise
+        photos = []
+    root = place if place.is_dir() else Path(os.path.commonpath([path.parent for path in photos + videos]))
+    found = [_photo(path, root, path.parent.name) for path in photos]
+    for path in videos:
+        found += _frames(path, root, path.stem if path.parent == root else path.parent.name, seconds)
+    return found
+
+
+def _list(place: Path, seconds: float) -> list[Photo]:
+    """A text file: a line a photo or video, then, after a comma, the person; paths are relative to the file."""
+    try:
+        with place.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if row and not row[0].lstrip().startswith("#")]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{place}: not a list of photos ({error}); give a text file with a path a line") from error
+    found = []
+    for path, *person in rows:
+        full = place.parent / path.strip()
+        person = person[0].strip() if person else full.parent.name
+        if full.suffix.lower() in VIDEO_SUFFIXES:
+            found += _frames(full, place.parent, person, seconds)
+        else:
+            found.append(_photo(full, place.parent, person))
+    if not found:
+        raise InputError(f"{place}: no photo is listed; give a text file with a path a line")
+    return found
+
+
+def _lfw(place: Path, seconds: float) -> list[Photo]:
+    photos = [_photo(path, place, path.parent.name) for path in list_photos(place) if path.parent != place]
+    return _not_empty(photos, place, "NAME/NAME_0001.jpg")
+
+
+def _celeba(place: Path, seconds: float) -> list[Photo]:
+    """identity_CelebA.txt tells people, list_bbox_celeba.txt the face that is meant in photos that are not aligned."""
+    wild, aligned = place / "img_celeba", place / "img_align_celeba"
+    pictures = wild if wild.is_dir() else aligned
+    people = _table(place, "identity_CelebA.txt")
+    boxes = _table(place, "list_bbox_celeba.txt", optional=True) if pictures == wild else {}
+    photos = []
+    for path in _photos_if_any(pictures):
+        if path.name not in people:
+            raise InputError(f"{path}: not in identity_CelebA.txt; the photos and the list are of different releases")
+        box = None
+        if path.name in boxes:
+            x, y, width, height = (float(number) for number in boxes[path.name])
+            box = (x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5)
+        photos.append(_photo(path, place, people[path.name][0])._replace(annotated=box))
+    return _not_empty(photos, place, "img_celeba/000001.jpg (or img_align_celeba/) and Anno/identity_CelebA.txt")
+
+
+def _300vw(place: Path, seconds: float) -> list[Photo]:
+    """Of each video the sampled frames that are annotated; the face that is meant is the annotated one."""
+    photos = []
+    for video in sorted(place.glob("*/vid.avi")):
+        for photo in _frames(video, place, video.parent.name, seconds):
+            points = video.parent / "annot" / f"{photo.frame + 1:06d}.pts"
+            if points.is_file():
+                photos.append(photo._replace(annotated=_box_of_points(points)))
+    return _not_empty(photos, place, "001/vid.avi with 001/annot/000001.pts")
+
+
+def _facewarehouse(place: Path, seconds: float) -> list[Photo]:
+    folders = sorted(place.glob("**/Tester_*/TrainingPose"))
+    photos = [_photo(path, place, folder.parent.name) for folder in folders for path in _photos_if_any(folder)]
+    return _not_empty(photos, place, "Tester_1/TrainingPose/pose_0.png")
+
+
+LAYOUTS = {
+    "folder": Layout(_folder, where="your own", terms="yours to know"),
+    "list": Layout(_list, where="your own", terms="yours to know"),
+    "lfw": Layout(
+        _lfw,
+        where="Labeled Faces in the Wild, http://vis-www.cs.umass.edu/lfw/",
+        terms="published for research on face verification; the photos are news agencies'",
+        off_centre=0.2,  # the face that names the photo is in its middle; others are bystanders
+    ),
+    "celeba": Layout(
+        _celeba,
+        where="CelebA, https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        terms="non-commercial research only; photos may not be passed on",
+    ),
+    "300vw": Layout(
+        _300vw,
+        where="300 Videos in the Wild, https://ibug.doc.ic.ac.uk/resources/300-VW/ (on request)",
+        terms="academic use only, after agreeing to its licence",
+    ),
+    "facewarehouse": Layout(
+        _facewarehouse,
+        where="FaceWarehouse, http://kunzhou.net/zjugaps/facewarehouse/ (on request)",
+        terms="non-commercial research, after signing its agreement",
+    ),
+}
+
+
+def _photo(path: Path, root: Path, person: str) -> Photo:
+    return Photo(Path(os.path.relpath(path, root)).as_posix(), str(path), "", person)
+
+
+def _frames(path: Path, root: Path, person: str, seconds: float) -> list[Photo]:
+    video = _photo(path, root, person)
+    return [video._replace(name=f"{video.name}#{frame:06d}", frame=frame) for frame in sampled_frames(path, seconds)]
+
+
+def _videos(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place] if place.suffix.lower() in VIDEO_SUFFIXES else []
+    found = place.rglob("*") if place.is_dir() else []
+    return sorted(path for path in found if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."))
+
+
+def _photos_if_any(folder: Path) -> list[Path]:
+    found = folder.iterdir() if folder.is_dir() else []
+    return sorted(path for path in found if path.suffix.lower() in PHOTO_SUFFIXES)
+
+
+def _not_empty(photos: list[Photo], place: Path, example: str) -> list[Photo]:
+    if not photos:
+        raise InputError(f"{place}: not laid out as expected; it should hold {example}")
+    return photos
+
+
+def _table(place: Path, name: str, optional: bool = False) -> dict[str, list[str]]:
+    """A CelebA list by photo; some have two lines of heading, which name no photo."""
+    path = next((path for path in (place / "Anno" / name, place / name) if path.is_file()), None)
+    if path is None:
+        if optional:
+            return {}
+        raise InputError(f"{place}: {name} is missing, here and in Anno/; it comes with CelebA's annotations")
+    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    return {row[0]: row[1:] for row in rows if len(row) > 1 and row[0].endswith((".jpg", ".png"))}
+
+
+def _box_of_points(path: Path) -> Box:
+    """The tight box of a .pts file, whose pixels count from 1."""
+    try:
+        text = path.read_text()
+        points = np.array(text[text.index("{") + 1 : text.index("}")].split(), float).reshape(-1, 2) - 1
+        return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+    except ValueError as error:
+        raise InputError(f"{path}: not an annotation of points; download it again") from error

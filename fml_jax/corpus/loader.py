@@ -1,0 +1,179 @@
+"""Training batches out of a corpus, read by Grain.
+
+Grain's map datasets are sequences: element k of a shuffled, repeated, mixed one is worked out from k
+alone. So a batch is a function of seed and step, and a run that resumes at a step needs no iterator
+state: the step is the state. That also holds when a run resumes on another number of machines, which
+a saved iterator does not survive.
+"""
+
+import os
+from collections.abc import Sequence
+
+import grain
+import numpy as np
+
+from fml_jax.codes import CODE_SIZE
+from fml_jax.corpus.augmentation import Sample, random_face, random_negative
+from fml_jax.corpus.building import Corpus, open_corpus
+from fml_jax.corpus.camera_augmentation import varied
+from fml_jax.corpus.records import Example, decode, unreadable_shard
+from fml_jax.errors import InputError
+from fml_jax.photos.crops import CROP_SIZE
+
+SPLITS = ("train", "validation", "all")
+
+
+class CorpusRecords:
+    """Some of a corpus's records, by number: a random-access source for Grain."""
+
+    def __init__(self, corpus: Corpus, entries: Sequence[dict]):
+        """`entries`: lines of the corpus's index.
+
+        Raises:
+          InputError: a shard is missing or damaged.
+        """
+        self._paths = corpus.shard_paths()
+        counts = [shard["records"] for shard in corpus.card["shards"]]
+        for path in self._paths:
+            if not path.is_file():
+                raise unreadable_shard(path, FileNotFoundError("it is missing"))
+        begins = np.concatenate([[0], np.cumsum(counts)])
+        shards = np.array([int(entry["shard"]) for entry in entries])
+        self._shards, self._places = shards, begins[shards] + [int(entry["row"]) for entry in entries]
+        try:
+            self._records = grain.sources.ArrayRecordDataSource([str(path) for path in self._paths])
+        except RuntimeError as error:
+            raise InputError(
+                f"{corpus.folder}: a shard cannot be read ({error}); run the same prepare command in another folder"
+            ) from error
+        if len(self._records) != begins[-1]:
+            raise InputError(f"{corpus.folder}: shards and card disagree; make the corpus again")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, k: int) -> bytes:
+        try:
+            return self._records[int(self._places[k])]
+        except RuntimeError as error:
+            raise unreadable_shard(self._paths[self._shards[k]], error) from error
+
+
+class CorpusBatches:
+    """Endless training batches of a corpus; each is a function of the seed and its step alone.
+
+    A batch is a dict of arrays, B rows first:
+      crop       uint8   [B, 240, 240, 3]
+      mask       uint8   [B, 240, 240]     1 = a pixel of the photo itself
+      landmarks  float32 [B, 68, 2]        crop pixels
+      confidence float32 [B, 68]           of each landmark; 0 outside the photo
+      is_face    float32 [B]               0 = a negative crop, whose other targets are void
+      code       float32 [B, 257]          a render's; zeros for photos, which have no true code
+      has_code   float32 [B]               1 = a render
+    and, of renders, where it is asked for and stored:
+      vertices, reflectance  float32 [B, N, 3]  see `records.Truth`
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        split: str,
+        batch_size: int,
+        seed: int = 0,
+        jitter: float = 1.0,
+        mirror: float = 0.5,
+        negatives: float = 0.15,
+        truth: bool = False,
+    ):
+        """Opens a corpus. Its sources are mixed by their numbers of examples times their weights.
+
+        Args:
+          folder: what `build_corpus` or `build_synthetic` made.
+          split: "train", "validation" or "all".
+          batch_size: rows a batch.
+          seed: any whole number from 0.
+          jitter: scales the random changes of framing and colours; 0 for the detector's own crops, and for renders as they are.
+          mirror: probability of a mirrored crop of a photo.
+          negatives: probability of a negative crop in a photo's stead.
+          truth: also give the true vertices and reflectance of renders that have them stored.
+
+        Raises:
+          InputError: no finished corpus, a damaged one, or no example in the split.
+        """
+        corpus = open_corpus(folder)
+        chosen = [entry for entry in corpus.entries if split in (entry["split"], "all")]
+        if not chosen:
+            raise InputError(f"{folder}: the {split} split is empty; give photos of more people")
+        self._size, self._batch_size, self._seed = len(chosen), batch_size, seed
+        self._jitter, self._mirror, self._negatives, self._truth = jitter, mirror, negatives, truth
+        self._records = _endless(corpus, chosen, seed)
+
+    def __len__(self) -> int:
+        """Examples in the split."""
+        return self._size
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The batch of a step; the same whenever it is asked for."""
+        places = range(step * self._batch_size, (step + 1) * self._batch_size)
+        rows = [
+            self._row(decode(self._records[place]), np.random.default_rng([self._seed, 1, place])) for place in places
+        ]
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def _row(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        if example.code is not None:
+            truth = example.truth._asdict() if self._truth and example.truth else {}
+            return _render_row(example, rng if self._jitter else None) | truth
+        crop = np.array(example.crop)
+        if rng.random() < self._negatives:
+            return _photo_row(random_negative(example.window, example.valid, crop, rng), is_face=False)
+        face = random_face(
+            example.window,
+            example.valid,
+            example.landmarks68,
+            example.confidence,
+            crop,
+            rng,
+            self._jitter,
+            self._mirror,
+        )
+        return _photo_row(face, is_face=True)
+
+
+def _endless(corpus: Corpus, entries: list[dict], seed: int) -> grain.MapDataset:
+    """Records for ever: each source in an order of its own every epoch, sources mixed by weight."""
+    sources = [
+        source for source in corpus.card["sources"] if any(entry["source"] == source["name"] for entry in entries)
+    ]
+    parts, weights = [], []
+    for k, source in enumerate(sources):
+        own = [entry for entry in entries if entry["source"] == source["name"]]
+        dataset = grain.MapDataset.source(CorpusRecords(corpus, own))
+        parts.append(dataset.seed(int(np.random.SeedSequence([seed, k]).generate_state(1)[0])).shuffle())
+        weights.append(source["weight"] * len(own))
+    mixed = parts[0] if len(parts) == 1 else grain.MapDataset.mix([part.repeat() for part in parts], weights)
+    return mixed.repeat() if len(parts) == 1 else mixed
+
+
+def _photo_row(sample: Sample, is_face: bool) -> dict[str, np.ndarray]:
+    return {
+        **sample._asdict(),
+        "is_face": np.float32(is_face),
+        "code": np.zeros(CODE_SIZE, np.float32),
+        "has_code": np.float32(0),
+    }
+
+
+def _render_row(example: Example, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+    """A render, changed a little if there is a generator."""
+    face = example.window, example.code, example.landmarks68
+    crop, code, landmarks = face if rng is None else varied(*face, rng)
+    return {
+        "crop": crop,
+        "mask": np.ones((CROP_SIZE, CROP_SIZE), np.uint8),
+        "landmarks": landmarks,
+        "confidence": example.confidence,
+        "is_face": np.float32(1),
+        "code": code,
+        "has_code": np.float32(1),
+    }

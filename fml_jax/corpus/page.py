@@ -1,0 +1,184 @@
+"""A corpus's index.html: counts, why photos were rejected, what the others are like, and a sheet of crops."""
+
+import base64
+import colorsys
+import html
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from fml_jax.corpus.building import is_synthetic
+from fml_jax.corpus.records import Example, decode, read_shard
+from fml_jax.files import complete_or_absent
+from fml_jax.photos.crops import CROP_SIZE, apply_affine, crop_photo
+
+SHEET = 100  # crops shown
+_HISTOGRAMS = {
+    "size": "size of the face, photo pixels",
+    "sharpness": "sharpness, grey levels",
+    "brightness": "brightness of the face, 0–255",
+    "yaw": "yaw, degrees (to the subject's left)",
+    "pitch": "pitch, degrees (up)",
+    "confidence": "mean confidence of the landmarks",
+}
+_BINS = 32
+_UNSURE, _SURE = 0.3, 1.0  # confidences at the ends of the colour scale
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Training corpus: {title}</title>
+<style>
+:root {{ color-scheme: light dark; --line: #8884; --quiet: #888; --bar: #4a7fb5; }}
+body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 1320px; margin: 2rem auto; padding: 0 1rem; }}
+h1, h2 {{ font-weight: 600; margin: 0 }} h2 {{ font-size: 1.1rem; margin: 2rem 0 .6rem; border-top: 1px solid var(--line); padding-top: 1rem }}
+p {{ color: var(--quiet); margin: .2rem 0 }}
+table {{ border-collapse: collapse }} td, th {{ text-align: left; padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
+td.number {{ text-align: right; font-variant-numeric: tabular-nums }} th {{ font-weight: 400; color: var(--quiet) }}
+.bar {{ background: var(--bar); height: .7em; display: inline-block; border-radius: 2px }}
+.histograms {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem }}
+.histograms svg {{ width: 100%; height: auto; display: block }} svg rect {{ fill: var(--bar) }} svg text {{ fill: var(--quiet); font-size: 11px }}
+figure {{ margin: 0 }} figcaption {{ color: var(--quiet); font-size: .85rem }}
+.sheet {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .4rem }}
+.sheet img {{ width: 100%; display: block; border-radius: 4px }}
+.scale {{ display: inline-block; width: 8rem; height: .7em; border-radius: 2px; margin: 0 .4em; background: linear-gradient(to right, {scale}) }}
+</style>
+<h1>{title}</h1>
+<p>{split}</p>
+<h2>Sources</h2>
+{sources}
+<h2>Rejected</h2>
+{rejected}
+<h2>What the examples are like</h2>
+<div class="histograms">{histograms}</div>
+<h2>{sheet_title}</h2>
+<p>{legend}</p>
+<div class="sheet">{sheet}</div>
+</html>
+"""
+
+_LEGEND = '68 landmarks, coloured by confidence: {unsure:g} or less<span class="scale"></span>{sure:g}'
+
+
+def write_page(corpus, rejected: list[dict]) -> None:
+    """Writes `index.html` into the corpus's folder.
+
+    Args:
+      corpus: a `corpus.Corpus`.
+      rejected: the lines of rejected.csv.
+    """
+    card, entries, rendered = corpus.card, corpus.entries, is_synthetic(corpus.card)
+    shown = _spread(entries, SHEET)
+    # Of renders all landmarks are sure.
+    told = {name: title for name, title in _HISTOGRAMS.items() if not (rendered and name == "confidence")}
+    page = _PAGE.format(
+        title=f"{card['examples']} synthetic faces"
+        if rendered
+        else f"{card['examples']} examples of {card['photos']} photos",
+        split="Rendered with known codes" if rendered else _split(card),
+        sources=_sources(card["sources"]),
+        rejected=_reasons(rejected, card["photos"]),
+        histograms="".join(
+            _histogram(title, [float(entry[name]) for entry in entries]) for name, title in told.items()
+        ),
+        sheet_title=f"{len(shown)} crops, spread over the corpus",
+        legend="68 landmarks, which are known exactly" if rendered else _LEGEND.format(unsure=_UNSURE, sure=_SURE),
+        scale=", ".join("rgb({}, {}, {})".format(*_colour(c)) for c in np.linspace(_UNSURE, _SURE, 9)),
+        sheet="".join(_figure(example) for example in _examples(corpus.folder, card, shown)),
+    )
+    with complete_or_absent(corpus.folder / "index.html") as partial:
+        partial.write_text(page, "utf-8")
+
+
+def _split(card: dict) -> str:
+    people = "1 person" if card["people"] == 1 else f"{card['people']} people"
+    split = f"{card['training']} for training, {card['validation']} for validation, {people}"
+    return f"{split}; {card['crops_from_detector']} crops are framed by the detector"
+
+
+def draw_landmarks(
+    rgb: UInt8[np.ndarray, "H W 3"], points: Float[np.ndarray, "n 2"], confidence: Float[np.ndarray, "n"]
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture with dots, red where a landmark is a guess, over yellow and green to blue where it is sure."""
+    drawn = rgb.copy()
+    for (x, y), sure in zip(points, confidence):
+        centre = round(16 * float(x)), round(16 * float(y))
+        cv2.circle(drawn, centre, 16 * 2, (0, 0, 0), cv2.FILLED, cv2.LINE_AA, shift=4)
+        cv2.circle(drawn, centre, 24, _colour(float(sure)), cv2.FILLED, cv2.LINE_AA, shift=4)
+    return drawn
+
+
+def _colour(confidence: float) -> tuple[int, int, int]:
+    sure = np.clip((confidence - _UNSURE) / (_SURE - _UNSURE), 0, 1)
+    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(0.58 * float(sure), 0.9, 1.0))
+
+
+def _spread(entries: list[dict], count: int) -> list[dict]:
+    rows = np.unique(np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int))
+    return [entries[row] for row in rows]
+
+
+def _examples(folder: Path, card: dict, entries: list[dict]):
+    """Shard by shard, so that each is read once."""
+    number, records = None, []
+    for entry in entries:
+        if entry["shard"] != number:
+            number = entry["shard"]
+            records = read_shard(folder / "shards" / card["shards"][int(number)]["file"])
+        yield decode(records[int(entry["row"])])
+
+
+def _figure(example: Example) -> str:
+    crop = crop_photo(example.window, np.array(example.crop))
+    points = apply_affine(example.crop, example.landmarks68)
+    inside = (np.abs(points - CROP_SIZE / 2) < CROP_SIZE).all(axis=1)
+    picture = draw_landmarks(crop, points[inside], example.confidence[inside])
+    jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    code, name = base64.b64encode(jpeg).decode(), html.escape(example.name, quote=True)
+    return f'<img src="data:image/jpeg;base64,{code}" alt="{name}" title="{name}, confidence {example.confidence.mean():.2f}" loading="lazy">'
+
+
+def _sources(sources: list[dict]) -> str:
+    rows = [
+        f"<tr><td>{_text(source['name'])}<td class=number>{source['photos']}<td class=number>{source['examples']}"
+        f"<td class=number>{source['weight']:g}<td>{_text(source['input'] or '')}<td>{_text(source['where'])}<td>{_text(source['terms'])}"
+        for source in sources
+    ]
+    heads = "".join(
+        f"<th>{head}" for head in ("source", "photos", "examples", "weight", "from", "where to get it", "terms")
+    )
+    return f"<table><tr>{heads}{''.join(rows)}</table>"
+
+
+def _reasons(rejected: list[dict], photos: int) -> str:
+    counts = Counter(entry["reason"] for entry in rejected)
+    if not counts:
+        return "<p>None.</p>"
+    largest = max(counts.values())
+    rows = [
+        f"<tr><td>{_text(reason)}<td class=number>{count}<td class=number>{100 * count / photos:.2f} %"
+        f'<td><span class="bar" style="width: {12 * count / largest:.1f}rem"></span>'
+        for reason, count in counts.most_common()
+    ]
+    return f"<table>{''.join(rows)}</table><p>rejected.csv names each photo and its number.</p>"
+
+
+def _histogram(title: str, values: list[float]) -> str:
+    if not values:
+        return ""
+    low, high = np.quantile(values, [0.002, 0.998])
+    counts, edges = np.histogram(np.clip(values, low, high), _BINS, (low, max(high, low + 1e-3)))
+    heights = 100 * counts / counts.max()
+    bars = "".join(f'<rect x="{10 * k}" y="{100 - h:.1f}" width="9" height="{h:.1f}"/>' for k, h in enumerate(heights))
+    ticks = "".join(
+        f'<text x="{10 * k}" y="114" text-anchor="{anchor}">{edges[k]:.3g}</text>'
+        for k, anchor in ((0, "start"), (_BINS // 2, "middle"), (_BINS, "end"))
+    )
+    caption = f"{title}: median {np.median(values):.3g}"
+    return f'<figure><svg viewBox="0 0 {10 * _BINS} 118" role="img" aria-label="{caption}">{bars}{ticks}</svg><figcaption>{caption}</figcaption></figure>'
+
+
+def _text(value) -> str:
+    return html.escape(str(value))

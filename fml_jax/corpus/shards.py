@@ -1,0 +1,234 @@
+"""Many items made into shards of records by many processes, so that the work survives being killed.
+
+Items are cut into shards of equal numbers, in order; a shard is one job. What it holds depends on its
+items alone, so the files are the same byte for byte whatever the number of workers. Each shard comes
+with a report, a line of JSON an item, which appears last: a shard with a report is finished, and a
+build that was killed goes on with the others.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import cv2
+from tqdm import tqdm
+
+from fml_jax.corpus.examples import Rejected
+from fml_jax.corpus.quality import fingerprint
+from fml_jax.corpus.records import Example, encode, write_shard
+from fml_jax.errors import InputError
+from fml_jax.files import PARTIAL_SUFFIX, complete_or_absent
+from fml_jax.worker_processes import end_with_parent
+
+PER_SHARD = 256
+
+
+class Item(Protocol):
+    """What an example is made from."""
+
+    name: str  # unique in its corpus
+    source: str
+
+
+class Job(NamedTuple):
+    """A shard to be made."""
+
+    folder: Path
+    name: str
+    items: Sequence[Item]
+
+
+Note = Callable[..., None]  # (rejected: bool, items: int = 1)
+Runner = Callable[[Callable[[Item], Example | Rejected], Sequence[Job], int, Note], None]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A finished shard."""
+
+    file: str  # its name in the folder
+    sha256: str
+    entries: list[dict]  # an item each, in order: of an example what `_entry` says, else its "reason" and "detail"
+
+
+def build_shards(
+    folder: Path,
+    items: Sequence[Item],
+    make: Callable[[Item], Example | Rejected],
+    workers: int,
+    per_shard: int = PER_SHARD,
+    runner: Runner | None = None,
+) -> list[Shard]:
+    """Makes all items that no finished shard in the folder holds already.
+
+    Args:
+      folder: where the shards are; made if missing. It must hold no shards of other items.
+      make: pure, and picklable when there are several workers; a method `start()`, if it has one, is
+        called once in each process.
+      workers: processes; with one, all happens in this one.
+      runner: who runs the jobs; `run_in_processes` if None, `ray_runner.run_on_ray` on a cluster.
+
+    Raises:
+      InputError: the disk is full, or a worker died.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_left_overs(folder)
+    total = -(-len(items) // per_shard)
+    names = [f"{index:05d}-of-{total:05d}" for index in range(total)]
+    jobs = [Job(folder, name, items[k * per_shard : (k + 1) * per_shard]) for k, name in enumerate(names)]
+    missing = [job for job in jobs if not is_finished(folder, job.name)]
+    already = len(items) - sum(len(job.items) for job in missing)
+    with tqdm(total=len(items), initial=already, unit="photo", dynamic_ncols=True) as bar:
+        (runner or run_in_processes)(make, missing, workers, _Progress(bar))
+    _remove_left_overs(folder)  # of workers that were killed
+    return [_read_report(folder, name) for name in names]
+
+
+class _Progress:
+    """Counts items on a bar: how many a second, how many rejected, how long to go."""
+
+    def __init__(self, bar):
+        self._bar, self._rejected = bar, 0
+
+    def __call__(self, rejected: bool, items: int = 1) -> None:
+        self._rejected += rejected * items
+        self._bar.set_postfix(rejected=self._rejected, refresh=False)
+        self._bar.update(items)
+
+
+def is_finished(folder: Path, name: str) -> bool:
+    """Whether a shard of this name is complete."""
+    return (folder / f"{name}.arrayrecord").is_file() and (folder / f"{name}.jsonl").is_file()
+
+
+def build_shard(make: Callable[[Item], Example | Rejected], job: Job, note: Note) -> None:
+    """Makes and writes one shard and its report.
+
+    Args:
+      note: is told of each item whether it was rejected.
+    """
+    folder, name, items = job
+    entries: list[dict] = []
+    path = folder / f"{name}.arrayrecord"
+    write_shard(path, _records(make, items, entries, note))
+    head = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    with complete_or_absent(folder / f"{name}.jsonl") as partial:
+        partial.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [head, *entries]), "utf-8")
+
+
+def start(make: Callable[[Item], Example | Rejected]) -> None:
+    """What a process does once before it makes anything."""
+    cv2.setNumThreads(1)  # there is a process a core already
+    getattr(make, "start", lambda: None)()
+
+
+def run_in_processes(make: Callable[[Item], Example | Rejected], jobs: Sequence[Job], workers: int, note: Note) -> None:
+    """The runner of one machine: `workers` processes, or this one.
+
+    Raises:
+      InputError: a process died, could not start, or could not write.
+    """
+    if workers == 1:
+        start(make)
+        for job in jobs:
+            build_shard(make, job, note)
+        return
+    context = multiprocessing.get_context("spawn")  # forked copies of JAX's and MediaPipe's threads would hang
+    counts = context.Array("q", 2)  # items kept and rejected
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context, _start_process, (make, counts))
+    with pool:
+        waiting, noted = {pool.submit(_build_in_process, job) for job in jobs}, [0, 0]
+        processes = multiprocessing.active_children()
+        try:
+            while waiting:
+                done, waiting = concurrent.futures.wait(waiting, timeout=0.2, return_when="FIRST_EXCEPTION")
+                for rejected in (False, True):
+                    note(rejected, counts[rejected] - noted[rejected])
+                    noted[rejected] = counts[rejected]
+                for future in done:
+                    future.result()
+        except concurrent.futures.process.BrokenProcessPool as error:
+            pool.shutdown(wait=True)
+            raise InputError(
+                f"a worker process {_how_it_died(processes)}; the same command goes on where it stopped"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _how_it_died(processes) -> str:
+    """Of the first to die; the pool then ends the others by SIGTERM."""
+    statuses = {process.exitcode for process in processes} - {None, 0, -signal.SIGTERM}
+    if -signal.SIGKILL in statuses:
+        return "was killed (out of memory?)"
+    return f"died (exit status {min(statuses)})" if statuses else "died"
+
+
+class _Process:
+    """What a process of the pool makes shards with."""
+
+    make: Callable[[Item], Example | Rejected]
+    counts = None
+    failure: InputError | None = None  # of its start
+
+
+def _start_process(make, counts):
+    end_with_parent()
+    _Process.make, _Process.counts = staticmethod(make), counts
+    try:
+        start(make)
+    except InputError as error:  # raised here it would break the pool, which does not say why
+        _Process.failure = error
+
+
+def _build_in_process(job):
+    if _Process.failure is not None:
+        raise _Process.failure
+    build_shard(_Process.make, job, _count)
+
+
+def _count(rejected, items=1):
+    with _Process.counts.get_lock():
+        _Process.counts[rejected] += items
+
+
+def _records(make, items, entries, note) -> Iterator[bytes]:
+    """The records of the items that make examples; `entries` gets a line for every item."""
+    for item in items:
+        made = make(item)
+        if isinstance(made, Rejected):
+            entries.append({"name": item.name, "source": item.source, **made._asdict()})
+        else:
+            entries.append(_entry(made))
+            yield encode(made)
+        note(isinstance(made, Rejected))
+
+
+def _entry(example: Example) -> dict:
+    """What the corpus's index knows of an example."""
+    return {
+        "name": example.name,
+        "source": example.source,
+        "person": example.person,
+        "from_detector": example.from_detector,
+        "has_code": example.code is not None,
+        "confidence": round(float(example.confidence.mean()), 4),
+        **{name: round(float(value), 3) for name, value in example.stats._asdict().items()},
+        "fingerprint": [int(part) for part in fingerprint(example.window, example.landmarks68)],
+    }
+
+
+def _remove_left_overs(folder: Path) -> None:
+    for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
+        path.unlink(missing_ok=True)
+
+
+def _read_report(folder: Path, name: str) -> Shard:
+    head, *entries = map(json.loads, (folder / f"{name}.jsonl").read_text("utf-8").splitlines())
+    return Shard(f"{name}.arrayrecord", head["sha256"], entries)

@@ -1,0 +1,51 @@
+"""The window of a photo that a training corpus keeps: a square about the face that leaves room to move the crop."""
+
+import math
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from fml_jax.photos.crops import CROP_SIZE, apply_affine, invert_affine
+
+WINDOW_SIZE = 256  # pixels
+WINDOW_SIDE = 2.2  # crop sides that a window shows, where the photo has them
+BLACK = 12  # pixels no brighter than this, connected to the border, are no part of the photo
+
+
+def window_affine(crop: Float[np.ndarray, "2 3"], shape: tuple[int, ...]) -> Float[np.ndarray, "2 3"]:
+    """Photo to window: WINDOW_SIDE crop sides about the crop, kept inside the photo where it fits.
+
+    Args:
+      crop: photo pixels to crop pixels.
+      shape: the photo's, height first.
+    """
+    photo = np.array(shape[1::-1])
+    side = min(WINDOW_SIDE * CROP_SIZE / math.hypot(*crop[:, 0]), photo.max())
+    centre = apply_affine(invert_affine(crop), np.full(2, (CROP_SIZE - 1) / 2))
+    low, high = side / 2 - 0.5, photo - 0.5 - side / 2
+    centre = np.where(high >= low, np.clip(centre, low, np.maximum(low, high)), (photo - 1) / 2)
+    scale = WINDOW_SIZE / side
+    return np.column_stack([scale * np.eye(2), (WINDOW_SIZE - 1) / 2 - scale * centre])
+
+
+def shown_by_photo(
+    window: UInt8[np.ndarray, "256 256 3"], to_window: Float[np.ndarray, "2 3"], shape: tuple[int, ...]
+) -> Bool[np.ndarray, "256 256"]:
+    """Which window pixels are the photo's own: inside it, and not in black areas along the window's edge."""
+    return _inside(to_window, shape) & ~black_border(window)
+
+
+def black_border(window: UInt8[np.ndarray, "256 256 3"]) -> Bool[np.ndarray, "256 256"]:
+    """Black areas that touch the window's edge, as aligned photo collections have them."""
+    black = (window.max(axis=2) <= BLACK).astype(np.uint8)
+    _, labels = cv2.connectedComponents(black, connectivity=4)
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    border = np.isin(labels, np.setdiff1d(edge, [0]))
+    return cv2.dilate(border.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # the rim is compressed into grey
+
+
+def _inside(to_window: Float[np.ndarray, "2 3"], shape: tuple[int, ...]) -> Bool[np.ndarray, "256 256"]:
+    pixels = np.stack(np.meshgrid(np.arange(float(WINDOW_SIZE)), np.arange(float(WINDOW_SIZE))), axis=-1)
+    photo = apply_affine(invert_affine(to_window), pixels)
+    return ((photo >= -0.5) & (photo <= np.array(shape[1::-1]) - 0.5)).all(axis=-1)

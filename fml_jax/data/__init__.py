@@ -1,1 +1,0 @@
-"""Photos to examples: files, faces in them, landmarks, crops and training corpora."""

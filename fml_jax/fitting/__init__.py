@@ -1,0 +1,1 @@
+"""Pure solvers that networks and reconstruction share."""

@@ -1,0 +1,241 @@
+"""Encoders: 240×240 crops → the numbers of a FaceCode and a score, one pure function of (params, crops).
+
+No encoder keeps batch statistics or draws random numbers, so a face's code never depends on what
+else is in its batch. Weights start with He's variance; the last layer starts almost at zero, so
+that an untrained encoder says "the neutral face" (`codes.code_from_network`) and the descent
+starts with a face in the picture.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from fml_jax.codes import CODE_SIZE
+from fml_jax.errors import InputError
+from fml_jax.image_formation.camera import CROP_SIZE
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.convolution import convolve
+from fml_jax.ops.products import Dense
+
+_HE = nn.initializers.he_normal()
+_Conv = functools.partial(nn.Conv, kernel_init=_HE, conv_general_dilated=convolve)
+
+# Codes of an untrained encoder are of about this size (in units of the codes' scales).
+_INITIAL_OUTPUT = 0.01
+
+# Positions that the light encoder finds; `losses.supervised.keypoint_pixels` says which.
+KEYPOINTS = 100
+CROP_MIDDLE = (CROP_SIZE - 1) / 2
+
+
+def make_encoder(name: str, code_size: int = CODE_SIZE) -> nn.Module:
+    """An encoder by name, to be used as `encoder.apply({"params": params}, crops)`.
+
+    `crops` is [B, 240, 240, 3] in [0, 1]; the result is (raw [B, code_size], score_logit [B]).
+
+    Args:
+      name: "light" (for CPUs), "alexnet" (the paper's) or "vggface".
+
+    Raises:
+      InputError: no encoder has that name.
+    """
+    if name not in _ENCODERS:
+        raise InputError(f"encoder {name!r} is unknown; choose one of {', '.join(_ENCODERS)}")
+    return _ENCODERS[name](code_size)
+
+
+class EncoderOutput(NamedTuple):
+    """All that an encoder says of a batch of crops."""
+
+    raw: jax.Array  # [B, code_size], see `codes.code_from_network`
+    logits: jax.Array  # [B], the crops' scores before the sigmoid
+    features: jax.Array  # [B, F], what its last layer reads, for further layers beside that one
+    keypoints: jax.Array | None  # [B, KEYPOINTS, 2] crop pixels, where the encoder finds any
+
+
+def encode(encoder: nn.Module, params: dict, crops: Float[Array, "B 240 240 3"]) -> EncoderOutput:
+    """An encoder's answer with what it sows on the way."""
+    (raw, logits), variables = encoder.apply({"params": params}, crops, mutable=["intermediates"])
+    sown = variables["intermediates"]
+    return EncoderOutput(raw, logits, sown["features"][0], sown.get("keypoints", (None,))[0])
+
+
+class AlexNet(nn.Module):
+    """The paper's encoder: AlexNet (Krizhevsky et al. 2012) whose last layer says the code.
+
+    The paper does not tell how it modified AlexNet. Here: the input is 240 pixels wide instead of
+    227, which the layers turn into 6×6×256 all the same; local response normalisation and dropout
+    are left out (neither helps a regression, and dropout would make it random); convolutions 2, 4
+    and 5 keep their two groups, written as two convolutions of half the width.
+    """
+
+    code_size: int
+
+    @nn.compact
+    def __call__(self, crops: Float[Array, "B 240 240 3"]) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
+        x = _convolved(_normalised(crops), 96, 11, stride=4, padding="VALID")
+        x = nn.max_pool(x, (3, 3), (2, 2))
+        x = nn.max_pool(_in_two_groups(x, 256, 5), (3, 3), (2, 2))
+        x = _convolved(x, 384, 3)
+        x = _in_two_groups(x, 384, 3)
+        x = nn.max_pool(_in_two_groups(x, 256, 3), (3, 3), (2, 2))
+        return _fully_connected_head(self, x)
+
+
+class VggFace(nn.Module):
+    """VGG-Face (Parkhi et al. 2015): VGG-16's layers; at 240 pixels its last map is 7×7×512 as at 224."""
+
+    code_size: int
+
+    @nn.compact
+    def __call__(self, crops: Float[Array, "B 240 240 3"]) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
+        x = _normalised(crops)
+        for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+            for _ in range(depth):
+                x = _convolved(x, width, 3)
+            x = nn.max_pool(x, (2, 2), (2, 2))
+        return _fully_connected_head(self, x)
+
+
+class LightEncoder(nn.Module):
+    """A residual network that trains on a CPU: 240 → 120 by averages of 2×2, then maps of 30, 15 and 8.
+
+    The shapes follow XLA's speed on CPUs: an 8×8 stem of stride 4 and 2×2 convolutions between
+    stages cost next to nothing, 3×3 convolutions run fastest on maps of 15 and 8, depthwise and
+    1×1 ones on large maps are as slow as full ones.
+
+    The code is read from two things: the last map place by place, and `KEYPOINTS` positions in the
+    crop, each the mean of a learned distribution over the map of 30. Where things are tells pose
+    and shape almost linearly, and training says directly where they should be: the positions are
+    sown as the intermediate "keypoints", [B, KEYPOINTS, 2] in pixels of the crop.
+    """
+
+    code_size: int
+    widths: Sequence[int] = (32, 96, 160)
+    depths: Sequence[int] = (1, 1, 1)
+    places: int = 48  # channels of the last map that the head reads
+    hidden: int = 512  # width of the head's one hidden layer
+
+    @nn.compact
+    def __call__(self, crops: Float[Array, "B 240 240 3"]) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
+        x = _normalised(_halved(crops))
+        maps = []
+        for stage, (width, depth) in enumerate(zip(self.widths, self.depths)):
+            kernel, stride = (2, 2) if stage else (8, 4)
+            x = _Conv(width, (kernel, kernel), (stride, stride))(x)
+            for _ in range(depth):
+                x = _Residual(width)(x)
+            maps.append(x)
+        keypoints = _Keypoints(KEYPOINTS)(maps[0], maps[1])
+        self.sow("intermediates", "keypoints", keypoints)
+        positions = _flattened(keypoints - CROP_MIDDLE) / 50
+        x = _flattened(_convolved(nn.relu(x), self.places, 1))
+        x = nn.relu(Dense(self.hidden, kernel_init=_HE)(jnp.concatenate([x, positions], axis=-1)))
+        return outputs(self, jnp.concatenate([x, positions], axis=-1))
+
+
+class _Keypoints(nn.Module):
+    """Positions in the crop, pixels: means of distributions over the fine map, which the coarse one informs."""
+
+    count: int
+    width: int = 64  # channels, among which the points' places must be told apart
+
+    @nn.compact
+    def __call__(self, fine, coarse):
+        fine = _Conv(self.width, (1, 1))(fine)
+        x = nn.relu(fine + _doubled(_Conv(4 * self.width, (1, 1))(coarse)))
+        heat = _Conv(self.count, (1, 1))(x)
+        batch, side = heat.shape[:2]
+        heat = heat.reshape(batch, side * side, self.count)
+        share = jnp.exp(heat - jax.lax.stop_gradient(heat.max(axis=1, keepdims=True)))
+        # Positions and the shares' sum in one product: a softmax of its own takes twice the time.
+        sums = jnp.einsum("bpk,pc->bkc", share, _homogeneous(_cell_centres(side)))
+        return sums[..., :2] / sums[..., 2:]
+
+
+class _Residual(nn.Module):
+    """x + s ⊙ f(x) with two 3×3 convolutions in f and a learned scale s per channel.
+
+    The normalisation is over a face's own map, in f only: the skip connection keeps how bright
+    the picture is, which the illumination needs.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x):
+        y = nn.GroupNorm(num_groups=None, group_size=8)(x)
+        y = _Conv(self.width, (3, 3))(nn.relu(y))
+        y = _Conv(self.width, (3, 3))(nn.relu(y))
+        scale = self.param("scale", nn.initializers.constant(0.3), (self.width,))
+        return x + scale * y
+
+
+def _normalised(crops):
+    return (crops - 0.5) / 0.25
+
+
+def _halved(crops):
+    """Exact averages of 2×2 pixels; four strided slices, ten times as fast as a mean on XLA's CPU."""
+    return (crops[:, ::2, ::2] + crops[:, 1::2, ::2] + crops[:, ::2, 1::2] + crops[:, 1::2, 1::2]) / 4
+
+
+def _convolved(x, width, kernel, stride=1, padding="SAME", alone=True):
+    by = functools.partial(convolve, alone=alone)
+    x = _Conv(width, (kernel, kernel), (stride, stride), padding, conv_general_dilated=by)(x)
+    return nn.relu(x)
+
+
+def _doubled(x):
+    """[B, H, W, 4 C] → [B, 2 H, 2 W, C]: four channels become a square of four places."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, 2, 2, channels // 4)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+def _cell_centres(side):
+    """Where the cells of a map over the crop lie, [side², 2] pixels (x, y)."""
+    centres = (np.arange(side) + 0.5) * (CROP_SIZE / side) - 0.5
+    return np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2).astype(np.float32)
+
+
+def _homogeneous(points):
+    return np.concatenate([points, np.ones((len(points), 1), np.float32)], axis=1)
+
+
+def _in_two_groups(x, width, kernel):
+    """A convolution in two groups: one of half the width on each half of the channels.
+
+    XLA's CPU backend takes about three times as long with `feature_group_count=2`.
+    """
+    halves = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate([_convolved(half, width // 2, kernel, alone=False) for half in halves], axis=-1)
+
+
+def _flattened(x):
+    return x.reshape(x.shape[0], -1)
+
+
+def _fully_connected_head(encoder, x):
+    x = _flattened(x)
+    for _ in range(2):  # fc6 and fc7
+        x = nn.relu(Dense(4096, kernel_init=_HE)(x))
+    return outputs(encoder, x)
+
+
+def outputs(encoder: nn.Module, features: Float[Array, "B F"]) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
+    """The last layers of every encoder, called within its `__call__`: (raw code, score logit)."""
+    encoder.sow("intermediates", "features", features)
+    small = nn.initializers.variance_scaling(_INITIAL_OUTPUT**2, "fan_in", "normal")
+    raw = Dense(encoder.code_size, kernel_init=small, name="code")(features)
+    logit = Dense(1, kernel_init=small, name="score")(features)
+    return raw, logit[:, 0]
+
+
+_ENCODERS = {"light": LightEncoder, "alexnet": AlexNet, "vggface": VggFace}

@@ -1,0 +1,1 @@
+"""Array operations tuned for CPUs, each beside its plain equivalent."""

@@ -1,0 +1,1 @@
+"""Photos to crops: reading, face detection, landmarks, crops."""

@@ -1,0 +1,145 @@
+"""Landmarks in photos: MediaPipe's 478 points, and iBUG's 68 among them."""
+
+import contextlib
+import functools
+import os
+import threading
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from fml_jax.errors import InputError
+from fml_jax.photos.landmark_model import LANDMARK_MODEL, find_landmark_model
+
+# The MediaPipe point at the place of each iBUG point. Left and right are the subject's; iBUG starts
+# at the subject's right, which is the left of the photo.
+IBUG_FROM_MEDIAPIPE = np.array(
+    [127, 234, 93, 58, 172, 136, 149, 148, 152]  # contour, right ear to chin
+    + [377, 378, 365, 397, 288, 323, 454, 356]  # chin to left ear
+    + [70, 63, 105, 66, 107]  # right brow, outside to inside
+    + [336, 296, 334, 293, 300]  # left brow, inside to outside
+    + [168, 197, 5, 4]  # bridge of the nose, downwards
+    + [75, 97, 2, 326, 305]  # below the nose, right to left
+    + [33, 160, 158, 133, 153, 144]  # right eye, clockwise in the photo
+    + [362, 385, 387, 263, 373, 380]  # left eye
+    + [61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181]  # outer lips, clockwise
+    + [78, 82, 13, 312, 308, 317, 14, 87],  # inner lips
+    dtype=np.int32,
+)
+
+# iBUG point k of a mirrored photo is point IBUG_MIRROR[k] of the photo.
+IBUG_MIRROR = np.array(
+    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
+    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
+    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65],
+    dtype=np.int32,
+)
+
+# MediaPipe looks for a face in the middle of this many box sides.
+BOX_PADDING = 2.0
+
+_LONGEST_SIDE = 32_000  # pixels; from 32,767 on, MediaPipe ends the process
+
+_one_at_a_time = threading.Lock()
+
+
+def detect_landmarks(
+    rgb: UInt8[np.ndarray, "H W 3"], box: tuple[float, float, float, float] | None = None
+) -> Float[np.ndarray, "478 2"] | None:
+    """MediaPipe's face mesh points of one face, or None where it sees none.
+
+    Args:
+      rgb: a photo.
+      box: x0, y0, x1, y1 around the face to look at, in photo pixels; without it, the photo's most
+        prominent face (which must not be small in the photo).
+
+    Returns:
+      Photo pixels, (0, 0) at the centre of the top-left pixel; points may lie outside the photo.
+    """
+    mesh = detect_mesh(rgb, box)
+    return None if mesh is None else mesh[:, :2]
+
+
+def detect_mesh(
+    rgb: UInt8[np.ndarray, "H W 3"], box: tuple[float, float, float, float] | None = None
+) -> Float[np.ndarray, "478 3"] | None:
+    """As `detect_landmarks`, with each point's depth: about photo pixels, larger is farther, 0 near the head's centre."""
+    x0, y0, x1, y1 = _padded(box, rgb.shape) if box is not None else (0, 0, rgb.shape[1], rgb.shape[0])
+    if x1 <= x0 or y1 <= y0:
+        return None
+    relative = _detect(np.ascontiguousarray(rgb[y0:y1, x0:x1]))
+    if relative is None:
+        return None
+    return relative * np.float32([x1 - x0, y1 - y0, x1 - x0]) + np.float32([x0 - 0.5, y0 - 0.5, 0])
+
+
+def ibug68(landmarks478: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch 68 2"]:
+    """iBUG's 68 points among MediaPipe's."""
+    return landmarks478[..., IBUG_FROM_MEDIAPIPE, :]
+
+
+def _padded(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The part of the photo within BOX_PADDING box sides of the box's centre."""
+    x0, y0, x1, y1 = box
+    half = BOX_PADDING * max(x1 - x0, y1 - y0) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return (
+        max(0, round(x - half)),
+        max(0, round(y - half)),
+        min(shape[1], round(x + half) + 1),
+        min(shape[0], round(y + half) + 1),
+    )
+
+
+def _detect(rgb: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | None:
+    """Points as fractions of the picture's width and height, depth as one of its width."""
+    mediapipe = _mediapipe()
+    if max(rgb.shape) > _LONGEST_SIDE:
+        scale = _LONGEST_SIDE / max(rgb.shape)
+        size = [max(1, round(scale * side)) for side in rgb.shape[1::-1]]
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    with _one_at_a_time:
+        found = _landmarker().detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, rgb)).face_landmarks
+    if not found:
+        return None
+    return np.array([(point.x, point.y, point.z) for point in found[0]], np.float32)
+
+
+@functools.cache
+def _landmarker():
+    """MediaPipe's detector, made once a process; importing MediaPipe takes seconds, so only when needed."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    tasks = _mediapipe().tasks
+    path = find_landmark_model()
+    options = tasks.vision.FaceLandmarkerOptions(
+        base_options=tasks.BaseOptions(model_asset_path=str(path)), num_faces=1
+    )
+    try:
+        with _silent_stderr():
+            return tasks.vision.FaceLandmarker.create_from_options(options)
+    except (OSError, RuntimeError, ValueError) as error:  # MediaPipe's, for files that are not its model
+        remedy = f"{LANDMARK_MODEL.title} is {LANDMARK_MODEL.address}"
+        raise InputError(f"{path}: MediaPipe cannot read it ({error}); {remedy}") from error
+
+
+def _mediapipe():
+    try:
+        import mediapipe
+    except ImportError as error:
+        raise InputError(f"landmarks need MediaPipe ({error}); run: pip install mediapipe") from error
+    return mediapipe
+
+
+@contextlib.contextmanager
+def _silent_stderr():
+    """Keeps the native code's start-up messages off the terminal; they ignore every log setting."""
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

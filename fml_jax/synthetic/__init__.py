@@ -1,0 +1,1 @@
+"""Synthetic faces: renders of the face model whose codes are known."""

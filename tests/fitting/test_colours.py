@@ -1,0 +1,134 @@
+"""Light and reflectance that explain a crop are found, without a word about the geometry."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage import data
+
+from fml_jax.evaluation.photos import colour_error
+from fml_jax.face_model.topology import normals_at, vertex_normals
+from fml_jax.fitting.colours import ColourSolver, Surface, colour_weights, solve_colours
+from fml_jax.photos.crops import crop_photo
+from fml_jax.reconstruction import Reconstructor
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A surface of 400 points whose light and reflectance are known, and both."""
+    rng = np.random.default_rng(2)
+    beta = rng.normal(size=5)
+    gamma = np.concatenate([np.full((1, 3), 0.8), 0.1 * rng.normal(size=(8, 3))])
+    mean, modes = 0.3 + 0.4 * rng.random((400, 3)), 0.05 * rng.normal(size=(5, 400, 3))
+    basis = np.concatenate([np.ones((400, 1)), rng.uniform(-1, 1, (400, 8))], axis=1)
+    seen = (mean + np.tensordot(beta, modes, 1)) * (basis @ gamma)
+    surface = Surface(*(jnp.asarray(part, jnp.float32) for part in (mean, modes, basis, seen, np.ones(400))))
+    return surface, gamma, beta
+
+
+def solved(surface, prior=1e-7, rounds=60):
+    start = jnp.zeros((9, 3)).at[0].set(1.0)
+    return solve_colours(surface, start, jnp.zeros(5), jnp.zeros(5), prior, rounds)
+
+
+def test_known_light_and_reflectance_are_found(known):
+    surface, gamma, beta = known
+    found_gamma, found_beta = solved(surface)
+    np.testing.assert_allclose(found_gamma, gamma, atol=0.02)
+    np.testing.assert_allclose(found_beta, beta, atol=0.1)
+
+
+def test_a_tenth_of_wrong_colours_changes_little(known):
+    surface, gamma, beta = known
+    seen = surface.seen.at[:40].set(0.0)
+    found_gamma, found_beta = solved(surface._replace(seen=seen))
+    np.testing.assert_allclose(found_gamma, gamma, atol=0.02)
+    np.testing.assert_allclose(found_beta, beta, atol=0.1)
+
+
+def test_points_that_do_not_count_do_not_matter(known):
+    surface, _, _ = known
+    members = surface.members.at[:40].set(0.0)
+    one = solved(surface._replace(members=members))
+    other = solved(surface._replace(members=members, seen=surface.seen.at[:40].set(5.0)))
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_a_strong_prior_holds_reflectance_to_its_centre(known):
+    _, beta = solve_colours(known[0], jnp.ones((9, 3)), jnp.zeros(5), jnp.arange(5.0), 1e6, 3)
+    np.testing.assert_allclose(beta, np.arange(5.0), atol=1e-3)
+
+
+def test_the_solver_takes_every_few_of_the_vertices_that_tell(reconstructor):
+    model = reconstructor.model
+    solver = ColourSolver.of(model)
+    telling = np.flatnonzero(colour_weights(model))
+    np.testing.assert_array_equal(solver.rows, telling[::6])
+    np.testing.assert_array_equal(solver.modes, model.reflectance[:, telling[::6]])
+    assert not np.asarray(model.regions["eyes"])[telling].any()
+
+
+def test_normals_at_its_vertices_are_the_whole_meshs(reconstructor):
+    model = reconstructor.model
+    solver = ColourSolver.of(model)
+    part = normals_at(solver.rows, solver.rings, model.mean)
+    np.testing.assert_allclose(part, vertex_normals(model.topology, model.mean)[solver.rows], atol=1e-6)
+
+
+def test_a_prior_may_hold_some_reflectances_and_leave_others(known):
+    """As a matrix: it holds what the first mode does, and nothing else."""
+    surface, _, beta = known
+    prior = jnp.diag(jnp.array([1e6, 0, 0, 0, 0])) + 1e-7 * jnp.eye(5)
+    start = jnp.zeros((9, 3)).at[0].set(1.0)
+    spared = surface._replace(seen=surface.seen - beta[0] * surface.modes[0] * (surface.basis @ known[1]))
+    _, found = solve_colours(spared, start, jnp.zeros(5), jnp.zeros(5), prior, 60)
+    np.testing.assert_allclose(found, [0, *beta[1:]], atol=0.1)
+
+
+def test_the_last_word_is_the_lights(known):
+    """Reflectance is found by the one round: the light that was solved before it does not fit yet."""
+    surface, gamma, beta = known
+    start = jnp.zeros((9, 3)).at[0].set(1.0)
+    found, _ = solve_colours(surface, start, jnp.zeros(5), jnp.asarray(beta, jnp.float32), 1e6, 1)
+    np.testing.assert_allclose(found, gamma, atol=1e-3)
+
+
+def test_the_first_word_is_the_lights(known):
+    """Else a wrong light and a tenth of wrong colours would still be felt in reflectance after two rounds."""
+    surface, _, beta = known
+    start = jnp.zeros((9, 3)).at[0].set(3.0)
+    spoiled = surface._replace(seen=surface.seen.at[:40].set(0.0))
+    _, found = solve_colours(spoiled, start, jnp.zeros(5), jnp.zeros(5), 1e-7, 2)
+    np.testing.assert_allclose(found, beta, atol=0.012)
+
+
+def test_solved_colours_are_nearer_to_the_photo_and_move_nothing(face):
+    own = Reconstructor(solve_colours=False)(data.astronaut(), boxes=[tuple(face.box)])[0]
+    np.testing.assert_allclose(face.vertices, own.vertices, atol=1e-3)
+    np.testing.assert_array_equal(face.rotation, own.rotation)
+    assert colour_error(face) < 0.9 * colour_error(own)
+    changed = np.abs(face.reflectance - own.reflectance).mean(axis=1)
+    regions = {name: np.asarray(mask, bool) for name, mask in face.model.regions.items()}
+    assert changed[regions["eyes"]].mean() < 0.4 * changed[regions["skin"]].mean()
+
+
+def test_a_code_without_a_visible_face_stays_finite(face):
+    solver = ColourSolver.of(face.model)
+    away = face.code.replace(translation=face.code.translation + np.float32([5000, 0, 0]))
+    crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(solver.solve)(away, face.vertices, crop)))
+
+
+def test_only_badly_framed_crops_are_looked_at_again(face):
+    box = face.box + np.array([0.35, 0.35, 0.35, 0.35]) * np.ptp(face.box[::2])
+    moved = [tuple(face.box), tuple(box)]
+    by_rule, never = Reconstructor(), Reconstructor(look_again=math.inf)
+    well, badly = by_rule(data.astronaut(), boxes=moved)
+    well_once, badly_once = never(data.astronaut(), boxes=moved)
+    np.testing.assert_allclose(well.crop_from_photo, well_once.crop_from_photo)
+    assert np.abs(badly.crop_from_photo - badly_once.crop_from_photo).max() > 1
+    target = face.landmarks68.mean(axis=0)
+    distances = [np.linalg.norm(each.landmarks68.mean(axis=0) - target) for each in (badly, badly_once)]
+    assert distances[0] < distances[1]

@@ -1,0 +1,135 @@
+"""The network of both levels: its parameters, its start, and what reaches what."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fml_jax.codes import flatten_code
+from fml_jax.errors import InputError
+from fml_jax.face_model import load_face_model
+from fml_jax.networks.multilevel import Network, layers, make_network
+from fml_jax.networks.weights import save_weights
+from fml_jax.reconstruction import Reconstructor
+from tests.training.stub import LinearEncoder
+
+
+def settings(kind="linear", geometry=4, reflectance=3, subspace="all"):
+    return {"kind": kind, "geometry": geometry, "reflectance": reflectance, "subspace": subspace}
+
+
+@pytest.fixture
+def build(tiny_model, monkeypatch):
+    monkeypatch.setattr("fml_jax.networks.multilevel.make_encoder", lambda name, size: LinearEncoder(size))
+
+    def build(**changes):
+        network = make_network("linear", settings(**changes), tiny_model)
+        return network, network.init(jax.random.key(0))
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def crops():
+    return jnp.asarray(np.random.default_rng(0).random((2, 240, 240, 3)), jnp.float32)
+
+
+def test_a_base_level_network_is_its_encoder(build, crops):
+    network, params = build(kind="none")
+    assert set(params) == {"encoder"}
+    raw, logits = network.encoder.apply({"params": params["encoder"]}, crops)
+    seen = network.encode(params, crops)
+    np.testing.assert_array_equal(seen.raw, raw)
+    np.testing.assert_array_equal(seen.logits, logits)
+
+
+def test_correctives_change_nothing_of_the_encoders_start(build):
+    alone, both = build(kind="none")[1], build()[1]
+    assert set(both) == {"encoder", "final", "correctives"}
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), alone["encoder"], both["encoder"]))
+
+
+@pytest.mark.parametrize("kind, layers", [("linear", 0), ("relu1", 1), ("relu2", 2)])
+def test_kinds_are_their_layers(build, kind, layers):
+    _, params = build(kind=kind)
+    for space, size in (("geometry", 4), ("reflectance", 3)):
+        names = {"modes", "offset"} | {f"layer_{k}" for k in range(layers)}
+        assert set(params["correctives"][space]) == names
+        assert params["correctives"][space]["modes"].shape == (size, 3 * 81)
+
+
+@pytest.mark.parametrize("kind", ["linear", "relu1"])
+def test_the_final_level_starts_as_the_base_level(build, crops, tiny_model, kind):
+    network, params = build(kind=kind)
+    code, corrections = network.final_level(params, network.encode(params, crops), tiny_model)
+    assert code.geometry.shape == (2, 4) and code.reflectance.shape == (2, 3)
+    np.testing.assert_allclose(corrections.geometry, 0, atol=1e-6)
+    np.testing.assert_allclose(corrections.reflectance, 0, atol=1e-6)
+    np.testing.assert_array_equal(code.illumination, code.base.illumination)
+    np.testing.assert_array_equal(flatten_code(code.lit), flatten_code(code.base))
+
+
+def test_what_its_final_layer_says_moves_the_final_level_alone(build, crops, tiny_model):
+    network, params = build()
+    spoken = {**params, "final": jax.tree.map(lambda leaf: leaf + 0.1, params["final"])}
+    silent = network.final_level(params, network.encode(params, crops), tiny_model)
+    code, corrections = network.final_level(spoken, network.encode(spoken, crops), tiny_model)
+    np.testing.assert_array_equal(flatten_code(code.base), flatten_code(silent[0].base))
+    assert jnp.abs(code.illumination - silent[0].illumination).min() > 0
+    assert jnp.abs(corrections.geometry).max() > 0.1 and jnp.abs(corrections.reflectance).max() > 0.01
+
+
+def test_without_parameters_there_is_a_light_of_its_own_and_no_correction(build, crops, tiny_model):
+    network, params = build(geometry=0, reflectance=0)
+    assert set(params) == {"encoder", "final"} and params["final"]["kernel"].shape[1] == 27
+    _, corrections = network.final_level(params, network.encode(params, crops), tiny_model)
+    assert corrections.geometry.shape == (2, 81, 3) and not corrections.geometry.any()
+
+
+@pytest.mark.parametrize("kind", ["linear", "relu1"])
+def test_geometry_keeps_to_its_room_in_the_network_and_in_the_face_model(build, crops, tiny_model, kind):
+    network, params = build(kind=kind, subspace="beyond")
+    params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), params)
+    code, corrections = network.final_level(params, network.encode(params, crops), tiny_model)
+    for found in corrections.geometry:
+        assert jnp.abs(found).max() > 0.01
+        np.testing.assert_allclose(network.subspace.project(found), found, atol=1e-4)
+    spaces = {"params": network.spaces(params)}
+    np.testing.assert_allclose(
+        network.correctives.apply(spaces, code.geometry, code.reflectance), corrections, atol=1e-4
+    )
+    free, free_params = build(kind=kind)
+    assert free.spaces(free_params) is free_params["correctives"]
+
+
+@pytest.mark.parametrize(
+    "encoder, changes, said",
+    [
+        ("light", {"kind": "cubic"}, "'cubic' is unknown.*relu2"),
+        ("light", {"subspace": "none"}, "subspace 'none' is unknown.*beyond"),
+        ("resnet", {"kind": "none"}, "resnet"),
+    ],
+)
+def test_unknown_names_are_refused(tiny_model, encoder, changes, said):
+    with pytest.raises(InputError, match=said):
+        make_network(encoder, settings(**changes), tiny_model)
+
+
+@pytest.mark.parametrize("name", ["light", "alexnet"])
+def test_every_encoder_shows_what_its_last_layer_reads(name, tiny_model):
+    network = make_network(name, settings("none"), tiny_model)
+    assert isinstance(network, Network)
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    seen = jax.eval_shape(network.encode, params, jnp.zeros((2, 240, 240, 3)))
+    assert seen.raw.shape == (2, 41) and seen.features.shape == (2, params["encoder"]["code"]["kernel"].shape[0])
+
+
+def test_weights_of_both_levels_serve_where_the_base_level_is_wanted(tmp_path):
+    model = load_face_model()
+    network = make_network("light", settings(), model)
+    params = jax.jit(network.init)(jax.random.key(0))
+    save_weights(tmp_path / "w.npz", layers(params), {"encoder": "light", "model": model.name})
+    crops = np.random.default_rng(0).integers(0, 255, (1, 240, 240, 3), dtype=np.uint8)
+    codes, _ = Reconstructor(weights=tmp_path / "w.npz").codes(crops)
+    code, _ = network.final_level(params, network.encode(params, crops / 255.0), model)
+    np.testing.assert_allclose(flatten_code(codes), flatten_code(code.base), rtol=2e-3, atol=2e-3)

@@ -1,0 +1,55 @@
+import json
+
+import numpy as np
+import pytest
+
+from fml_jax.errors import InputError
+from fml_jax.networks.weights import load_weights, save_weights
+
+PARAMS = {
+    "stem": {"kernel": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)},
+    "head": {"bias": np.zeros(4, np.float32)},
+}
+NOTE = {"encoder": "light", "model": "m", "steps": 3}
+GOOD_NOTE = {"format_version": 1, **NOTE}
+
+
+def test_round_trip(tmp_path):
+    save_weights(tmp_path / "w.npz", PARAMS, NOTE)
+    params, metadata = load_weights(tmp_path / "w.npz")
+    np.testing.assert_allclose(params["stem"]["kernel"], PARAMS["stem"]["kernel"], atol=1e-3)
+    assert params["head"]["bias"].dtype == np.float32 and metadata["steps"] == 3
+
+
+def test_stored_in_half_precision(tmp_path):
+    save_weights(tmp_path / "w.npz", {"big": np.zeros(100_000, np.float32)}, NOTE)
+    assert 200_000 < (tmp_path / "w.npz").stat().st_size < 210_000
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda path: path.unlink(), "no such weights file"),
+        (lambda path: path.write_bytes(b"nonsense"), "not a weights file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:200]), "not a weights file"),
+        (lambda path: save_weights(path, PARAMS, {"encoder": "light"}), "lacks model"),
+        (lambda path: np.savez(path, a=np.array([np.nan]), metadata=json.dumps(GOOD_NOTE)), "not finite"),
+        (lambda path: np.savez(path, a=np.zeros(2)), "not a weights file"),
+        (lambda path: np.savez(path, a=np.array([{}], dtype=object)), "not a weights file"),
+    ],
+)
+def test_what_is_no_weights_file_is_named(tmp_path, spoil, message):
+    path = tmp_path / "w.npz"
+    save_weights(path, PARAMS, NOTE)
+    spoil(path)
+    with pytest.raises(InputError, match=f"w.npz.*{message}"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e6])
+def test_what_float16_cannot_hold_leaves_the_old_file(tmp_path, value):
+    path = tmp_path / "w.npz"
+    save_weights(path, PARAMS, NOTE)
+    with pytest.raises(ValueError, match="'head/bias'"):
+        save_weights(path, {"head": {"bias": np.array([value])}}, NOTE)
+    assert load_weights(path)[1]["steps"] == 3 and [file.name for file in tmp_path.iterdir()] == ["w.npz"]
