@@ -30,6 +30,7 @@ from fml_jax.corpus.layouts import LAYOUTS, Photo, Source, find_photos, source_n
 from fml_jax.corpus.quality import near_copies
 from fml_jax.corpus.records import VERSION
 from fml_jax.corpus.shards import PER_SHARD, Item, Runner, Shard, build_shards, run_in_processes
+from fml_jax.corpus.splits import is_validation, split_of  # noqa: F401
 from fml_jax.errors import InputError
 from fml_jax.files import complete_or_absent, output_folder
 from fml_jax.photos.landmark_model import find_landmark_model
@@ -38,7 +39,6 @@ from fml_jax.photos.reading import read_photo
 from fml_jax.photos.videos import VideoReader
 from fml_jax.photos.yunet import YUNET_MODEL
 
-VALIDATION_SHARE = 16  # one person in so many is kept for validation
 CARD = "corpus.json"
 NUMBERS = ("confidence", "size", "sharpness", "brightness", "yaw", "pitch", "roll")  # columns of the index
 _COLUMNS = ("shard", "row", "source", "person", "split", "name", "from_detector", *NUMBERS)
@@ -189,11 +189,6 @@ def is_synthetic(card: dict) -> bool:
     return all(source.get("layout") == "synthetic" for source in card["sources"])
 
 
-def is_validation(person: str) -> bool:
-    """Whether a person's photos are kept for validation; depends on the folder's name alone."""
-    return int(hashlib.sha1(person.encode()).hexdigest(), 16) % VALIDATION_SHARE == 0
-
-
 def _start_plan(folder: Path, plan: dict) -> None:
     """Writes down what the folder is for, or checks that it is for this; an older card no longer holds."""
     path, plan = output_folder(folder) / "plan.json", json.loads(json.dumps(plan))
@@ -224,7 +219,7 @@ def _sorted_out(shards: list[Shard], duplicate_bits: int | None) -> tuple[list[d
         examples = [entry for entry in shard.entries if "reason" not in entry]
         rejected += [entry for entry in shard.entries if "reason" in entry]
         entries += [
-            {"shard": number, "row": row, "split": _split(entry), **entry} for row, entry in enumerate(examples)
+            {"shard": number, "row": row, "split": split_of(entry["person"]), **entry} for row, entry in enumerate(examples)
         ]
     if duplicate_bits is None or not entries:
         return entries, rejected
@@ -233,10 +228,6 @@ def _sorted_out(shards: list[Shard], duplicate_bits: int | None) -> tuple[list[d
         detail = f"of {entries[original]['name']}"
         rejected.append({**entries[row], **Rejected("near-duplicate", detail)._asdict()})
     return [entry for row, entry in enumerate(entries) if row not in copies], rejected
-
-
-def _split(entry: dict) -> str:
-    return "validation" if entry["person"] and is_validation(entry["person"]) else "train"
 
 
 def _card(folder, about, shards, entries, rejected) -> dict:
@@ -255,6 +246,7 @@ def _card(folder, about, shards, entries, rejected) -> dict:
         "people": len({(entry["source"], entry["person"]) for entry in entries}),
         "training": splits["train"],
         "validation": splits["validation"],
+        "test": splits["test"],
         "crops_from_detector": sum(entry["from_detector"] for entry in entries),
         "rejected": {reason: reasons[reason] for reason in REASONS if reasons[reason]},
         "record_version": VERSION,

@@ -20,7 +20,7 @@ from fml_jax.corpus.records import Example, decode, unreadable_shard
 from fml_jax.errors import InputError
 from fml_jax.photos.crops import CROP_SIZE
 
-SPLITS = ("train", "validation", "all")
+SPLITS = ("train", "validation", "test", "all")
 
 
 class CorpusRecords:
@@ -89,7 +89,7 @@ class CorpusBatches:
 
         Args:
           folder: what `build_corpus` or `build_synthetic` made.
-          split: "train", "validation" or "all".
+          split: one of SPLITS.
           batch_size: rows a batch.
           seed: any whole number from 0.
           jitter: scales the random changes of framing and colours; 0 for the detector's own crops, and for renders as they are.

@@ -94,7 +94,7 @@ def write_page(corpus, rejected: list[dict]) -> None:
 
 def _split(card: dict) -> str:
     people = "1 person" if card["people"] == 1 else f"{card['people']} people"
-    split = f"{card['training']} for training, {card['validation']} for validation, {people}"
+    split = f"{card['training']} for training, {card['validation']} for validation, {card['test']} for tests, {people}"
     return f"{split}; {card['crops_from_detector']} crops are framed by the detector"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import UInt8
 
-from fml_jax.corpus.building import is_validation
+from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.camera import CROP_SIZE
@@ -107,12 +107,12 @@ def _turned(rng, texture):
 def usable_backgrounds(folder: str | Path) -> tuple[list[Path], str]:
     """Photos from all over a folder that can be read, and a digest of what they show; others are told and left out.
 
-    People kept for validation lend nothing.
+    People of the validation and test splits lend nothing.
 
     Raises:
       InputError: there is no such photo.
     """
-    paths = [path for path in list_photos(folder) if not is_validation(path.parent.name)]
+    paths = [path for path in list_photos(folder) if split_of(path.parent.name) == "train"]
     usable, digest = [], hashlib.sha256()
     for path in paths[:: max(1, len(paths) // _BACKGROUND_PHOTOS)][:_BACKGROUND_PHOTOS]:
         try:

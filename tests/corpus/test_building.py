@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fml_jax.corpus.building import build_corpus, is_validation, open_corpus
+from fml_jax.corpus.building import build_corpus, open_corpus
 from fml_jax.corpus.layouts import Source
 from fml_jax.corpus.records import decode, read_shard
+from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError
 from fml_jax.photos.reading import read_photo
 
@@ -68,8 +69,8 @@ def test_the_index_leads_to_the_records(corpus):
 
 def test_people_are_split_by_their_names(corpus):
     for entry in corpus.entries:
-        assert (entry["split"] == "validation") == is_validation(entry["person"])
-    assert corpus.card["training"] + corpus.card["validation"] == corpus.card["examples"]
+        assert entry["split"] == split_of(entry["person"])
+    assert corpus.card["training"] + corpus.card["validation"] + corpus.card["test"] == corpus.card["examples"]
 
 
 def test_the_card_says_where_it_came_from(corpus, photos):
