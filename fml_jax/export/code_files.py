@@ -7,6 +7,7 @@ import numpy as np
 
 from fml_jax.codes import flatten_code, unflatten_code
 from fml_jax.errors import InputError
+from fml_jax.safe_npz import read_npz
 
 FORMAT_VERSION = 2
 _FIELDS = (
@@ -27,14 +28,11 @@ def read_code_file(path: str | Path) -> dict:
     Raises:
       InputError: missing, or no such file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            fields = {name: file[name] for name in file.files}
-            version = int(fields.pop("format_version"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except Exception:  # NumPy's reasons name remedies that are none here
-        raise InputError(f"{path}: not a reconstruction's npz file") from None
+    fields = read_npz(path, "reconstruction's npz file")
+    version = fields.pop("format_version", np.zeros(()))
+    if version.shape != () or version.dtype.kind not in "iu":
+        raise InputError(f"{path}: not a reconstruction's npz file (its format_version is no number)")
+    version = int(version)
     if version == 1:  # before there were any
         fields["reflectance_corrections"] = np.zeros_like(fields.get("reflectance"))
     elif version != FORMAT_VERSION:

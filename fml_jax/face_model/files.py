@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fml_jax import safe_npz
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, restrict
 from fml_jax.face_model.landmarks import Landmarks
@@ -84,16 +85,12 @@ def read_npz(path: Path, version: int) -> dict[str, np.ndarray]:
     Raises:
       InputError: it is missing, unreadable or of another version.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        found = int(arrays.get("format_version", 0))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such face model file") from None
-    except Exception as error:
-        raise InputError(f"{path}: not a face model file ({error})") from None
-    if found != version:
-        raise InputError(f"{path}: face model format {found}, this program reads {version}")
+    arrays = safe_npz.read_npz(path, "face model file")
+    found = arrays.get("format_version", np.zeros((), int))
+    if found.shape != () or found.dtype.kind not in "iu":
+        raise InputError(f"{path}: not a face model file (its format_version is no number)")
+    if int(found) != version:
+        raise InputError(f"{path}: face model format {int(found)}, this program reads {version}")
     return arrays
 
 

@@ -1,7 +1,7 @@
 """Network weights as one npz of plain float16 arrays with a JSON note on where they come from."""
 
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -9,55 +9,94 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fml_jax.errors import InputError
+from fml_jax.files import complete_or_absent
+from fml_jax.safe_npz import Header, check_headers, read_headers, read_npz
 
 FORMAT_VERSION = 1
 _NOTE = "metadata"
+_KIND = "weights file"
+_LONGEST_NOTE = 4 * 2**20  # bytes
 
 
 def save_weights(path: str | Path, params: dict, metadata: dict) -> None:
-    """Writes Flax parameters, halved to float16, under '/'-joined names.
+    """Writes Flax parameters, rounded to float16, under '/'-joined names; the file is complete or absent.
 
     Args:
       metadata: JSON values; `encoder` and `model` (the face model's name) must be among them.
 
     Raises:
       ValueError: a parameter is not finite or too large for float16; nothing is written.
+      InputError: the file cannot be written.
     """
-    with np.errstate(over="ignore"):  # told below, by name
+    with np.errstate(over="ignore"):  # reported below, by name
         arrays = {name: np.asarray(array).astype(np.float16) for name, array in flatten_dict(params, sep="/").items()}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"parameter {name!r} has values that float16 cannot hold")
     note = json.dumps({"format_version": FORMAT_VERSION, **metadata}, sort_keys=True)
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
+    with complete_or_absent(Path(path)) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays, **{_NOTE: np.array(note)})
-    os.replace(partial, path)  # whole or not at all
 
 
-def load_weights(path: str | Path) -> tuple[dict, dict]:
-    """Reads what `save_weights` wrote: (float32 parameters, metadata).
+def load_weights(path: str | Path, expected: Mapping[str, tuple[int, ...]] | None = None) -> tuple[dict, dict]:
+    """Reads what `save_weights` wrote.
+
+    Args:
+      expected: shapes by '/'-joined names that the file must hold (it may hold more); checked before any is read.
+
+    Returns:
+      The parameters, float32, as Flax nests them, and the metadata.
 
     Raises:
-      InputError: the file is missing, not of this format, or holds values that are not finite.
+      InputError: the file is missing, not of this format, lacks an expected parameter, or holds values that are not
+        finite.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        metadata = json.loads(str(arrays.pop(_NOTE)))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such weights file") from None
-    except Exception:  # NumPy's reasons name remedies that are none here
-        raise InputError(f"{path}: not a weights file; experiments.train writes them as weights.npz") from None
-    if metadata.get("format_version") != FORMAT_VERSION:
+    headers = read_headers(path, _KIND)
+    metadata = _read_metadata(path, headers)
+    if (problem := check_headers(headers, expected or {})) is not None:
         raise InputError(
-            f"{path}: weights format {metadata.get('format_version')}, this program reads {FORMAT_VERSION}"
+            f"{path}: made for another {metadata['encoder']} encoder than this program has ({problem}); train anew"
         )
-    missing = {"encoder", "model"} - metadata.keys()
-    if missing:
-        raise InputError(f"{path}: the weights' note lacks {', '.join(sorted(missing))}")
+    for name, header in headers.items():
+        if name != _NOTE and header.dtype.kind != "f":
+            raise InputError(f"{path}: weights {name!r} are {header.dtype} and not real numbers")
+    for name in headers:
+        if any(other.startswith(f"{name}/") for other in headers):
+            raise InputError(f"{path}: not a {_KIND} ({name!r} is both an array and a group of arrays)")
+    arrays = read_npz(path, _KIND, headers.keys() - {_NOTE})
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if broken:
         raise InputError(f"{path}: weights {broken[0]!r} are not finite")
     return unflatten_dict({name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}, sep="/"), metadata
+
+
+def read_metadata(path: str | Path) -> dict:
+    """The metadata of a weights file; `encoder` and `model` are among them, as text.
+
+    Raises:
+      InputError: the file is missing or not of this format.
+    """
+    return _read_metadata(path, read_headers(path, _KIND))
+
+
+def _read_metadata(path: str | Path, headers: Mapping[str, Header]) -> dict:
+    remedy = "experiments.train writes such files as weights.npz"
+    note = headers.get(_NOTE)
+    if note is None or note.shape != () or note.dtype.kind != "U" or note.size > _LONGEST_NOTE:
+        raise InputError(f"{path}: not a {_KIND}; {remedy}")
+    text = read_npz(path, _KIND, [_NOTE])[_NOTE]
+    try:
+        metadata = json.loads(str(text))
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: not a {_KIND} (its note is no JSON); {remedy}") from None
+    if not isinstance(metadata, dict):
+        raise InputError(f"{path}: not a {_KIND} (its note is no JSON object); {remedy}")
+    version = metadata.get("format_version")
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: weights format {str(version)[:80]}, this program reads {FORMAT_VERSION}")
+    if missing := {"encoder", "model"} - metadata.keys():
+        raise InputError(f"{path}: the weights' note lacks {', '.join(sorted(missing))}")
+    for name in ("encoder", "model"):
+        if not isinstance(metadata[name], str):
+            raise InputError(f"{path}: {name} in the weights' note is {str(metadata[name])[:80]}, which is no name")
+    return metadata

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fml_jax.errors import InputError
-from fml_jax.networks.weights import load_weights, save_weights
+from fml_jax.networks import weights
+from fml_jax.networks.weights import load_weights, read_metadata, save_weights
 
 PARAMS = {
     "stem": {"kernel": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)},
@@ -36,14 +37,49 @@ def test_stored_in_half_precision(tmp_path):
         (lambda path: np.savez(path, a=np.array([np.nan]), metadata=json.dumps(GOOD_NOTE)), "not finite"),
         (lambda path: np.savez(path, a=np.zeros(2)), "not a weights file"),
         (lambda path: np.savez(path, a=np.array([{}], dtype=object)), "not a weights file"),
+        (lambda path: noted(path, [1, 2]), "no JSON object"),
+        (lambda path: noted(path, "light"), "no JSON object"),
+        (lambda path: noted(path, None), "no JSON object"),
+        (lambda path: noted(path, {**GOOD_NOTE, "format_version": [1]}), r"weights format \[1\]"),
+        (lambda path: noted(path, {**GOOD_NOTE, "encoder": ["light"]}), "encoder in the weights' note.*no name"),
+        (lambda path: noted(path, {**GOOD_NOTE, "model": {"a": 1}}), "model in the weights' note.*no name"),
+        (lambda path: noted(path, GOOD_NOTE, a=np.ones(2, complex)), "complex128"),
+        (lambda path: noted(path, GOOD_NOTE, a=np.arange(2)), "'a' are int64"),
+        (lambda path: noted(path, GOOD_NOTE, **{"a": np.ones(2), "a/b": np.ones(2)}), "both an array and a group"),
+        (lambda path: np.savez(path, metadata="[" * 100_000), "no JSON"),
+        (lambda path: np.savez(path, metadata="not JSON"), "no JSON"),
+        (lambda path: np.savez(path, metadata=np.array(["{}"])), "not a weights file"),
+        (lambda path: np.savez(path, metadata=np.array(7)), "not a weights file"),
     ],
 )
 def test_what_is_no_weights_file_is_named(tmp_path, spoil, message):
     path = tmp_path / "w.npz"
     save_weights(path, PARAMS, NOTE)
     spoil(path)
-    with pytest.raises(InputError, match=f"w.npz.*{message}"):
+    with pytest.raises(InputError, match=f"w.npz.*{message}") as caught:
         load_weights(path)
+    assert "\n" not in str(caught.value)
+
+
+def noted(path, note, **arrays):
+    np.savez(path, **arrays, metadata=json.dumps(note))
+
+
+def test_shapes_that_are_expected_are_checked_before_anything_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "w.npz"
+    save_weights(path, PARAMS, NOTE)
+    assert load_weights(path, {"head/bias": (4,)})[1] == {**GOOD_NOTE}
+    read, own = [], weights.read_npz
+    monkeypatch.setattr(weights, "read_npz", lambda path, kind, names: read.extend(names) or own(path, kind, names))
+    for expected in ({"head/bias": (5,)}, {"head/kernel": (4,)}):
+        with pytest.raises(InputError, match="w.npz: made for another light encoder.*head"):
+            load_weights(path, expected)
+    assert set(read) == {"metadata"}
+
+
+def test_metadata_is_read_by_itself(tmp_path):
+    save_weights(tmp_path / "w.npz", PARAMS, NOTE)
+    assert read_metadata(tmp_path / "w.npz") == GOOD_NOTE
 
 
 @pytest.mark.parametrize("value", [np.nan, 1e6])

@@ -1,0 +1,149 @@
+"""Reading npz files that may come from strangers.
+
+Every npz file that the package reads passes through `read_npz`: face models, network weights and codes. What a file
+claims to hold is checked from the zip directory and the npy headers, before any array takes up memory.
+"""
+
+import math
+import zipfile
+import zlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fml_jax.errors import InputError
+
+MAX_ARRAYS = 4096
+MAX_AXES = 16
+MAX_HEADER = 10_000  # bytes of an npy header
+_PLAIN = "biufU"  # kinds of NumPy types: booleans, integers, real numbers, text
+
+# A file may unpack to FREE bytes plus RATIO times its own size. Arrays of measurements shrink to no less than about a
+# third when they are compressed; masks and zeros shrink further and fit into FREE.
+FREE = 64 * 2**20
+RATIO = 20
+
+
+class Header(NamedTuple):
+    """What an npz file claims of one array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    size: int  # bytes
+
+
+def read_headers(path: str | Path, kind: str = "npz file") -> dict[str, Header]:
+    """The shapes and types of the arrays in an npz file, by name; no array is read.
+
+    Args:
+      kind: what error messages call the file, such as "weights file".
+
+    Raises:
+      InputError: the file is missing or cannot be read, is no npz file, holds anything but plain arrays, or would
+        unpack to more than FREE + RATIO times its size.
+    """
+    with _opened(Path(path), kind) as archive:
+        return _headers(archive, Path(path), kind)
+
+
+def read_npz(path: str | Path, kind: str = "npz file", names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an npz file by name, all or those in `names` that are there.
+
+    Memory is bounded by what `read_headers` allows; nothing is unpickled.
+
+    Raises:
+      InputError: as `read_headers`, or an array's bytes are damaged.
+    """
+    with _opened(Path(path), kind) as archive:
+        wanted = [name for name in _headers(archive, Path(path), kind) if names is None or name in names]
+        return {name: _array(archive, name) for name in wanted}
+
+
+class _opened:
+    """A context with the zip archive; whatever goes wrong inside becomes one InputError."""
+
+    def __init__(self, path: Path, kind: str):
+        self._path, self._kind, self._archive = path, kind, None
+
+    def __enter__(self) -> zipfile.ZipFile:
+        if not self._path.is_file():
+            raise InputError(f"{self._path}: no such {self._kind}; check the path")
+        try:
+            self._archive = zipfile.ZipFile(self._path)
+        except Exception as error:
+            raise self._unusable(error) from None
+        return self._archive
+
+    def __exit__(self, kind, error, trace):
+        self._archive.close()
+        if isinstance(error, _DAMAGE):
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> InputError:
+        if isinstance(error, OSError) and error.strerror:
+            return InputError(f"{self._path}: cannot be read ({error.strerror}); check the file and its permissions")
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return InputError(f"{self._path}: not a {self._kind} ({reason[:200]}); copy or download it again")
+
+
+# What zipfile, zlib and NumPy raise on damaged content; InputError, which is a ValueError, passes through.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, SyntaxError)
+
+
+def _headers(archive: zipfile.ZipFile, path: Path, kind: str) -> dict[str, Header]:
+    entries = archive.infolist()
+    if len(entries) > MAX_ARRAYS:
+        raise InputError(f"{path}: not a {kind} ({len(entries)} arrays; at most {MAX_ARRAYS} are read)")
+    size, limit = sum(entry.file_size for entry in entries), FREE + RATIO * path.stat().st_size
+    if size > limit:
+        raise InputError(
+            f"{path}: not a {kind} (it would unpack to {size // 2**20} MiB; its size allows for {limit // 2**20})"
+        )
+    headers = {entry.filename.removesuffix(".npy"): _header(archive, entry, path, kind) for entry in entries}
+    if len(headers) < len(entries):
+        raise InputError(f"{path}: not a {kind} (an array is there twice)")
+    return headers
+
+
+def _header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, kind: str) -> Header:
+    def refused(reason: str) -> InputError:
+        return InputError(f"{path}: not a {kind} ({entry.filename[:100]!r} {reason})")
+
+    # Other methods of compression, which NumPy does not write, unpack without a bound.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise refused("is compressed in another way than NumPy's")
+    with archive.open(entry) as file:
+        try:
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise refused("has another header than plain arrays")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER)
+        except InputError:
+            raise
+        except (ValueError, TypeError, RecursionError, MemoryError):
+            raise refused("is no NumPy array") from None
+        start = file.tell()
+    if dtype.kind not in _PLAIN:
+        raise refused(f"holds {dtype} and not plain numbers or text")
+    size = math.prod(shape) * dtype.itemsize
+    sides_are_sane = len(shape) <= MAX_AXES and all(0 <= side < 2**31 for side in shape)
+    if not sides_are_sane or size != entry.file_size - start:
+        raise refused(f"claims the shape {shape}, which is not what it holds"[:300])
+    return Header(shape, dtype, size)
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    entry = f"{name}.npy" if f"{name}.npy" in archive.namelist() else name
+    with archive.open(entry) as file:
+        return np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_HEADER)
+
+
+def check_headers(headers: Mapping[str, Header], expected: Mapping[str, tuple[int, ...]]) -> str | None:
+    """The first array of `expected` that is missing or of another shape, as a few words; None if all are there."""
+    for name, shape in expected.items():
+        if name not in headers:
+            return f"{name!r} is missing"
+        if headers[name].shape != tuple(shape):
+            return f"{name!r} has shape {headers[name].shape}, not {tuple(shape)}"
+    return None
