@@ -20,7 +20,8 @@ import optax
 from benchmarks.paper_step import SEED, PaperStep
 from fml_jax.face_model.base import geometry, reflectance
 from fml_jax.image_formation.points import form_points_of
-from fml_jax.losses.energies import FullWeights, energy_of_points
+from fml_jax.losses import FullWeights, Observation
+from fml_jax.losses.energies import energy_of_points
 from fml_jax.training.sharding import COMPILER_OPTIONS
 from fml_jax.training.step import step_key
 
@@ -119,14 +120,14 @@ def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]
     weights, key = FullWeights(**step.stage["full"]), step_key(SEED, step.state.step)
 
     def losses(base, final, corrections, code, model, crops, batch, visible):
-        def one(base, final, corrections, code, crop, marks, confidence, mask, visible):
-            base, final = (points._replace(visible=seen) for points, seen in zip((base, final), visible))
-            return energy_of_points(model, base, final, corrections, code, crop, marks, confidence, weights, key, mask)[
-                0
-            ]
+        def one(base, final, corrections, code, observation, visible):
+            base, final = (points._replace(visible=each) for points, each in zip((base, final), visible))
+            given = {"code": code, "observation": observation, "corrections": corrections}
+            return energy_of_points(model, base, final, **given, weights=weights, key=key)[0]
 
-        observed = (crops, batch["landmarks"], batch["confidence"], batch["mask"].astype(jnp.float32))
-        return jax.vmap(one)(base, final, corrections, code, *observed, visible)
+        mask = batch["mask"].astype(jnp.float32)
+        observations = Observation(crops, batch["landmarks"], batch["confidence"], mask)
+        return jax.vmap(one)(base, final, corrections, code, observations, visible)
 
     visible = tuple(points.visible for points in levels)
     smooth = tuple(points._replace(visible=None) for points in levels)

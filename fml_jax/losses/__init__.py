@@ -8,6 +8,7 @@ from fml_jax.losses.data_terms import (
     photometric_residuals,
 )
 from fml_jax.losses.energies import BaseWeights, FullWeights, base_energy, full_energy
+from fml_jax.losses.observation import Observation
 from fml_jax.losses.regularisers import statistical_energy
 from fml_jax.losses.supervised import (
     SupervisedWeights,
@@ -21,6 +22,7 @@ __all__ = [
     "PAPER_LANDMARKS",
     "BaseWeights",
     "FullWeights",
+    "Observation",
     "SupervisedWeights",
     "base_energy",
     "full_energy",

@@ -16,31 +16,36 @@ PAPER_LANDMARKS = np.array([k not in INNER_MOUTH_CORNERS for k in range(68)])
 
 
 def photometric_residuals(
-    points: Points, seen: Float[Array, "N 3"], region: Bool[Array, "N"] | Float[Array, "N"]
+    points: Points, observed: Float[Array, "N 3"], region: Bool[Array, "N"] | Float[Array, "N"]
 ) -> tuple[Float[Array, "N"], Bool[Array, "N"] | Float[Array, "N"]]:
     """‖I(u_i) − c_i‖₂ for every vertex (eq. 9 before its sum) and the members of V̄.
 
     Args:
-      seen: I(u_i), as `sample_bilinear` has it of the crop.
+      observed: I(u_i), the crop sampled at the points' pixels (`sample_bilinear`).
       region: vertices that may count, for example the model's "face" region; or how much each
         counts, at least 0.
     """
-    squared = squared_lengths(seen - points.colours)
+    squared = squared_lengths(observed - points.colours)
     # The norm's gradient at zero is guarded at the root's argument; 1e-8 is far under one grey level.
     return jnp.sqrt(squared + 1e-8), points.visible * region
 
 
 def landmark_residuals(
-    model: BaseModel, points: Points, rotation: Float[Array, "3 3"], landmarks: Float[Array, "68 2"], contour: str
+    model: BaseModel,
+    points: Points,
+    rotation: Float[Array, "3 3"],
+    *,
+    observed: Float[Array, "68 2"],
+    contour: str,
 ) -> Float[Array, "68 2"]:
     """f − u_{k_f} in pixels (eq. 10): fixed points by their place on the mesh, the contour sliding."""
     positions = landmarks68(model.landmarks, points.positions, rotation)
     if contour == "rays":
-        nearest = contour_by_rays(model.landmarks, points.positions, view_rays(landmarks[:CONTOUR]))
+        nearest = contour_by_rays(model.landmarks, points.positions, view_rays(observed[:CONTOUR]))
         positions = positions.at[:CONTOUR].set(nearest)
     elif contour != "pose":
         raise ValueError(f"contour must be 'rays' or 'pose', not {contour!r}")
-    return landmarks - project(positions)
+    return observed - project(positions)
 
 
 def landmark_energy(residuals: Float[Array, "68 2"], confidence: Float[Array, "68"]) -> Float[Array, ""]:

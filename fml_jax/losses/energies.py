@@ -15,6 +15,7 @@ from fml_jax.face_model.correctives import Corrections
 from fml_jax.image_formation.points import Points, form_both_levels, form_points
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses.data_terms import landmark_energy, landmark_residuals, photometric_energy, photometric_residuals
+from fml_jax.losses.observation import Observation
 from fml_jax.losses.regularisers import (
     chromaticity_weights,
     constancy_energy,
@@ -61,28 +62,20 @@ class FullWeights(NamedTuple):
 
 
 def base_energy(
-    model: BaseModel,
-    code: FaceCode,
-    image: Float[Array, "H W 3"],
-    landmarks: Float[Array, "68 2"],
-    confidence: Float[Array, "68"],
-    weights: BaseWeights,
-    mask: Float[Array, "H W"] | None = None,
+    model: BaseModel, code: FaceCode, observation: Observation, *, weights: BaseWeights
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """E_total of the base level (eq. 6 with eq. 9–11) for one crop.
 
-    Args:
-      image: the 240×240 crop, RGB in [0, 1].
-      landmarks: detected iBUG points in pixels of the crop; confidence c_f in [0, 1].
-      mask: 1 where the crop shows the face itself, 0 where it must not count (borders, occluders).
-
     Returns:
       the energy, and its terms "sparse", "photo", "std" before weighting.
+
+    Raises:
+      ValueError: `weights.contour` is neither "rays" nor "pose".
     """
     points = form_points(model, code)
     terms = {
-        "sparse": _sparse(model, points, code, landmarks, confidence, weights.contour),
-        "photo": _photometric(model, points, *_observed(points, image, mask)),
+        "sparse": _landmark_term(model, points, code, observation, weights.contour),
+        "photo": _photometric(model, points, *_observed(points, observation)),
         "std": statistical_energy(code, weights.rstd),
     }
     total = weights.sparse * terms["sparse"] + weights.photo * terms["photo"] + weights.reg * terms["std"]
@@ -91,48 +84,48 @@ def base_energy(
 
 def full_energy(
     model: BaseModel,
-    corrections: Corrections,
     code: FinalCode,
-    image: Float[Array, "H W 3"],
-    landmarks: Float[Array, "68 2"],
-    confidence: Float[Array, "68"],
+    observation: Observation,
+    *,
+    corrections: Corrections,
     weights: FullWeights,
     key: Key[Array, ""],
-    mask: Float[Array, "H W"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """E_total of both levels (eq. 6–15) for one crop.
 
     Args:
-      corrections: what the correctives make of the code's δ, so that gradients reach both.
+      observation: its mask is also the `known` of `chromaticity_weights` (eq. 13).
+      corrections: F(δ), computed by the caller from the code's δ, so that gradients reach both δ and Θ.
       key: draws the skin pairs of eq. 14.
-      mask: as for `base_energy`; for eq. 13 see `chromaticity_weights`, whose `known` it is.
-      The others are those of `base_energy`.
 
     Returns:
       the energy, and its terms before weighting: "sparse", "photo_base", "photo_final", "std",
       "smo", "ref", "glo" and "sta".
+
+    Raises:
+      ValueError: `weights.contour` is neither "rays" nor "pose".
     """
-    levels = form_both_levels(model, code, corrections)
-    return energy_of_points(model, *levels, corrections, code, image, landmarks, confidence, weights, key, mask)
+    base, final = form_both_levels(model, code, corrections)
+    return energy_of_points(
+        model, base, final, code=code, observation=observation, corrections=corrections, weights=weights, key=key
+    )
 
 
 def energy_of_points(
     model: BaseModel,
     base: Points,
     final: Points,
-    corrections: Corrections,
+    *,
     code: FinalCode,
-    image: Float[Array, "H W 3"],
-    landmarks: Float[Array, "68 2"],
-    confidence: Float[Array, "68"],
+    observation: Observation,
+    corrections: Corrections,
     weights: FullWeights,
     key: Key[Array, ""],
-    mask: Float[Array, "H W"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """`full_energy` of points that are formed already, by `form_both_levels`."""
-    of_base, of_final = (_observed(points, image, mask) for points in (base, final))
+    """`full_energy` of points that `form_both_levels` has already computed."""
+    of_base, of_final = (_observed(points, observation) for points in (base, final))
     terms = {
-        "sparse": _sparse(model, base, code.base, landmarks, confidence, weights.contour),
+        "sparse": _landmark_term(model, base, code.base, observation, weights.contour),
         "photo_base": _photometric(model, base, *of_base),
         "photo_final": _photometric(model, final, *of_final),
         "std": statistical_energy(code.base, weights.rstd),
@@ -146,27 +139,29 @@ def energy_of_points(
     return data + weights.reg * (terms["std"] + sum(weighted)), terms
 
 
-def _sparse(model: BaseModel, points: Points, code: FaceCode, landmarks, confidence, contour: str):
-    gaps = landmark_residuals(model, points, rotation_matrix(code.rotation), landmarks, contour)
-    return landmark_energy(gaps, confidence)
+def _landmark_term(model: BaseModel, points: Points, code: FaceCode, observation: Observation, contour: str):
+    rotation = rotation_matrix(code.rotation)
+    residuals = landmark_residuals(model, points, rotation, observed=observation.landmarks, contour=contour)
+    return landmark_energy(residuals, observation.confidence)
 
 
-def _observed(points: Points, image, mask):
-    """What the crop shows at the points' pixels, [N, 3], and how far it is the face there, [N] (None without a mask)."""
+def _observed(points: Points, observation: Observation):
+    """The crop's colours at the points' pixels, [N, 3], and its mask there, [N] (None without a mask)."""
+    image, mask = observation.image, observation.mask
     if mask is None:
         return sample_bilinear(image, points.pixels), None
     both = sample_bilinear(jnp.concatenate([image, mask[..., None]], axis=-1), points.pixels)
     return both[:, :3], jax.lax.stop_gradient(both[:, 3])
 
 
-def _photometric(model: BaseModel, points: Points, seen, known):
-    residuals, members = photometric_residuals(points, seen, model.regions["face"])
-    members = members.astype(seen.dtype)
+def _photometric(model: BaseModel, points: Points, observed, known):
+    residuals, members = photometric_residuals(points, observed, model.regions["face"])
+    members = members.astype(observed.dtype)
     return photometric_energy(residuals, members if known is None else members * known)
 
 
-def _local_sparsity(model: BaseModel, final: Points, seen, known):
-    weights = chromaticity_weights(seen, model.topology, known)
+def _local_sparsity(model: BaseModel, final: Points, observed, known):
+    weights = chromaticity_weights(observed, model.topology, known)
     return sparsity_energy(final.reflectance, weights, model.topology)
 
 

@@ -42,6 +42,7 @@ def supervised_energy(
     model: BaseModel,
     code: FaceCode,
     true: FaceCode,
+    *,
     weights: SupervisedWeights,
     keypoints: Float[Array, "100 2"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:

@@ -20,7 +20,7 @@ from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.illumination import sh_basis
 from fml_jax.image_formation.points import form_points
 from fml_jax.image_formation.rotation import rotation_matrix
-from fml_jax.losses import PAPER_LANDMARKS, BaseWeights, base_energy
+from fml_jax.losses import PAPER_LANDMARKS, BaseWeights, Observation, base_energy
 from fml_jax.ops.modes import plain_sum, weighted_sum
 from fml_jax.ops.sampling import sample_bilinear
 from fml_jax.photos.crops import apply_affine, crop_photo
@@ -147,7 +147,8 @@ def fit_energy(
 
     def energy(raw):
         found = code_from_network(raw, *sizes)
-        return base_energy(model, found, crop, targets, confidence, WEIGHTS)[0] + untold(found)
+        observation = Observation(crop, targets, confidence)
+        return base_energy(model, found, observation, weights=WEIGHTS)[0] + untold(found)
 
     def step(state, _):
         raw, opt_state, best, best_energy = state

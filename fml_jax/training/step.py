@@ -13,6 +13,7 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.losses import (
     BaseWeights,
     FullWeights,
+    Observation,
     SupervisedWeights,
     base_energy,
     full_energy,
@@ -148,9 +149,8 @@ def _supervised_part(model, seen: EncoderOutput, batch, stage) -> _Part:
     weights, sizes = SupervisedWeights(**stage["supervised"]), model.code_sizes
 
     def one(raw, code, keypoints):
-        return supervised_energy(
-            model, code_from_network(raw, *sizes), leading_reflectance(code, *sizes), weights, keypoints
-        )
+        found, true = code_from_network(raw, *sizes), leading_reflectance(code, *sizes)
+        return supervised_energy(model, found, true, weights=weights, keypoints=keypoints)
 
     energies, terms = jax.vmap(one)(seen.raw, batch["code"], seen.keypoints)
     return _Part("synthetic/", 0, jnp.ones_like(energies), energies, terms)
@@ -159,10 +159,10 @@ def _supervised_part(model, seen: EncoderOutput, batch, stage) -> _Part:
 def _base_part(network, params, model, seen: EncoderOutput, crops, batch, first, stage, key) -> _Part:
     weights = BaseWeights(**stage["base"])
 
-    def energy(raw, crop, landmarks, confidence, mask):
-        return base_energy(model, code_from_network(raw, *model.code_sizes), crop, landmarks, confidence, weights, mask)
+    def energy(raw, observation):
+        return base_energy(model, code_from_network(raw, *model.code_sizes), observation, weights=weights)
 
-    energies, terms = jax.vmap(energy)(seen.raw, *_observed(crops, batch))
+    energies, terms = jax.vmap(energy)(seen.raw, _observations(crops, batch))
     return _photo_part(seen, batch, first, energies, terms, weights.keypoints)
 
 
@@ -171,15 +171,15 @@ def _full_part(network: Network, params, model, seen: EncoderOutput, crops, batc
     code, corrections = network.final_level(params, seen, model)
 
     # One drawing of skin pairs serves all rows of a step: it takes a sort of all vertices.
-    def energy(code, corrections, crop, landmarks, confidence, mask):
-        return full_energy(model, corrections, code, crop, landmarks, confidence, weights, key, mask)
+    def energy(code, corrections, observation):
+        return full_energy(model, code, observation, corrections=corrections, weights=weights, key=key)
 
-    energies, terms = jax.vmap(energy)(code, corrections, *_observed(crops, batch))
+    energies, terms = jax.vmap(energy)(code, corrections, _observations(crops, batch))
     return _photo_part(seen, batch, first, energies, terms, weights.keypoints)
 
 
-def _observed(crops, batch):
-    return crops, batch["landmarks"], batch["confidence"], batch["mask"].astype(jnp.float32)
+def _observations(crops, batch) -> Observation:
+    return Observation(crops, batch["landmarks"], batch["confidence"], batch["mask"].astype(jnp.float32))
 
 
 def _photo_part(seen: EncoderOutput, batch, first, energies, terms, keypoint_weight) -> _Part:

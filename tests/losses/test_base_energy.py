@@ -15,6 +15,7 @@ from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses import (
     PAPER_LANDMARKS,
     BaseWeights,
+    Observation,
     SupervisedWeights,
     base_energy,
     landmark_energy,
@@ -116,7 +117,9 @@ def _splat(points):
 def test_sparse_term_finds_pose_and_shape(tiny_model, tiny_code, start):
     target = projected68(tiny_model, tiny_code)
     energy = lambda code: landmark_energy(
-        landmark_residuals(tiny_model, form_points(tiny_model, code), rotation_matrix(code.rotation), target, "pose"),
+        landmark_residuals(
+            tiny_model, form_points(tiny_model, code), rotation_matrix(code.rotation), observed=target, contour="pose"
+        ),
         jnp.ones(68),
     )
     found, values = descend(energy, start, steps=1500)
@@ -129,7 +132,8 @@ def test_sparse_term_finds_pose_and_shape(tiny_model, tiny_code, start):
 def test_sliding_points_take_the_candidate_nearest_to_the_line(tiny_model, tiny_code):
     points = form_points(tiny_model, tiny_code)
     detected = projected68(tiny_model, tiny_code) + 3.0
-    residuals = landmark_residuals(tiny_model, points, rotation_matrix(tiny_code.rotation), detected, "rays")
+    rotation = rotation_matrix(tiny_code.rotation)
+    residuals = landmark_residuals(tiny_model, points, rotation, observed=detected, contour="rays")
     focal, centre = 1080.0, 119.5
     for k in range(CONTOUR):
         ray = np.array([(detected[k, 0] - centre) / focal, (detected[k, 1] - centre) / focal, 1.0])
@@ -154,7 +158,7 @@ def test_base_energy_weighs_its_terms(tiny_model, tiny_code):
     image = jnp.asarray(np.random.default_rng(2).random((240, 240, 3)), jnp.float32)
     target = projected68(tiny_model, tiny_code) + 1.0
     weights = BaseWeights(photo=2.0, sparse=0.5, reg=0.1, rstd=0.3, contour="pose")
-    total, terms = base_energy(tiny_model, tiny_code, image, target, jnp.ones(68), weights)
+    total, terms = base_energy(tiny_model, tiny_code, Observation(image, target, jnp.ones(68)), weights=weights)
     assert float(terms["sparse"]) == pytest.approx(2.0, rel=1e-2)
     assert float(total) == pytest.approx(
         float(0.5 * terms["sparse"] + 2 * terms["photo"] + 0.1 * terms["std"]), rel=1e-6
@@ -170,35 +174,23 @@ def test_masked_pixels_do_not_count(tiny_model, tiny_code):
     # Bilinear sampling mixes neighbours: leave a column between the two halves untouched.
     under, beside = image.copy(), image.copy()
     under[:, :119], beside[:, 121:] = other[:, :119], other[:, 121:]
-    photo = lambda picture: float(
-        base_energy(
-            tiny_model,
-            tiny_code,
-            jnp.asarray(picture),
-            jnp.zeros((68, 2)),
-            jnp.ones(68),
-            BaseWeights(),
-            jnp.asarray(mask),
-        )[1]["photo"]
-    )
+
+    def photo(picture):
+        observation = Observation(jnp.asarray(picture), jnp.zeros((68, 2)), jnp.ones(68), jnp.asarray(mask))
+        return float(base_energy(tiny_model, tiny_code, observation, weights=BaseWeights())[1]["photo"])
+
     assert photo(under) == pytest.approx(photo(image), abs=1e-6)
     assert abs(photo(beside) - photo(image)) > 1e-3
 
 
 def test_unknown_contour_is_refused(tiny_model, tiny_code):
+    observation = Observation(jnp.zeros((240, 240, 3)), jnp.zeros((68, 2)), jnp.ones(68))
     with pytest.raises(ValueError, match="contour"):
-        base_energy(
-            tiny_model,
-            tiny_code,
-            jnp.zeros((240, 240, 3)),
-            jnp.zeros((68, 2)),
-            jnp.ones(68),
-            BaseWeights(contour="isoline"),
-        )
+        base_energy(tiny_model, tiny_code, observation, weights=BaseWeights(contour="isoline"))
 
 
 def test_supervised_energy_is_zero_at_the_truth_and_finds_it(tiny_model, tiny_code, start):
-    energy = lambda code: supervised_energy(tiny_model, code, tiny_code, SupervisedWeights())[0]
+    energy = lambda code: supervised_energy(tiny_model, code, tiny_code, weights=SupervisedWeights())[0]
     assert float(energy(tiny_code)) < 1e-3
     found, values = descend(energy, start, steps=500)
     assert values[-1] < 0.1 * values[0]
@@ -208,7 +200,7 @@ def test_supervised_energy_is_zero_at_the_truth_and_finds_it(tiny_model, tiny_co
 @pytest.mark.parametrize("part", ["identity", "expression", "reflectance", "illumination", "rotation", "translation"])
 def test_supervised_energy_sees_every_part(tiny_model, tiny_code, part):
     moved = tiny_code.replace(**{part: getattr(tiny_code, part) * 1.1 + 0.05})
-    value = lambda code: float(supervised_energy(tiny_model, code, tiny_code, SupervisedWeights())[0])
+    value = lambda code: float(supervised_energy(tiny_model, code, tiny_code, weights=SupervisedWeights())[0])
     assert value(moved) > value(tiny_code) + 1e-3
 
 

@@ -9,7 +9,7 @@ import pytest
 from fml_jax.codes import FinalCode
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
 from fml_jax.image_formation.points import form_final_points
-from fml_jax.losses import BaseWeights, FullWeights, base_energy, full_energy
+from fml_jax.losses import BaseWeights, FullWeights, Observation, base_energy, full_energy
 
 WEIGHTS = FullWeights(photo=2.0, sparse=0.01, reg=0.5, rstd=0.3, smo=0.7, ref=1.1, glo=1.3, sta=1.7, contour="pose")
 KEY = jax.random.key(0)
@@ -34,7 +34,12 @@ def image():
 
 
 def energy_of(model, corrections, code, image, weights=WEIGHTS, key=KEY, mask=None):
-    return full_energy(model, corrections, code, image, jnp.full((68, 2), 120.0), jnp.ones(68), weights, key, mask)
+    observation = observation_of(image)._replace(mask=mask)
+    return full_energy(model, code, observation, corrections=corrections, weights=weights, key=key)
+
+
+def observation_of(image):
+    return Observation(image, jnp.full((68, 2), 120.0), jnp.ones(68))
 
 
 def test_it_weighs_its_terms(tiny_model, corrections, final_code, image):
@@ -49,7 +54,7 @@ def test_it_weighs_its_terms(tiny_model, corrections, final_code, image):
 def test_its_base_level_is_the_base_energy(tiny_model, corrections, final_code, image):
     _, both = energy_of(tiny_model, corrections, final_code, image)
     weights = BaseWeights(rstd=WEIGHTS.rstd, contour="pose")
-    _, base = base_energy(tiny_model, final_code.base, image, jnp.full((68, 2), 120.0), jnp.ones(68), weights)
+    _, base = base_energy(tiny_model, final_code.base, observation_of(image), weights=weights)
     for name, other in (("sparse", "sparse"), ("photo", "photo_base"), ("std", "std")):
         assert float(base[name]) == pytest.approx(float(both[other]), rel=1e-6)
 

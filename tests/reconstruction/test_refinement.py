@@ -10,7 +10,7 @@ from fml_jax.codes import neutral_code
 from fml_jax.errors import InputError
 from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance
 from fml_jax.image_formation.points import form_points
-from fml_jax.losses import base_energy
+from fml_jax.losses import Observation, base_energy
 from fml_jax.photos.crops import apply_affine, crop_photo
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE, detect_landmarks, ibug68
 from fml_jax.reconstruction import refinement as fitting
@@ -45,7 +45,8 @@ def test_the_energy_falls_and_the_best_code_is_kept(tiny_model):
     for dx in range(-8, 9):
         for dy in range(-8, 9):
             crop[np.clip(pixels[:, 1] + dy, 0, 239), np.clip(pixels[:, 0] + dx, 0, 239)] = points.colours
-    energy = lambda code: float(base_energy(tiny_model, code, jnp.asarray(crop), targets, jnp.ones(68), WEIGHTS)[0])
+    observation = Observation(jnp.asarray(crop), targets, jnp.ones(68))
+    energy = lambda code: float(base_energy(tiny_model, code, observation, weights=WEIGHTS)[0])
     start = jax.tree.map(lambda part: part * 0.97, truth)
     fitted = fit_energy(tiny_model, start, jnp.asarray(crop), targets, jnp.ones(68), start.reflectance)
     assert energy(fitted) < 0.3 * energy(start)
