@@ -112,13 +112,9 @@ def _photos() -> dict:
 
 
 def _runner():
-    if _RUNNER.value == "ray":
-        from fml_jax.corpus.ray_runner import run_on_ray
+    from fml_jax.runners import RUNNERS
 
-        return run_on_ray
-    from fml_jax.corpus.shards import run_in_processes
-
-    return run_in_processes
+    return RUNNERS[_RUNNER.value]
 
 
 def _sources() -> list[Source]:

@@ -29,7 +29,7 @@ from fml_jax.corpus.examples import REASONS, Example, Rejected, Settings, make_e
 from fml_jax.corpus.layouts import LAYOUTS, Photo, Source, find_photos, source_names
 from fml_jax.corpus.quality import near_copies
 from fml_jax.corpus.records import VERSION
-from fml_jax.corpus.shards import PER_SHARD, Item, Runner, Shard, build_shards, run_in_processes
+from fml_jax.corpus.shards import PER_SHARD, Item, Shard, build_shards
 from fml_jax.corpus.splits import is_validation, split_of  # noqa: F401
 from fml_jax.errors import InputError
 from fml_jax.files import complete_or_absent, output_folder
@@ -38,6 +38,7 @@ from fml_jax.photos.model_files import find_model
 from fml_jax.photos.reading import read_photo
 from fml_jax.photos.videos import VideoReader
 from fml_jax.photos.yunet import YUNET_MODEL
+from fml_jax.runners import Runner, run_in_processes
 
 CARD = "corpus.json"
 NUMBERS = ("confidence", "size", "sharpness", "brightness", "yaw", "pitch", "roll")  # columns of the index

@@ -6,11 +6,8 @@ with a report, a line of JSON an item, which appears last: a shard with a report
 build that was killed goes on with the others.
 """
 
-import concurrent.futures
 import hashlib
 import json
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +19,8 @@ from tqdm import tqdm
 from fml_jax.corpus.examples import Rejected
 from fml_jax.corpus.quality import fingerprint
 from fml_jax.corpus.records import Example, encode, write_shard
-from fml_jax.errors import InputError
 from fml_jax.files import PARTIAL_SUFFIX, complete_or_absent
-from fml_jax.worker_processes import end_with_parent
+from fml_jax.runners import Note, Runner, run_in_processes
 
 PER_SHARD = 256
 
@@ -44,10 +40,6 @@ class Job(NamedTuple):
     items: Sequence[Item]
 
 
-Note = Callable[..., None]  # (rejected: bool, items: int = 1)
-Runner = Callable[[Callable[[Item], Example | Rejected], Sequence[Job], int, Note], None]
-
-
 @dataclass(frozen=True)
 class Shard:
     """A finished shard."""
@@ -63,7 +55,7 @@ def build_shards(
     make: Callable[[Item], Example | Rejected],
     workers: int,
     per_shard: int = PER_SHARD,
-    runner: Runner | None = None,
+    runner: Runner = run_in_processes,
 ) -> list[Shard]:
     """Makes all items that no finished shard in the folder holds already.
 
@@ -72,7 +64,7 @@ def build_shards(
       make: pure, and picklable when there are several workers; a method `start()`, if it has one, is
         called once in each process.
       workers: processes; with one, all happens in this one.
-      runner: who runs the jobs; `run_in_processes` if None, `ray_runner.run_on_ray` on a cluster.
+      runner: runs the jobs; see `fml_jax.runners`.
 
     Raises:
       InputError: the disk is full, or a worker died.
@@ -85,7 +77,8 @@ def build_shards(
     missing = [job for job in jobs if not is_finished(folder, job.name)]
     already = len(items) - sum(len(job.items) for job in missing)
     with tqdm(total=len(items), initial=already, unit="photo", dynamic_ncols=True) as bar:
-        (runner or run_in_processes)(make, missing, workers, _Progress(bar))
+        for _ in runner(ShardTask(make), missing, workers, _Progress(bar)):
+            pass
     _remove_left_overs(folder)  # of workers that were killed
     return [_read_report(folder, name) for name in names]
 
@@ -107,6 +100,21 @@ def is_finished(folder: Path, name: str) -> bool:
     return (folder / f"{name}.arrayrecord").is_file() and (folder / f"{name}.jsonl").is_file()
 
 
+class ShardTask:
+    """The task of a build: each of its jobs makes one shard."""
+
+    def __init__(self, make: Callable[[Item], Example | Rejected]):
+        self._make = make
+
+    def start(self) -> None:
+        """Prepares a process, and `make` in it."""
+        cv2.setNumThreads(1)  # there is one process for each core
+        getattr(self._make, "start", lambda: None)()
+
+    def __call__(self, job: Job, note: Note) -> None:
+        build_shard(self._make, job, note)
+
+
 def build_shard(make: Callable[[Item], Example | Rejected], job: Job, note: Note) -> None:
     """Makes and writes one shard and its report.
 
@@ -120,82 +128,6 @@ def build_shard(make: Callable[[Item], Example | Rejected], job: Job, note: Note
     head = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     with complete_or_absent(folder / f"{name}.jsonl") as partial:
         partial.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [head, *entries]), "utf-8")
-
-
-def start(make: Callable[[Item], Example | Rejected]) -> None:
-    """What a process does once before it makes anything."""
-    cv2.setNumThreads(1)  # there is a process a core already
-    getattr(make, "start", lambda: None)()
-
-
-def run_in_processes(make: Callable[[Item], Example | Rejected], jobs: Sequence[Job], workers: int, note: Note) -> None:
-    """The runner of one machine: `workers` processes, or this one.
-
-    Raises:
-      InputError: a process died, could not start, or could not write.
-    """
-    if workers == 1:
-        start(make)
-        for job in jobs:
-            build_shard(make, job, note)
-        return
-    context = multiprocessing.get_context("spawn")  # forked copies of JAX's and MediaPipe's threads would hang
-    counts = context.Array("q", 2)  # items kept and rejected
-    pool = concurrent.futures.ProcessPoolExecutor(workers, context, _start_process, (make, counts))
-    with pool:
-        waiting, noted = {pool.submit(_build_in_process, job) for job in jobs}, [0, 0]
-        processes = multiprocessing.active_children()
-        try:
-            while waiting:
-                done, waiting = concurrent.futures.wait(waiting, timeout=0.2, return_when="FIRST_EXCEPTION")
-                for rejected in (False, True):
-                    note(rejected, counts[rejected] - noted[rejected])
-                    noted[rejected] = counts[rejected]
-                for future in done:
-                    future.result()
-        except concurrent.futures.process.BrokenProcessPool as error:
-            pool.shutdown(wait=True)
-            raise InputError(
-                f"a worker process {_how_it_died(processes)}; the same command goes on where it stopped"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _how_it_died(processes) -> str:
-    """Of the first to die; the pool then ends the others by SIGTERM."""
-    statuses = {process.exitcode for process in processes} - {None, 0, -signal.SIGTERM}
-    if -signal.SIGKILL in statuses:
-        return "was killed (out of memory?)"
-    return f"died (exit status {min(statuses)})" if statuses else "died"
-
-
-class _Process:
-    """What a process of the pool makes shards with."""
-
-    make: Callable[[Item], Example | Rejected]
-    counts = None
-    failure: InputError | None = None  # of its start
-
-
-def _start_process(make, counts):
-    end_with_parent()
-    _Process.make, _Process.counts = staticmethod(make), counts
-    try:
-        start(make)
-    except InputError as error:  # raised here it would break the pool, which does not say why
-        _Process.failure = error
-
-
-def _build_in_process(job):
-    if _Process.failure is not None:
-        raise _Process.failure
-    build_shard(_Process.make, job, _count)
-
-
-def _count(rejected, items=1):
-    with _Process.counts.get_lock():
-        _Process.counts[rejected] += items
 
 
 def _records(make, items, entries, note) -> Iterator[bytes]:

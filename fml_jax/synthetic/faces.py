@@ -20,7 +20,7 @@ from fml_jax.corpus.building import build
 from fml_jax.corpus.camera_augmentation import near_frontal
 from fml_jax.corpus.quality import face_stats
 from fml_jax.corpus.records import Example, Truth
-from fml_jax.corpus.shards import PER_SHARD, Runner, run_in_processes
+from fml_jax.corpus.shards import PER_SHARD
 from fml_jax.face_model.base import BaseModel, geometry, kept_vertices, reflectance
 from fml_jax.face_model.landmarks import landmarks68, landmarks478
 from fml_jax.face_model.topology import vertex_normals
@@ -30,6 +30,7 @@ from fml_jax.image_formation.points import form_points_of
 from fml_jax.image_formation.raster import interpolate, rasterize
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.photos.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, SIDE_FACTOR
+from fml_jax.runners import Runner, run_in_processes
 from fml_jax.synthetic import scene as scene
 from fml_jax.synthetic.beyond_span import SPREAD, Population, hidden_population
 from fml_jax.synthetic.expressions import ExpressionUnits, expression_units

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from fml_jax.corpus.examples import Rejected
 from fml_jax.corpus.shards import build_shards
+from fml_jax.runners import run_in_processes
 from tests.corpus.test_records import make_record_example
 
 COUNT, PER_SHARD, SECONDS = 60, 4, 0.02
@@ -29,7 +30,7 @@ class Make:
         return make_record_example(item.number)
 
 
-def build(folder, workers, seconds=0.0, runner=None):
+def build(folder, workers, seconds=0.0, runner=run_in_processes):
     items = [Number(f"stub/{k}", "stub", k) for k in range(COUNT)]
     return build_shards(Path(folder), items, Make(seconds), workers, PER_SHARD, runner)
 

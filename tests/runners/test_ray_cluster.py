@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from fml_jax.corpus.ray_runner import run_on_ray
 from fml_jax.errors import InputError
+from fml_jax.runners import run_on_ray
 from tests.corpus.stub_build import build
 from tests.corpus.test_shards import contents, finished, wait_until
 
@@ -54,7 +54,7 @@ def busy_workers():
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             title = open(f"/proc/{pid}/cmdline").read().strip("\0")
-            if title.startswith("ray::_build") and is_descendant(int(pid), mine):
+            if title.startswith("ray::_do") and is_descendant(int(pid), mine):
                 found.append(int(pid))
         except OSError:
             pass

@@ -1,0 +1,36 @@
+"""What a runner runs."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+# Counts items: note(rejected, items=1).
+Note = Callable[..., None]
+
+
+class Task(Protocol):
+    """Work that is cut into jobs. It is pickled once for each process."""
+
+    def start(self) -> None:
+        """Prepares a process; called once before its first job."""
+
+    def __call__(self, job: Any, note: Note) -> Any:
+        """Does one job and returns its result.
+
+        A job may run again after a worker died, so it must write the same files each time. `note` counts its
+        items as they are done.
+        """
+
+
+# runner(task, jobs, workers, note) yields the jobs' results in the order in which they finish.
+Runner = Callable[[Task, Iterable[Any], int, Note], Iterator[Any]]
+
+
+class Counter:
+    """A `Note` that remembers how many items a job kept and rejected."""
+
+    def __init__(self, note: Note = lambda rejected, items=1: None):
+        self.counts, self._note = [0, 0], note
+
+    def __call__(self, rejected: bool, items: int = 1) -> None:
+        self.counts[rejected] += items
+        self._note(rejected, items)
