@@ -1,19 +1,23 @@
 # make demo [PHOTO=path]         a virtual environment in .venv, then 3D faces of a photo in out/demo
-# make test [TEST_PROCESSES=2]   the same environment and tests/requirements.txt, all tests but the slow ones, in two processes
-# make test-slow                 those
+# make check                     style (ruff) and types (mypy)
+# make test [TEST_PROCESSES=2]   all tests but the slow ones, in two processes
+# make test-slow                 the slow tests
+# make docs                      the API reference in out/docs
 
-PYTHON := .venv/bin/python
+BIN := .venv/bin
+PYTHON := $(BIN)/python
 TEST_PROCESSES ?= 2
 INSTALLED := .venv/installed
 TESTS_INSTALLED := .venv/tests_installed
 BUNDLED_PHOTOS = $(shell $(PYTHON) -c "import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / 'data')")
 
-.PHONY: demo test test-slow
+.PHONY: demo check test test-slow docs
 
-$(INSTALLED): requirements.txt
+$(INSTALLED): requirements.txt pyproject.toml
 	python3 -c "import sys; sys.exit(sys.version_info < (3, 11) and 'fml_jax needs Python 3.11 or newer')"
 	python3 -m venv .venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $(INSTALLED)
 
 $(TESTS_INSTALLED): $(INSTALLED) tests/requirements.txt
@@ -23,10 +27,18 @@ $(TESTS_INSTALLED): $(INSTALLED) tests/requirements.txt
 demo: $(INSTALLED)
 	rm -rf out/demo/photos && mkdir -p out/demo/photos
 	cp "$(BUNDLED_PHOTOS)/astronaut.png" $(if $(PHOTO),"$(PHOTO)") out/demo/photos
-	$(PYTHON) -m experiments.reconstruct --input=out/demo/photos --output=out/demo
+	$(BIN)/fml-reconstruct --input=out/demo/photos --output=out/demo
+
+check: $(TESTS_INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 test: $(TESTS_INSTALLED)
 	$(PYTHON) -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist loadfile
 
 test-slow: $(TESTS_INSTALLED)
 	$(PYTHON) -m pytest -q -m slow
+
+docs: $(TESTS_INSTALLED)
+	$(PYTHON) docs/api.py out/docs

@@ -14,6 +14,8 @@ from fml_jax.face_model import BaseModel, geometry, load_arkit_shapes, load_face
 from fml_jax.image_formation.points import form_points
 from fml_jax.reconstruction import Reconstruction, Reconstructor
 
+__version__ = "0.2.0"
+
 __all__ = [
     "BaseModel",
     "FaceCode",

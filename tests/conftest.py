@@ -25,15 +25,37 @@ if shutil.which("nvidia-smi"):
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
+_SHARED = Path(__file__).parents[2] / "shared"
+_NEEDS_SHARED = "needs the private photos in ../shared"
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of photos and scans beside the repository; CI must have it, others may not."""
-    folder = Path(__file__).parents[2] / "shared"
-    if not folder.is_dir():
-        if os.environ.get("CI"):
-            pytest.fail(f"CI runs without {folder}: tests that need its photos would be skipped")
-        pytest.skip("needs the shared photos beside the repository")
-    return folder
+    """The folder of private photos, videos and scans beside the repository; tests that need it are skipped elsewhere."""
+    if not _SHARED.is_dir():
+        pytest.skip(_NEEDS_SHARED)
+    return _SHARED
+
+
+def pytest_sessionfinish(session):
+    """Where ../shared exists, a test that is skipped for want of it fails the run."""
+    if _SHARED.is_dir() and _skipped_without_shared(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Counts the tests that ../shared would have enabled."""
+    if count := _skipped_without_shared(terminalreporter.config):
+        fault = "although that folder exists" if _SHARED.is_dir() else "which does not exist here"
+        terminalreporter.section(
+            f"{count} tests skipped: each {_NEEDS_SHARED}, {fault}", sep="!", yellow=True, bold=True
+        )
+
+
+def _skipped_without_shared(config) -> int:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")  # None in the worker processes of pytest-xdist
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    return sum("../shared" in str(report.longrepr) for report in skipped)
 
 
 @pytest.fixture(scope="session")
