@@ -1,4 +1,4 @@
-"""The one error that a user's input can raise."""
+"""The one error that a user's input can raise, and names of files as text that can be printed."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,15 @@ class InputError(ValueError):
     The message is one line that names the file (or argument) and the remedy; launchers print it
     without a traceback, and batch jobs report it and go on with the next photo.
     """
+
+    def __init__(self, message: object):
+        super().__init__(printable(message))
+
+
+def printable(name: object) -> str:
+    """A path or message as text that every file and terminal takes.
+
+    Names of files are bytes; those that are not UTF-8 reach Python as lone surrogates, which cannot be encoded.
+    They become escapes such as `\\udcff`, so that different names stay different.
+    """
+    return str(name).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Files and folders that programs write: complete or absent."""
+"""Paths that users give, and files and folders that programs write: complete or absent."""
 
 import os
 from pathlib import Path
@@ -8,13 +8,26 @@ from fml_jax.errors import InputError
 PARTIAL_SUFFIX = ".partial"
 
 
+def checked_path(path: str | os.PathLike) -> Path:
+    """The path that a user gave.
+
+    Raises:
+      InputError: it is empty, which would stand for the current folder, or holds a null character.
+    """
+    if not os.fspath(path):
+        raise InputError("an empty path is given; name a file or folder (the current folder is .)")
+    if "\0" in os.fsdecode(path):
+        raise InputError(f"{os.fsdecode(path)!r}: a path cannot hold a null character; check the path")
+    return Path(path)
+
+
 def output_folder(path: str | os.PathLike) -> Path:
     """A folder to write into, made if missing.
 
     Raises:
-      InputError: it cannot be made or written.
+      InputError: the path is empty, or the folder cannot be made or written.
     """
-    folder = Path(path)
+    folder = checked_path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,56 +2,66 @@
 
 import glob
 import os
+import stat
+import warnings
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
 
-from fml_jax.errors import InputError
-from fml_jax.photos.headers import is_cut_short, size_in_header
+from fml_jax.errors import InputError, printable
+from fml_jax.files import checked_path
+from fml_jax.photos.pillow_images import is_pillow_image, upright_srgb
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-UNREADABLE_SUFFIXES = (".gif", ".heic", ".heif", ".avif")  # photos too: listed, so that each is told and not overlooked
-MIN_SIDE = 32  # pixels; smaller pictures hold no face that could be found
-MAX_PIXELS = 64_000_000  # 192 MB once decoded
+PHOTO_SUFFIXES = tuple(".jpg .jpeg .png .webp .bmp .tif .tiff .gif .heic .heif .avif".split())
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF")  # of Pillow's many, those that hold photos
+MIN_SIDE = 32  # pixels; a face in a smaller picture is too small to be found
+MAX_PIXELS = 64_000_000  # 192 MB as 8-bit RGB
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged metadata does not matter here; damaged pixels raise
 
 
 def read_photo(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
-    """A photo file as 8-bit RGB, turned upright as its EXIF orientation says.
+    """A photo file as 8-bit RGB, upright (the EXIF orientation is applied), in sRGB (colour profiles are applied).
 
-    Grey becomes RGB, 16 bits become 8, an alpha channel is dropped (hidden pixels show their colour).
+    Grey and CMYK become RGB, 16 bits become 8. An alpha channel is dropped: transparent pixels keep their colour.
+    Of an animation the first frame is read.
 
     Raises:
-      InputError: missing, empty, no picture, cut short, smaller than MIN_SIDE, or larger than
-        MAX_PIXELS (which headers tell before anything is decoded).
+      InputError: the file is missing, empty, damaged, no picture, smaller than MIN_SIDE, or larger than MAX_PIXELS.
+        The size is checked before any pixel is decoded.
     """
-    path = Path(path)
-    content = _read_bytes(path)
-    size = size_in_header(content)
-    if size is not None:
-        _check_size(*size, str(path))
-    if is_cut_short(content):
-        raise InputError(f"{path}: the file is cut short; copy or download it again")
-    bgr = None if size is None else _decode(content)
-    if bgr is None:
-        raise InputError(f"{path}: not a picture that can be read; use a JPEG, PNG, WebP, BMP or TIFF file")
-    _check_size(*bgr.shape[:2], str(path))
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
+    path = checked_path(path)
+    _register_heif()
+    try:
+        _check_file(path.stat(), path)  # before it is opened: a pipe would block
+        with path.open("rb") as file, _opened(file, path) as image:
+            _check_size(image.height, image.width, str(path))
+            return _decoded(image, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
 
 
-def as_rgb(array: np.ndarray, name: str = "photo") -> UInt8[np.ndarray, "H W 3"]:
+def as_rgb(picture: Any, name: str = "photo") -> UInt8[np.ndarray, "H W 3"]:
     """A picture in memory as 8-bit RGB.
 
     Args:
-      array: [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] (alpha is dropped); uint8, uint16, or floats in
-        [0, 1]; colour channels in the order RGB.
+      picture: an array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] (alpha is dropped) of uint8, uint16, or floats in
+        [0, 1], with colour channels in the order RGB; or a Pillow image of any mode, which is turned upright as
+        `read_photo` does.
       name: what error messages call it.
 
     Raises:
       InputError: another shape, type or range, or a size out of bounds.
     """
-    array = np.asarray(array)
+    if is_pillow_image(picture):
+        _check_size(picture.height, picture.width, name)
+        picture = _of_pillow(picture, name)
+    array = np.asarray(picture)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise InputError(f"{name}: shape {array.shape} is no picture; give [H, W], [H, W, 3] or [H, W, 4]")
     _check_size(*array.shape[:2], name)
@@ -65,17 +75,20 @@ def list_photos(place: str | os.PathLike) -> list[Path]:
     A folder stands for all photos in it and in its subfolders, except hidden ones.
 
     Raises:
-      InputError: there is none.
+      InputError: there is none, or the path is empty.
     """
-    path = Path(place)
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        found = [file for file in path.rglob("*") if _is_photo(file.relative_to(path)) and file.is_file()]
-        remedy = f"no photos in this folder; they end in {' '.join(PHOTO_SUFFIXES)}"
-    else:
-        found = [Path(file) for file in glob.glob(str(place), recursive=True) if _is_photo(Path(file))]
-        remedy = "no such file, folder or pattern; check the path"
+    path = checked_path(place)
+    try:
+        if path.is_file():
+            return [path]
+        if path.is_dir():
+            found = [file for file in path.rglob("*") if _is_photo(file.relative_to(path)) and file.is_file()]
+            remedy = f"no photos in this folder; they end in {' '.join(PHOTO_SUFFIXES)}"
+        else:
+            found = [Path(file) for file in glob.glob(str(place), recursive=True) if _is_photo(Path(file))]
+            remedy = "no such file, folder or pattern; check the path"
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if not found:
         raise InputError(f"{place}: {remedy}")
     return sorted(found)
@@ -83,37 +96,77 @@ def list_photos(place: str | os.PathLike) -> list[Path]:
 
 def _is_photo(path: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.parts if part != "..")
-    return path.suffix.lower() in PHOTO_SUFFIXES + UNREADABLE_SUFFIXES and not hidden
+    return path.suffix.lower() in PHOTO_SUFFIXES and not hidden
 
 
-def _read_bytes(path: Path) -> bytes:
+def _register_heif() -> None:
+    """Lets Pillow read HEIC; `_opened` reports files that need it where it is not installed."""
+    if "HEIF" in Image.OPEN:
+        return
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if not content:
+        import pillow_heif
+    except ImportError:
+        return
+    pillow_heif.register_heif_opener(thumbnails=False)
+
+
+def _check_file(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: not a file; check the path")
+    if status.st_size == 0:
         raise InputError(f"{path}: the file is empty; copy or download it again")
-    return content
 
 
-def _decode(content: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
-    # IMREAD_COLOR is the mode that applies the EXIF orientation and brings every depth to 8 bits.
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our one line says it
+def _opened(file, path: Path) -> Image.Image:
+    """The file's header; pixels are decoded later."""
+    begin = file.read(12)
+    file.seek(0)
     try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+        return Image.open(file, formats=[each for each in FORMATS if each != "HEIF" or each in Image.OPEN])
+    except Image.DecompressionBombError:
+        raise InputError(f"{path}: the picture has too many pixels; {_SHRINK}") from None
+    except MemoryError:
+        raise
+    except UnidentifiedImageError:
+        if begin[4:8] == b"ftyp" and begin[8:] in _HEIF_BRANDS and "HEIF" not in Image.OPEN:
+            raise InputError(f"{path}: HEIC needs pillow-heif; run: pip install 'fml_jax[heic]'") from None
+        raise InputError(
+            f"{path}: not a picture that can be read; use a JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC or AVIF file"
+        ) from None
+    except Exception as error:  # parsers of broken headers raise anything
+        raise _damaged(path, error) from error
+
+
+def _decoded(image: Image.Image, path: Path) -> UInt8[np.ndarray, "H W 3"]:
+    try:
+        image.load()
+        return as_rgb(image, str(path))
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # decoders of broken files raise anything
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = " ".join(printable(error).split())
+    return InputError(f"{path}: the file is damaged or cut short ({reason}); copy or download it again")
+
+
+def _of_pillow(image: Image.Image, name: str) -> np.ndarray:
+    try:
+        return upright_srgb(image)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+_SHRINK = f"shrink the photo below {MAX_PIXELS // 10**6} megapixels"
 
 
 def _check_size(height: int, width: int, name: str) -> None:
     if min(height, width) < MIN_SIDE:
         raise InputError(f"{name}: {width}×{height} pixels are too small; both sides need at least {MIN_SIDE}")
     if height * width > MAX_PIXELS:
-        raise InputError(
-            f"{name}: {width}×{height} pixels are too many; shrink the photo below {MAX_PIXELS // 10**6} megapixels"
-        )
+        raise InputError(f"{name}: {width}×{height} pixels are too many; {_SHRINK}")
 
 
 def _as_uint8(array: np.ndarray, name: str) -> np.ndarray:

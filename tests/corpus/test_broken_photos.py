@@ -1,6 +1,8 @@
 """More than a thousand broken files: each is a photo or one clear line, in little memory and time."""
 
+import io
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -8,19 +10,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
+from PIL import Image, ImageFile
 
 from fml_jax.corpus import building as corpus
 from fml_jax.corpus.building import PhotoMaker
 from fml_jax.corpus.examples import Example, Rejected, Settings, make_example
 from fml_jax.corpus.layouts import Photo
 from fml_jax.errors import InputError
-from fml_jax.photos.headers import size_in_header
 from fml_jax.photos.reading import MAX_PIXELS, read_photo
+from tests.photos.test_reading import with_png_size
 
 COUNT = 1200
 MEGABYTES = 450  # a photo of MAX_PIXELS takes 192
 SUFFIXES = ("jpg", "png", "webp", "bmp", "tif")
+PILLOW_SUFFIXES = {"gif": "GIF", "heic": "HEIF", "avif": "AVIF"}
 OTHERS = [
     b"P6 60000 60000 255\n" + bytes(100),
     b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 60000 +X 60000\n" + bytes(100),
@@ -41,6 +46,11 @@ def sound_files() -> dict[str, bytes]:
     files = {suffix: cv2.imencode(f".{suffix}", picture)[1].tobytes() for suffix in SUFFIXES}
     files["lossless.webp"] = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
     files["progressive.jpg"] = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    pillow_heif.register_heif_opener()
+    for suffix, kind in PILLOW_SUFFIXES.items():
+        content = io.BytesIO()
+        Image.fromarray(picture[..., ::-1]).save(content, kind)
+        files[suffix] = content.getvalue()
     exif = b"Exif\0\0II*\0" + struct.pack("<IHHHII", 8, 1, 0x0112, 3, 1, 6) + bytes(4)
     jpeg = files["jpg"]
     files["exif.jpg"] = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
@@ -145,20 +155,25 @@ def test_what_opencv_fails_on_is_a_row(tmp_path, monkeypatch):
     assert made.reason == "unreadable" and "OpenCV" in made.detail
 
 
-@pytest.mark.parametrize("name, content", sound_files().items())
-def test_headers_tell_the_size(name, content):
-    assert size_in_header(content) == (80, 96)
+def with_size_behind(content: bytes, mark: bytes, size: bytes) -> bytes:
+    """The file with other bytes behind a mark of its header, in which ? stands for any byte."""
+    end = re.search(re.escape(mark).replace(rb"\?", b"."), content, re.DOTALL).end()
+    return content[:end] + size + content[end + len(size) :]
 
 
 def test_sizes_are_told_before_anything_is_decoded(tmp_path, monkeypatch):
     files = sound_files()
+    wide_tiff = with_size_behind(files["tif"], struct.pack("<HHI", 256, 3, 1), struct.pack("<I", 60_000))
     absurd = {
-        "a.png": files["png"][:16] + struct.pack(">II", 90_000, 90_000) + files["png"][24:],
+        "a.png": with_png_size(files["png"], 90_000, 90_000),
         "a.bmp": files["bmp"][:18] + struct.pack("<ii", 90_000, -90_000) + files["bmp"][26:],
         "a.webp": b"RIFF\0\0\0\0WEBPVP8X" + bytes(8) + (16_382).to_bytes(3, "little") * 2,
-        "a.tif": b"II*\0" + struct.pack("<IHHHIIHHII", 8, 2, 256, 4, 1, 90_000, 257, 4, 1, 90_000),
+        "a.tif": with_size_behind(wide_tiff, struct.pack("<HHI", 257, 3, 1), struct.pack("<I", 60_000)),
+        "a.gif": with_size_behind(files["gif"], b"GIF8?a", struct.pack("<HH", 60_000, 60_000)),
+        "a.heic": with_size_behind(files["heic"], b"ispe????", struct.pack(">II", 60_000, 60_000)),
+        "a.avif": with_size_behind(files["avif"], b"ispe????", struct.pack(">II", 16_000, 16_000)),
     }
-    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("decoded"))
     for name, content in absurd.items():
         with pytest.raises(InputError, match="too many"):
             read_photo(write(tmp_path / name, content))

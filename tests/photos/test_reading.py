@@ -1,10 +1,14 @@
 """Photos from files and arrays: what is accepted, and the one line that says why something is not."""
 
+import io
+import os
 import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from fml_jax.errors import InputError
 from fml_jax.photos.reading import MAX_PIXELS, as_rgb, list_photos, read_photo
@@ -26,6 +30,12 @@ def with_orientation(jpeg: bytes, orientation: int) -> bytes:
     tiff = b"II*\0" + struct.pack("<IHHHII", 8, 1, 0x0112, 3, 1, orientation) + bytes(4)
     exif = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
+def with_png_size(png: bytes, width: int, height: int) -> bytes:
+    """The PNG with another size in its header; its pixels stay as they were."""
+    header = b"IHDR" + struct.pack(">II", width, height) + png[24:29]
+    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif"])
@@ -74,7 +84,10 @@ def test_files_that_are_no_pictures(tmp_path, name, content, reason):
 
 def test_missing_files_and_folders(tmp_path):
     assert_one_line(tmp_path / "missing.jpg", "cannot be read")
-    assert_one_line(tmp_path, "cannot be read")
+    assert_one_line(tmp_path, "not a file")
+    assert_one_line(tmp_path / ("x" * 300 + ".jpg"), "cannot be read")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert_one_line(tmp_path / "pipe.jpg", "not a file")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tif"])
@@ -82,7 +95,7 @@ def test_truncated_files_are_refused(tmp_path, suffix, capfd):
     rgb = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
     path = write(tmp_path / f"photo.{suffix}", rgb)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
-    assert_one_line(path, "cut short|not a picture")
+    assert_one_line(path, "damaged or cut short|not a picture")
     assert capfd.readouterr().err == ""  # the decoders keep quiet
 
 
@@ -99,8 +112,7 @@ def test_an_embedded_thumbnail_does_not_hide_a_truncation(tmp_path):
 def test_sizes_out_of_bounds(tmp_path):
     assert_one_line(write(tmp_path / "dot.png", picture(1, 1)), "too small")
     path = write(tmp_path / "huge.png", picture())
-    content = path.read_bytes()  # the header alone says 10,000 × 10,000: nothing is decoded
-    path.write_bytes(content[:16] + struct.pack(">II", 10_000, 10_000) + content[24:])
+    path.write_bytes(with_png_size(path.read_bytes(), 10_000, 10_000))
     assert_one_line(path, "too many")
     with pytest.raises(InputError, match="too many"):
         as_rgb(np.broadcast_to(np.uint8(0), (MAX_PIXELS // 1000 + 1, 1000)))
@@ -143,6 +155,9 @@ def test_list_photos(tmp_path):
     for nothing in (tmp_path / "nowhere", tmp_path / "*.tif"):
         with pytest.raises(InputError, match="no such"):
             list_photos(nothing)
+    for unusable, reason in (("", "an empty path"), ("a\0b", "null character"), ("x" * 300, "too long")):
+        with pytest.raises(InputError, match=reason):
+            list_photos(unusable)
     (tmp_path / "void").mkdir()
     with pytest.raises(InputError, match="no photos in this folder"):
         list_photos(tmp_path / "void")
@@ -154,8 +169,125 @@ def assert_one_line(path, reason):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_photos_of_kinds_that_cannot_be_read_are_told(tmp_path):
-    (tmp_path / "moving.gif").write_bytes(b"GIF89a" + bytes(100))
-    (found,) = list_photos(tmp_path)
-    with pytest.raises(InputError, match="moving.gif: not a picture that can be read; use a JPEG"):
-        read_photo(found)
+NOT_UTF8 = os.fsdecode(b"bad\xff.jpg")
+
+
+def test_names_that_are_not_unicode_are_read_and_reported(tmp_path):
+    path = tmp_path / NOT_UTF8
+    path.write_bytes(encoded(Image.fromarray(picture()), "JPEG"))
+    assert list_photos(tmp_path) == [path] == list_photos(str(tmp_path / "*.jpg"))
+    assert read_photo(path).shape == read_photo(str(path)).shape == (48, 64, 3)
+    path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"bad\\udcff.jpg: not a picture") as caught:
+        read_photo(path)
+    str(caught.value).encode()  # can be printed
+
+
+def encoded(image, kind, **options):
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+def animation(kind):
+    """The picture, then black."""
+    first = Image.fromarray(picture())
+    return encoded(first, kind, save_all=True, append_images=[Image.new("RGB", first.size)], duration=100)
+
+
+@pytest.mark.parametrize(
+    "name, tolerance",
+    [("a.heic", 12), ("a.avif", 12), ("a.gif", 40), ("animated.gif", 40), ("animated.png", 0), ("animated.webp", 40)],
+)
+def test_kinds_that_phones_and_the_web_use(tmp_path, name, tolerance):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    kind = {"heic": "HEIF", "jpg": "JPEG"}.get(name.split(".")[1], name.split(".")[1].upper())
+    content = animation(kind) if name.startswith("animated") else encoded(Image.fromarray(picture()), kind)
+    path = tmp_path / name
+    path.write_bytes(content)
+    difference = np.abs(read_photo(path).astype(int) - picture())
+    assert difference.max() <= tolerance and list_photos(tmp_path) == [path]
+
+
+MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "I;16", "F")
+
+
+def image_of_mode(mode):
+    """The picture in one of Pillow's modes, and what it shows as RGB."""
+    image = Image.fromarray(picture())
+    grey = np.asarray(image.convert("L"))
+    shown = np.repeat(grey[..., None], 3, axis=2)
+    if mode == "I;16":
+        return Image.fromarray(grey.astype(np.uint16) * 257), shown
+    if mode == "F":
+        return Image.fromarray(grey.astype(np.float32) / 255), shown
+    if mode == "1":
+        black_and_white = Image.fromarray(picture()[..., 0] > 127)
+        return black_and_white, 255 * (picture()[..., :1] > 127).repeat(3, axis=2)
+    steps = {"La": ["LA"], "PA": ["P"], "RGBa": ["RGBA"]}.get(mode, [])
+    for step in [*steps, mode]:
+        image = image.convert(step)
+    return image, shown if mode in ("L", "LA", "La") else picture()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pillow_images_of_every_mode_show_what_they_show(mode):
+    image, shown = image_of_mode(mode)
+    tolerance = {"P": 60, "PA": 60, "YCbCr": 3, "HSV": 8}.get(mode, 0)
+    assert np.abs(as_rgb(image).astype(int) - shown).max() <= tolerance
+
+
+@pytest.mark.parametrize(
+    "mode, kind",
+    [("1", "PNG"), ("P", "PNG"), ("LA", "PNG"), ("I;16", "PNG"), ("1", "TIFF"), ("I;16", "TIFF"), ("F", "TIFF")]
+    + [("P", "BMP"), ("1", "BMP"), ("CMYK", "TIFF"), ("CMYK", "JPEG")],
+)
+def test_files_of_every_mode_show_what_they_show(tmp_path, mode, kind):
+    image, shown = image_of_mode(mode)
+    (tmp_path / "photo").write_bytes(encoded(image, kind))
+    tolerance = {"P": 60, "CMYK": 40 if kind == "JPEG" else 0}.get(mode, 0)
+    assert np.abs(read_photo(tmp_path / "photo").astype(int) - shown).max() <= tolerance
+
+
+def test_pillow_images_that_hold_no_colours_are_refused():
+    with pytest.raises(InputError, match="photo: int32 numbers are no colours"):
+        as_rgb(Image.fromarray(picture()).convert("I"))
+    with pytest.raises(InputError, match="too small"):
+        as_rgb(Image.new("RGB", (10, 10)))
+
+
+def test_pillow_images_are_turned_upright(tmp_path):
+    path = write(tmp_path / "photo.jpg", picture())
+    path.write_bytes(with_orientation(path.read_bytes(), 6))
+    np.testing.assert_array_equal(as_rgb(Image.open(path)), read_photo(path))
+    assert read_photo(path).shape == (64, 48, 3)
+
+
+def test_damaged_metadata_does_not_matter(tmp_path):
+    jpeg = encoded(Image.fromarray(picture()), "JPEG", icc_profile=b"no profile", exif=b"Exif\0\0II*\0" + b"\xff" * 40)
+    (tmp_path / "photo.jpg").write_bytes(jpeg)
+    assert read_photo(tmp_path / "photo.jpg").shape == (48, 64, 3)
+
+
+def test_colour_profiles_are_applied(tmp_path):
+    """A profile whose red is sRGB's green, and the other way round; sRGB's own changes nothing."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = srgb.replace(b"rXYZ", b"_XYZ").replace(b"gXYZ", b"rXYZ").replace(b"_XYZ", b"gXYZ")
+    swapped = swapped.replace("sRGB".encode("utf-16-be"), "test".encode("utf-16-be"))
+    for profile, shown in ((srgb, picture()), (swapped, picture()[..., [1, 0, 2]])):
+        (tmp_path / "photo.png").write_bytes(encoded(Image.fromarray(picture()), "PNG", icc_profile=profile))
+        assert np.abs(read_photo(tmp_path / "photo.png").astype(int) - shown).max() <= 1
+
+
+def test_heic_without_its_library_names_the_remedy(tmp_path, monkeypatch):
+    import sys
+
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    (tmp_path / "photo.heic").write_bytes(encoded(Image.fromarray(picture()), "HEIF"))
+    monkeypatch.delitem(Image.OPEN, "HEIF")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert_one_line(tmp_path / "photo.heic", "HEIC needs pillow-heif; run: pip install")
