@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.configs import paper
 from fml_jax.codes import neutral_code
+from fml_jax.configs import paper
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.landmarks import CONTOUR, landmarks68

@@ -59,7 +59,7 @@ def train(config: dict, workdir: Path, data_workers: int | None = None) -> Path:
     """Runs all stages of a config, from the newest checkpoint in `workdir` if there is one.
 
     Args:
-      config: plain dict, as `experiments/configs/common.py` describes it.
+      config: plain dict, as `fml_jax/configs/common.py` describes it.
       workdir: gets `config.json`, the cards of its corpora, `metrics.jsonl`, `tensorboard/`, `sheets/`, `checkpoints/`
         and, at the end, `weights.npz` and, where both levels were trained, `face_model.npz`; also `best_weights.npz` and
         `best_face_model.npz`, where the held-out loss was lower before the end.

@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from experiments.configs.common import defaults, stage
+from fml_jax.configs.common import defaults, stage
 from fml_jax.networks.encoders import outputs
 from fml_jax.ops.products import Dense
 

@@ -5,7 +5,7 @@ from unittest import mock
 
 import pytest
 
-from experiments.configs.ablations import REFERENCE, SIZES, VARIANTS, get_config
+from fml_jax.configs.ablations import REFERENCE, SIZES, VARIANTS, get_config
 from fml_jax.errors import InputError
 from fml_jax.training import ablation, loop
 from fml_jax.training.checkpoints import changes

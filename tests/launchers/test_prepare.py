@@ -1,21 +1,15 @@
 """The launcher: what it makes, and its one line when it cannot."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from fml_jax.corpus.records import decode, read_shard
-
-ROOT = Path(__file__).parents[2]
+from tests.launchers.launching import launch
 
 
 def prepare(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.prepare", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
+    return launch("prepare", *arguments)
 
 
 def test_photos_and_a_list_become_one_corpus(shared, tmp_path):

@@ -1,14 +1,10 @@
 """What the launcher says when there is nothing to measure."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.launchers.launching import launch
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +28,6 @@ def photos(tmp_path_factory):
 )
 def test_one_line_says_what_is_wrong(photos, tmp_path, arguments, said):
     arguments = [f"--output={tmp_path}", *(argument.format(photos=photos) for argument in arguments)]
-    command = [sys.executable, "-m", "experiments.evaluate", *arguments]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    result = launch("evaluate", *arguments)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert said in result.stderr.splitlines()[-1]

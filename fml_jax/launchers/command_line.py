@@ -1,0 +1,72 @@
+"""What all launchers share: the flags of one program, its help, and errors in one line."""
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from fml_jax.errors import InputError
+
+_HELP_FLAGS = {"-h", "-help", "--help", "-helpshort", "--helpshort"}
+
+
+def run_launcher(
+    main: Callable[[], int | None],
+    flag_values: flags.FlagValues,
+    parse_flags: Callable[[flags.FlagValues, list[str]], list[str]] = flags.FlagValues.__call__,
+) -> None:
+    """Parses the command line, calls `main` and ends the process with its exit status.
+
+    Each launcher has a `FlagValues` of its own, so that several launchers can be imported by one program. absl's own
+    flags, such as `--flagfile`, are accepted as well.
+
+    Args:
+      main: the launcher's body; the module that defines it gives the program's name and the text of `--help`.
+        An `InputError` that it raises is printed in one line.
+      flag_values: the launcher's flags.
+      parse_flags: parses the command line into the flags, and returns what is left of it.
+    """
+    name = Path(inspect.getfile(main)).stem
+
+    def parse(arguments: list[str]) -> list[str]:
+        if _HELP_FLAGS.intersection(arguments):
+            print(_help(main, flag_values))
+            sys.exit(0)
+        flag_values.append_flag_values(flags.FLAGS)
+        try:
+            rest = parse_flags(flag_values, arguments)
+        except flags.Error as error:
+            sys.exit(f"{name}: {_in_one_line(error)}")
+        except InputError as error:
+            sys.exit(f"{name}: {error}")
+        if len(rest) > 1:
+            sys.exit(f"{name}: {rest[1]}: not a flag; see --help")
+        flags.FLAGS.mark_as_parsed()  # it shares its flags with `flag_values`; app.run reads them there
+        return rest
+
+    app.run(functools.partial(_call, main, name), flags_parser=parse)
+
+
+def _call(main: Callable[[], int | None], name: str, _: list[str]) -> int | None:
+    logging.set_verbosity(logging.WARNING)  # JAX and Orbax log much at absl's default level
+    try:
+        return main()
+    except InputError as error:
+        sys.exit(f"{name}: {error}")
+
+
+def _in_one_line(error: flags.Error) -> str:
+    text = str(error).strip().splitlines()[-1]  # of an error within a config's get_config() it has the whole traceback
+    missing = re.match(r"flag (--\w+)=None: Flag \S+ must have a value", text)
+    return f"{missing[1]} is missing; see --help" if missing else text.removeprefix("fml_jax.errors.InputError: ")
+
+
+def _help(main: Callable[[], int | None], flag_values: flags.FlagValues) -> str:
+    text = main.__globals__["__doc__"]
+    if sys.argv[0].endswith(".py"):  # python -m experiments.NAME, where the commands may not be installed
+        text = re.sub(r"\bfml-([a-z-]+)", lambda match: f"python -m experiments.{match[1].replace('-', '_')}", text)
+    return f"{text}\nflags:\n{flag_values.module_help(main.__module__)}"

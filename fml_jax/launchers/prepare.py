@@ -1,0 +1,149 @@
+"""Makes the corpora that fml-train reads, from photos, videos, or renders of the open face model.
+
+    fml-prepare --layout=lfw --input=lfw --output=data/photos
+    fml-prepare --input=PHOTOS --output=data/photos        (a folder, best one subfolder a person)
+    fml-prepare --layout=list --input=photos.txt --output=data/photos
+
+Several inputs become one corpus, each with a weight:
+
+    fml-prepare --layout=celeba --input=CelebA --weight=1 --layout=lfw --input=lfw --weight=3 --output=data/photos
+
+Synthetic faces, rendered with known codes; --input names photos for their backgrounds:
+
+    fml-prepare --layout=synthetic --count=16000 --output=data/synthetic
+    fml-prepare --layout=synthetic --beyond --count=3000 --output=data/beyond
+
+A build that was cut off goes on when the same command is run again. OUTPUT/index.html shows what was
+made, OUTPUT/rejected.csv what was not, and why.
+"""
+
+import dataclasses
+
+from absl import flags
+
+from fml_jax.corpus.examples import DETECTORS, Settings
+from fml_jax.corpus.layouts import LAYOUTS, Source
+from fml_jax.errors import InputError
+from fml_jax.launchers.command_line import run_launcher
+
+_FLAGS = flags.FlagValues()
+_LAYOUT = flags.DEFINE_multi_enum(
+    "layout",
+    ["folder"],
+    [*LAYOUTS, "synthetic"],
+    "How an input lies on the disk; once for all inputs or once for each.",
+    flag_values=_FLAGS,
+)
+_INPUT = flags.DEFINE_multi_string(
+    "input", [], "Folder, pattern or list of photos and videos; may be repeated.", flag_values=_FLAGS
+)
+_WEIGHT = flags.DEFINE_multi_float(
+    "weight",
+    [],
+    "How often a photo of an input is seen in training, compared with the others'; 1 by default.",
+    flag_values=_FLAGS,
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True, flag_values=_FLAGS)
+_WORKERS = flags.DEFINE_integer("workers", None, "Processes; all cores by default.", lower_bound=1, flag_values=_FLAGS)
+_RUNNER = flags.DEFINE_enum(
+    "runner",
+    "local",
+    ["local", "ray"],
+    "Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
+    flag_values=_FLAGS,
+)
+_SECONDS = flags.DEFINE_float(
+    "seconds", 1.0, "Between the frames taken of a video.", lower_bound=0.0, flag_values=_FLAGS
+)
+_COUNT = flags.DEFINE_integer("count", 16000, "Synthetic faces to render.", lower_bound=1, flag_values=_FLAGS)
+_SEED = flags.DEFINE_integer("seed", 0, "Synthetic faces: another seed gives other faces.", flag_values=_FLAGS)
+_BEYOND = flags.DEFINE_boolean(
+    "beyond",
+    False,
+    "Synthetic faces outside the face model's span, for trainings of the final level; nothing hides them.",
+    flag_values=_FLAGS,
+)
+_TRUTH = flags.DEFINE_boolean(
+    "truth",
+    None,
+    "Store synthetic faces' true vertices and reflectance beside their codes: 104 kB a face where the record has about 32 "
+    "without, 4 GB for 40,000 faces. By default with --beyond alone; of other faces the code tells both (eq. 3-4).",
+    flag_values=_FLAGS,
+)
+_DETECTOR = flags.DEFINE_enum(
+    "detector",
+    Settings.detector,
+    DETECTORS,
+    "Who frames the crop: OpenCV's Haar cascades, YuNet, or MediaPipe's landmarks. haar+mediapipe: the Haar box, and the "
+    "landmarks where no Haar box is on the face; haar+yunet: YuNet's box there. Without mediapipe in it, photos without "
+    "a box on the face are rejected.",
+    flag_values=_FLAGS,
+)
+_THRESHOLDS = {
+    field.name: flags.DEFINE_float(
+        field.name, None, f"Threshold, see fml_jax/corpus/examples.py; {field.default} by default.", flag_values=_FLAGS
+    )
+    for field in dataclasses.fields(Settings)
+    if field.name != "detector"
+}
+
+
+def main() -> None:
+    """Makes the corpus."""
+    card = _synthetic() if _LAYOUT.value == ["synthetic"] else _photos()
+    rendered = _LAYOUT.value == ["synthetic"]
+    told = f"{card['examples']} faces" if rendered else f"{card['examples']} of {card['photos']} photos"
+    print(f"{told} are in {_OUTPUT.value}; {_OUTPUT.value}/index.html shows them")
+
+
+def _synthetic() -> dict:
+    from fml_jax.face_model.files import load_face_model
+    from fml_jax.synthetic.faces import build_synthetic
+
+    if len(_INPUT.value) > 1:
+        raise InputError("--input: synthetic faces take their backgrounds from one folder")
+    return build_synthetic(
+        load_face_model(),
+        _OUTPUT.value,
+        _COUNT.value,
+        _SEED.value,
+        _WORKERS.value,
+        _INPUT.value[0] if _INPUT.value else None,
+        runner=_runner(),
+        beyond=_BEYOND.value,
+        truth=_BEYOND.value if _TRUTH.value is None else _TRUTH.value,
+    )
+
+
+def _photos() -> dict:
+    from fml_jax.corpus.building import build_corpus
+
+    if _BEYOND.value or _TRUTH.value:
+        raise InputError("--beyond and --truth belong to --layout=synthetic: of photos neither is known")
+    settings = {"detector": _DETECTOR.value}
+    settings |= {name: flag.value for name, flag in _THRESHOLDS.items() if flag.value is not None}
+    return build_corpus(_sources(), _OUTPUT.value, _WORKERS.value, settings, _SECONDS.value, runner=_runner())
+
+
+def _runner():
+    from fml_jax.runners import RUNNERS
+
+    return RUNNERS[_RUNNER.value]
+
+
+def _sources() -> list[Source]:
+    inputs = _INPUT.value
+    if not inputs:
+        raise InputError("--input is missing: a folder, pattern or list of photos")
+    layouts = _LAYOUT.value * len(inputs) if len(_LAYOUT.value) == 1 else _LAYOUT.value
+    weights = _WEIGHT.value or [1.0] * len(inputs)
+    if "synthetic" in layouts:
+        raise InputError("--layout=synthetic makes a corpus of its own; training mixes it with that of photos")
+    if not len(inputs) == len(layouts) == len(weights) or min(weights) <= 0:
+        raise InputError("--layout and --weight: give one for each --input (weights above 0), in the same order")
+    return [Source(*each) for each in zip(layouts, inputs, weights)]
+
+
+def run() -> None:
+    """The command `fml-prepare`."""
+    run_launcher(main, _FLAGS)

@@ -1,0 +1,27 @@
+"""Writes WORKDIR/report.html: a training run's curves and picture sheets on one page, at any time of the run.
+
+    fml-report --workdir=runs/small
+
+The page needs no other file and no network. Dotted lines are where a stage ends.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from fml_jax.launchers.command_line import run_launcher
+
+_FLAGS = flags.FlagValues()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run of fml-train.", required=True, flag_values=_FLAGS)
+
+
+def main() -> None:
+    """Writes the report."""
+    from fml_jax.training.report import write_report
+
+    print(f"report: {write_report(Path(_WORKDIR.value))}")
+
+
+def run() -> None:
+    """The command `fml-report`."""
+    run_launcher(main, _FLAGS)
