@@ -19,7 +19,8 @@ import numpy as np
 from absl import app, flags
 
 from fml_jax.corpus import examples
-from fml_jax.corpus.building import PhotoMaker, build, open_corpus
+from fml_jax.corpus.building import PhotoMaker, build
+from fml_jax.corpus.card import open_corpus
 from fml_jax.corpus.examples import Settings
 from fml_jax.corpus.layouts import Source, find_photos
 from fml_jax.corpus.loader import CorpusBatches, CorpusRecords

@@ -18,15 +18,16 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from fml_jax.corpus.card import CARD, INDEX, Corpus
 from fml_jax.corpus.examples import REASONS, Example, Rejected, Settings, make_example
 from fml_jax.corpus.layouts import LAYOUTS, Photo, Source, find_photos, source_names
+from fml_jax.corpus.page import write_page
 from fml_jax.corpus.quality import near_copies
 from fml_jax.corpus.records import VERSION
 from fml_jax.corpus.shards import PER_SHARD, Item, Shard, build_shards
@@ -40,23 +41,9 @@ from fml_jax.photos.videos import VideoReader
 from fml_jax.photos.yunet import YUNET_MODEL
 from fml_jax.runners import Runner, run_in_processes
 
-CARD = "corpus.json"
 NUMBERS = ("confidence", "size", "sharpness", "brightness", "yaw", "pitch", "roll")  # columns of the index
 _COLUMNS = ("shard", "row", "source", "person", "split", "name", "from_detector", *NUMBERS)
 _VERSIONS_OF = ("array_record", "mediapipe", "numpy", "opencv-contrib-python")
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A finished corpus's card and index."""
-
-    folder: Path
-    card: dict
-    entries: list[dict[str, str]]  # of examples.csv
-
-    def shard_paths(self) -> list[Path]:
-        """In the order of the index's shard numbers."""
-        return [self.folder / "shards" / shard["file"] for shard in self.card["shards"]]
 
 
 class PhotoMaker:
@@ -151,12 +138,10 @@ def build(
       about: what the card says of the items' sources ("sources", a dict each with "name" and "weight") and settings.
       duplicate_bits: see `Settings`.
     """
-    from fml_jax.corpus.page import write_page
-
     _start_plan(folder, {**about, "record_version": VERSION, "per_shard": per_shard, "items": _digest(items)})
     shards = build_shards(folder / "shards", items, make, workers or os.cpu_count() or 1, per_shard, runner)
     entries, rejected = _sorted_out(shards, duplicate_bits)
-    _write_table(folder / "examples.csv", _COLUMNS, entries)
+    _write_table(folder / INDEX, _COLUMNS, entries)
     _write_table(folder / "rejected.csv", ("source", "name", "reason", "detail"), rejected)
     card = _card(folder, about, shards, entries, rejected)
     write_page(Corpus(folder, card, entries), rejected)
@@ -166,28 +151,6 @@ def build(
         )
     _write_json(folder / CARD, card)
     return card
-
-
-def open_corpus(folder: str | os.PathLike) -> Corpus:
-    """The card and index of a finished corpus.
-
-    Raises:
-      InputError: the folder holds no finished corpus.
-    """
-    folder = Path(folder)
-    try:
-        card = json.loads((folder / CARD).read_text("utf-8"))
-        with (folder / "examples.csv").open(newline="", encoding="utf-8") as file:
-            return Corpus(folder, card, list(csv.DictReader(file)))
-    except (OSError, ValueError):
-        raise InputError(
-            f"{folder}: no finished training corpus; make one with: python -m experiments.prepare --input=PHOTOS --output={folder}"
-        ) from None
-
-
-def is_synthetic(card: dict) -> bool:
-    """Whether a corpus's examples are renders, which have no person and hence no validation split."""
-    return all(source.get("layout") == "synthetic" for source in card["sources"])
 
 
 def _start_plan(folder: Path, plan: dict) -> None:
@@ -235,7 +198,7 @@ def _card(folder, about, shards, entries, rejected) -> dict:
     photos = Counter(entry["source"] for shard in shards for entry in shard.entries)
     kept = Counter(entry["source"] for entry in entries)
     splits, reasons = Counter(entry["split"] for entry in entries), Counter(entry["reason"] for entry in rejected)
-    digests = [shard.sha256 for shard in shards] + [_sha256(folder / "examples.csv")]
+    digests = [shard.sha256 for shard in shards] + [_sha256(folder / INDEX)]
     return {
         **about,
         "sources": [

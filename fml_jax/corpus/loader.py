@@ -14,7 +14,7 @@ import numpy as np
 
 from fml_jax.codes import CODE_SIZE
 from fml_jax.corpus.augmentation import Sample, random_face, random_negative
-from fml_jax.corpus.building import Corpus, open_corpus
+from fml_jax.corpus.card import Corpus, open_corpus
 from fml_jax.corpus.camera_augmentation import varied
 from fml_jax.corpus.records import Example, decode, unreadable_shard
 from fml_jax.errors import InputError

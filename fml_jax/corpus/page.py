@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from fml_jax.corpus.building import is_synthetic
+from fml_jax.corpus.card import Corpus, is_synthetic
 from fml_jax.corpus.records import Example, decode, read_shard
 from fml_jax.files import complete_or_absent
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, crop_photo
@@ -62,12 +62,12 @@ figure {{ margin: 0 }} figcaption {{ color: var(--quiet); font-size: .85rem }}
 _LEGEND = '68 landmarks, coloured by confidence: {unsure:g} or less<span class="scale"></span>{sure:g}'
 
 
-def write_page(corpus, rejected: list[dict]) -> None:
+def write_page(corpus: Corpus, rejected: list[dict]) -> None:
     """Writes `index.html` into the corpus's folder.
 
     Args:
-      corpus: a `corpus.Corpus`.
-      rejected: the lines of rejected.csv.
+      corpus: the corpus, but for its card's file, which is written last.
+      rejected: the rows of rejected.csv.
     """
     card, entries, rendered = corpus.card, corpus.entries, is_synthetic(corpus.card)
     shown = _spread(entries, SHEET)

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from fml_jax.corpus.building import CARD, is_synthetic, open_corpus
+from fml_jax.corpus.card import CARD, is_synthetic, open_corpus
 from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE

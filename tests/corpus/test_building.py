@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fml_jax.corpus.building import build_corpus, open_corpus
+from fml_jax.corpus.building import build_corpus
+from fml_jax.corpus.card import open_corpus
 from fml_jax.corpus.layouts import Source
 from fml_jax.corpus.records import decode, read_shard
 from fml_jax.corpus.splits import split_of

@@ -6,7 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fml_jax.corpus.building import build, open_corpus
+from fml_jax.corpus.building import build
+from fml_jax.corpus.card import open_corpus
 from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.corpus.records import decode, read_shard
 from fml_jax.errors import InputError

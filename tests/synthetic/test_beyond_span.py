@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fml_jax.codes import unflatten_code
-from fml_jax.corpus.building import open_corpus
+from fml_jax.corpus.card import open_corpus
 from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.corpus.records import decode, read_shard
 from fml_jax.face_model import load_face_model

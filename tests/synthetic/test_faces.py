@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fml_jax.codes import neutral_code, unflatten_code
-from fml_jax.corpus.building import open_corpus
+from fml_jax.corpus.card import open_corpus
 from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.corpus.records import decode, read_shard
 from fml_jax.errors import InputError
