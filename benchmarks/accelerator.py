@@ -1,13 +1,13 @@
-"""Reconstruction on the device that JAX computes on: how far from the CPU's answers, and how fast.
+"""Compares reconstruction on JAX's default device with the CPU's results, and times it.
 
     python -m benchmarks.accelerator [--encoders=light,alexnet,vggface] [--batches=1,32,256]
     python -m benchmarks.accelerator --encoders=light --batches=1,32    # on a CPU
 
-First the largest differences of the shipped network's codes, and of what decoding makes of them, from the CPU's in full
-precision, over crops of one photo: with the device's own way to multiply float32 (TF32 on NVIDIA's) and in full precision.
-Then milliseconds, medians of rounds in turn: the network, decoding, and decoding with colours solved. Crops and
-answers lie on the device: finding faces, cutting crops and copying are not in these times. No face is detected, so that it
-also runs where OpenCV has no cascades.
+The first table has the largest differences of the shipped network's codes and of the decoded faces from the CPU's in
+full precision, over crops of one photo: with the device's default float32 products (TF32 on NVIDIA GPUs) and in full
+precision. The second table has median milliseconds of the network, of decoding, and of decoding with solved colours.
+Crops and results stay on the device: the times exclude detection, cropping and copies. Faces are not detected, so the
+benchmark also runs where OpenCV has no cascades.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Whether the confidence of landmarks ranks their errors: on renders, whose landmarks are known.
+"""Tests whether the confidence of landmarks ranks their errors, on renders, whose landmarks are known.
 
     python -m benchmarks.confidence [--count=120]
 
@@ -25,11 +25,10 @@ def main(_):
     errors, sure = measure(_COUNT.value)
     edges = np.quantile(sure, _SHARES)
     print("| share of landmarks | confidence | mean error | wrong (over 5 %) |\n| --- | --- | --- | --- |")
-    for low, high, share, next_share in zip(edges, edges[1:], _SHARES, _SHARES[1:]):
+    for low, high, share, next_share in zip(edges[:-1], edges[1:], _SHARES[:-1], _SHARES[1:], strict=True):
         own = errors[(sure >= low) & (sure <= high)]
-        print(
-            f"| {share:.0%} to {next_share:.0%} | {low:.2f}–{high:.2f} | {own.mean():.2%} | {np.mean(own > _WRONG):.1%} |"
-        )
+        cells = [f"{share:.0%} to {next_share:.0%}", f"{low:.2f}–{high:.2f}", f"{own.mean():.2%}"]
+        print(f"| {' | '.join(cells)} | {np.mean(own > _WRONG):.1%} |")
     print(f"\n{len(errors)} landmarks, rank correlation {spearmanr(errors, sure).statistic:.2f}")
 
 

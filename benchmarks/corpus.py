@@ -1,4 +1,4 @@
-"""What a corpus costs: making it, next to the detector and landmarker calls that it makes; reading it, next to training.
+"""Times the making of a corpus beside its detector and landmarker calls, and the reading of it beside training.
 
     python -m benchmarks.corpus --photos=LFW [--count=300]
 
@@ -102,9 +102,10 @@ def _time_reading(folder: Path) -> None:
 def _training_rate() -> float:
     encoder = make_encoder("light")
     params = jax.jit(encoder.init)(jax.random.key(0), jnp.zeros((1, 240, 240, 3)))["params"]
-    loss = lambda params, crops: sum(
-        jnp.square(leaf).sum() for leaf in jax.tree.leaves(encoder.apply({"params": params}, crops))
-    )
+
+    def loss(params, crops):
+        return sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(encoder.apply({"params": params}, crops)))
+
     step, crops = jax.jit(jax.grad(loss)), jnp.full((_BATCH, 240, 240, 3), 0.5)
     return _rate(lambda: jax.block_until_ready(step(params, crops)), _BATCH)
 

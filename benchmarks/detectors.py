@@ -1,4 +1,4 @@
-"""How detectors' boxes sit about faces, measured against MediaPipe's landmarks.
+"""Measures how the detectors' boxes lie relative to faces, by MediaPipe's landmarks.
 
     python -m benchmarks.detectors --photos=LFW
 
@@ -53,14 +53,14 @@ def main(_):
 
 def row(detect, faces) -> tuple:
     """A detector's line of the table."""
-    seats, others, begin = [], 0, time.perf_counter()
+    found, others, begin = [], 0, time.perf_counter()
     for rgb, points in faces:
         boxes = [face.box for face in detect(rgb)]
         on_face = [box for box in boxes if shows_face(box, points)]
         others += len(boxes) - len(on_face[:1])
-        seats += [seat(box, points) for box in on_face[:1]]
+        found += [seat(box, points) for box in on_face[:1]]
     spent = 1000 * (time.perf_counter() - begin) / len(faces)
-    seats = np.array(seats)
+    seats = np.array(found)
     spread = [*seats[:, :2].std(axis=0), np.log(seats[:, 2]).std()]
     return (len(seats), others, f"{spent:.1f}", *(f"{value:.3f}" for value in [*np.median(seats, axis=0), *spread]))
 

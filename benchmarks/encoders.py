@@ -98,7 +98,7 @@ def _format(name, row, alexnet):
         f"{row['share']:.0%}",
     ]
     widths = (10, 18, 18, 20, 10)
-    return " ".join([f"{name:<8}", *(f"{cell:>{width}}" for cell, width in zip(cells, widths))])
+    return " ".join([f"{name:<8}", *(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))])
 
 
 if __name__ == "__main__":

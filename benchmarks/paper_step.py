@@ -77,7 +77,7 @@ class PaperStep:
 
     @property
     def spared(self) -> dict[str, int]:
-        """Bytes of gradients that the step leaves as factors: what each part would write of them, and the optimizer read."""
+        """Bytes of the gradients that the step keeps as factors: what each part would write, and the optimizer read."""
         shapes = jax.eval_shape(self._differentiated, self.state.params)
         spared = {"encoder": 0, "model": 0}
         for path, node in jax.tree_util.tree_leaves_with_path(shapes, is_leaf=_is_factored):
@@ -97,8 +97,7 @@ class PaperStep:
         @jax.jit
         def in_arrays(params, *others):
             (value, _), gradient = loss(self._differentiated(params), *others)
-            as_array = lambda node: node.gradient.array() if _is_factored(node) else node
-            return value, jax.tree.map(as_array, gradient, is_leaf=_is_factored)
+            return value, jax.tree.map(_as_array, gradient, is_leaf=_is_factored)
 
         value, gradient = in_arrays(self.state.params, *self._on_device, step_key(SEED, self.state.step))
         return float(value), gradient
@@ -106,6 +105,10 @@ class PaperStep:
 
 def _is_factored(node):
     return isinstance(node, Factored)
+
+
+def _as_array(node):
+    return node.gradient.array() if _is_factored(node) else node
 
 
 def _spread(params):

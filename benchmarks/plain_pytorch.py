@@ -19,8 +19,8 @@ CONTOUR = 17
 CONVOLUTIONS = (("Conv_0",), ("Conv_1", "Conv_2"), ("Conv_3",), ("Conv_4", "Conv_5"), ("Conv_6", "Conv_7"))
 DENSE = ("Dense_0", "Dense_1", "code", "score")
 # neutral + scale · raw of pose and light; the other parts of a code are taken as they come.
-SCALE = np.float32([0.5] * 3 + [20, 20, 120] + [0.3] * 27)
-NEUTRAL = np.float32([math.pi, 0, 0, 0, 0, 920] + [1] * 3 + [0] * 24)
+SCALE = np.array([0.5] * 3 + [20, 20, 120] + [0.3] * 27, np.float32)
+NEUTRAL = np.array([math.pi, 0, 0, 0, 0, 920] + [1] * 3 + [0] * 24, np.float32)
 
 
 def state_dict(flat: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
@@ -37,11 +37,11 @@ def state_dict(flat: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
         state[f"dense.{name}.weight"], state[f"dense.{name}.bias"] = kernel, flat[f"encoder/{name}/bias"]
     state["final.weight"], state["final.bias"] = flat["final/kernel"].T, flat["final/bias"]
     for space in ("geometry", "reflectance"):
-        modes, offset = (flat.get(f"correctives/{space}/{part}") for part in ("modes", "offset"))
-        if modes is not None:
-            state[f"correctives.{space}_modes"] = modes.reshape(-1, *offset.shape)
+        if f"correctives/{space}/modes" in flat:
+            offset = flat[f"correctives/{space}/offset"]
+            state[f"correctives.{space}_modes"] = flat[f"correctives/{space}/modes"].reshape(-1, *offset.shape)
             state[f"correctives.{space}_offset"] = offset
-    return {name: torch.from_numpy(np.require(array, requirements="CW")) for name, array in state.items()}
+    return {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in state.items()}
 
 
 class PlainNetwork(nn.Module):
@@ -214,7 +214,7 @@ def harmonics(normals):
 
 def make_optimizer(network: PlainNetwork, rates: dict[str, float]) -> torch.optim.Optimizer:
     """Adadelta with the paper's rates; keys of `rates` are the config's groups."""
-    groups = {name: [] for name in rates}
+    groups: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
     for name, parameter in network.named_parameters():
         first = name.split(".")[0]
         groups[
@@ -244,6 +244,6 @@ class PlainStep:
         self.optimizer.step()
         if self.average:
             with torch.no_grad():
-                for mean, parameter in zip(self.average, self.network.parameters()):
+                for mean, parameter in zip(self.average, self.network.parameters(), strict=True):
                     mean.lerp_(parameter, 0.001)
         return loss

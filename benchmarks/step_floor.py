@@ -1,17 +1,19 @@
-"""What a training step is made of, and the least time that a machine can do each part in.
+"""Measures the parts of a training step, and the least time that a machine needs for each part.
 
 A part's floor is the larger of its operations at the speed of a large matrix product and its bytes at
 the speed of a streaming triad. Its bytes are those that no program can do without, as nothing of that
 size stays in a cache: what goes in is read forward and backward, what comes out is written once.
 Activations are left out.
 
-Parts hand gradients to the optimizer as arrays, each written and read once. The step itself leaves those of its largest
-matrices as factors (`training.factors`): what that spares is told apart, and taken from the floor as well for a stricter one.
+The parts pass gradients to the optimizer as arrays, each written and read once. The step itself keeps the gradients of
+its largest matrices as factors (`training.low_rank_gradients`). The bytes that this saves are listed separately, and a
+second, stricter floor leaves them out.
 """
 
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +61,7 @@ class Ceilings:
         return 3 * 4 * _TRIAD_LENGTH / self._medians()[1]
 
     def _medians(self):
-        return [median(column) for column in zip(*self._times)]
+        return [median(column) for column in zip(*self._times, strict=True)]
 
     def _timed(self):
         def triad():
@@ -121,7 +123,7 @@ def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]
 
     def losses(base, final, corrections, code, model, crops, batch, visible):
         def one(base, final, corrections, code, observation, visible):
-            base, final = (points._replace(visible=each) for points, each in zip((base, final), visible))
+            base, final = (points._replace(visible=each) for points, each in zip((base, final), visible, strict=True))
             given = {"code": code, "observation": observation, "corrections": corrections}
             return energy_of_points(model, base, final, **given, weights=weights, key=key)[0]
 
@@ -147,12 +149,9 @@ def _measured(function, by, others, repeats) -> dict:
     shapes = jax.eval_shape(lambda by, others: _smooth(function(*by, *others)), by, others)
     cotangent = jax.tree.map(lambda shape: jnp.full(shape.shape, 1e-3, shape.dtype), shapes)
     compiled = jax.jit(gradient).lower(by, others, cotangent).compile()
-    memory = compiled.memory_analysis()
-    return {
-        "seconds": _median(lambda: compiled(by, others, cotangent), repeats),
-        "flops": compiled.cost_analysis()["flops"],
-        "bytes": 2 * memory.argument_size_in_bytes + memory.output_size_in_bytes,
-    }
+    flops, read, written = _costs(compiled)
+    seconds = _median(lambda: compiled(by, others, cotangent), repeats)
+    return {"seconds": seconds, "flops": flops, "bytes": 2 * read + written}
 
 
 def _measured_optimizer(step: PaperStep, gradient, repeats) -> dict:
@@ -161,27 +160,28 @@ def _measured_optimizer(step: PaperStep, gradient, repeats) -> dict:
     def update(state, gradient):
         updates, opt_state = step.optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return state.replace(params=params, opt_state=opt_state), optax.tree.norm(
-            jax.lax.optimization_barrier(gradient)
-        )
+        norm = optax.tree.norm(jax.lax.optimization_barrier(gradient))
+        return state.replace(params=params, opt_state=opt_state), norm
 
-    compiled = (
-        jax.jit(update, donate_argnums=0, compiler_options=COMPILER_OPTIONS).lower(step.state, gradient).compile()
-    )
-    memory, state, seconds = compiled.memory_analysis(), step.state, []
+    jitted = jax.jit(update, donate_argnums=0, compiler_options=COMPILER_OPTIONS)
+    compiled = jitted.lower(step.state, gradient).compile()
+    flops, read, written = _costs(compiled)
+    state, seconds = step.state, []
     for _ in range(repeats + 1):
         begin = time.perf_counter()
         state, _ = jax.block_until_ready(compiled(state, gradient))
         seconds.append(time.perf_counter() - begin)
-    return {
-        "seconds": median(seconds[1:]),
-        "flops": compiled.cost_analysis()["flops"],
-        "bytes": memory.argument_size_in_bytes + memory.output_size_in_bytes,
-    }
+    return {"seconds": median(seconds[1:]), "flops": flops, "bytes": read + written}
+
+
+def _costs(compiled: Any) -> tuple[float, int, int]:
+    """Operations of a compiled function, and the bytes of its arguments and of its results."""
+    memory = compiled.memory_analysis()
+    return compiled.cost_analysis()["flops"], memory.argument_size_in_bytes, memory.output_size_in_bytes
 
 
 def _smooth(tree):
-    """Without what cannot be differentiated."""
+    """The leaves that can be differentiated."""
     return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
 

@@ -1,4 +1,4 @@
-"""The full training step at the paper's size: against plain PyTorch, and against what the machine allows.
+"""Times the full training step at the paper's size against plain PyTorch, and against the machine's limits.
 
     python -m benchmarks.training_step [--repeats=8]
     python -m benchmarks.training_step --sweep
@@ -39,14 +39,12 @@ def main(_):
         return sweep()
     with tempfile.TemporaryDirectory() as folder:
         facts = part("prepare", folder)
-        print(
-            f"N={facts['vertices']}, {facts['parameters'] / 1e6:.0f} M parameters, batch of {facts['rows']}, {os.cpu_count()} cores"
-        )
+        millions = facts["parameters"] / 1e6
+        sizes = f"N={facts['vertices']}, {millions:.0f} M parameters, batch of {facts['rows']}"
+        print(f"{sizes}, {os.cpu_count()} cores")
         gaps = part("check", folder)
         worst = max(gaps, key=gaps.get)
-        print(
-            f"the same loss to {gaps['loss']:.0e} and gradients to {gaps[worst]:.0e} (the worst, {worst}) in both programs"
-        )
+        print(f"relative differences of both programs: loss {gaps['loss']:.0e}, gradients {gaps[worst]:.0e} ({worst})")
         compare(folder)
         breakdown(folder)
         starts(folder)
@@ -74,9 +72,8 @@ def compare(folder):
 
 def breakdown(folder):
     found = part("breakdown", folder)
-    print(
-        f"ceilings: {found['flops'] / 1e9:.0f} GFLOP/s (product of 4096² matrices), {found['bytes'] / 1e9:.0f} GB/s (triad, 0.4 GB each)"
-    )
+    flops, bandwidth = found["flops"] / 1e9, found["bytes"] / 1e9
+    print(f"ceilings: {flops:.0f} GFLOP/s (product of 4096² matrices), {bandwidth:.0f} GB/s (triad, 0.4 GB each)")
     print(f"{'part':<18}{'seconds':>9}{'GFLOP':>8}{'GB':>7}{'floor':>8}{'ratio':>7}")
     parts = [dict(name=name, **each) for name, each in found["parts"].items()]
     total = {
@@ -107,10 +104,8 @@ def sweep():
         found = part("measure", json.dumps(change))
         seconds = float(np.median(found["seconds"]))
         sizes = f"{found['count']}+{found['count']}"
-        print(
-            f"{found['vertices']:>7}{sizes:>10}{found['rows']:>4}{seconds:>10.2f}{1000 * seconds / found['rows']:>12.0f}",
-            flush=True,
-        )
+        each = 1000 * seconds / found["rows"]
+        print(f"{found['vertices']:>7}{sizes:>10}{found['rows']:>4}{seconds:>10.2f}{each:>12.0f}", flush=True)
 
 
 def part(name: str, argument: str, environment: dict | None = None) -> dict:

@@ -18,8 +18,8 @@ _CHECKED = [
 ]
 install_import_hook(_CHECKED, "beartype.beartype")
 
-# Before JAX is imported, and for the programs that tests start: a GPU multiplies float32 in TF32 unless it is told otherwise,
-# too coarse for what is compared here, and the first of several processes would take most of its memory.
+# Set before JAX is imported, and for the programs that tests start. By default a GPU multiplies float32 in TF32, which
+# is too coarse for these comparisons, and the first of several processes takes most of the GPU's memory.
 if shutil.which("nvidia-smi"):
     os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -31,7 +31,7 @@ _NEEDS_SHARED = "needs the private photos in ../shared"
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of private photos, videos and scans beside the repository; tests that need it are skipped elsewhere."""
+    """The folder of private photos, videos and scans beside the repository; without it, tests are skipped."""
     if not _SHARED.is_dir():
         pytest.skip(_NEEDS_SHARED)
     return _SHARED

@@ -1,4 +1,4 @@
-"""Tests that need ../shared are skipped loudly where it does not exist, and fail where they are skipped although it does."""
+"""Tests that need ../shared are skipped loudly where it does not exist, and may not be skipped where it does."""
 
 import shutil
 import subprocess

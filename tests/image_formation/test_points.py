@@ -17,7 +17,9 @@ CASES = ("turned", "zero rotation", "behind the camera", "outside the image")
 
 
 def slow_points(model, code):
-    float64 = lambda array: np.asarray(array, np.float64)
+    def float64(array):
+        return np.asarray(array, np.float64)
+
     modes = [
         float64(getattr(model, name)) for name in ("mean", "identity", "expression", "reflectance_mean", "reflectance")
     ]
@@ -119,9 +121,8 @@ def test_bilinear_sampling_agrees_with_the_reference_and_its_differences():
 
     inside = rng.uniform(0.1, 3.9, (30, 2))
     inside = inside[np.abs(inside - np.round(inside)).min(1) > 0.01]  # away from the kinks
-    total = lambda p: jnp.sum(sample_bilinear(jnp.asarray(image), p))
-    gradient = jax.grad(total)(jnp.asarray(inside, jnp.float32))
-    for pixel, exact in zip(inside, gradient):
+    gradient = jax.grad(lambda p: jnp.sum(sample_bilinear(jnp.asarray(image), p)))(jnp.asarray(inside, jnp.float32))
+    for pixel, exact in zip(inside, gradient, strict=True):
         for axis in range(2):
             shift = 1e-5 * np.eye(2)[axis]
             numeric = reference.sample_bilinear(image, pixel + shift) - reference.sample_bilinear(image, pixel - shift)
