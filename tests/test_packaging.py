@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import fml_jax
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -90,6 +92,10 @@ def test_every_launcher_has_a_command():
     for command, entry in PROJECT["scripts"].items():
         name = entry.removesuffix(":run").rpartition(".")[2]
         assert command == "fml-" + name.replace("_", "-")
+
+
+def test_citation_has_the_version():
+    assert f"\nversion: {fml_jax.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_dependencies_are_pinned_in_the_requirements():
