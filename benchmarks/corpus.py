@@ -46,7 +46,7 @@ def main(_):
     print(f"  its calls of models alone  {1e3 * calls / len(photos):7.1f} ms a photo; ratio {whole / calls:.2f}")
     with tempfile.TemporaryDirectory() as folder:
         about = {"sources": [{"name": "lfw", "weight": 1.0, "input": "", "where": "", "terms": ""}]}
-        build(Path(folder), photos, make, about, workers=1)
+        build(Path(folder), photos, make, about=about, workers=1)
         _time_reading(Path(folder))
 
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from fml_jax.corpus.records import Example
 from fml_jax.photos.crops import (
     CROP_SIZE,
     HAAR_SCALE_STD,
@@ -33,58 +34,50 @@ class Sample(NamedTuple):
     mask: UInt8[np.ndarray, "240 240"]  # 1 = a pixel of the photo itself
     landmarks: Float[np.ndarray, "68 2"]  # crop pixels
     confidence: Float[np.ndarray, "68"]  # 0 for landmarks outside the window, which are guesses
+    reference: Float[np.ndarray, "68 2"] | None = None  # the collection's own landmarks, crop pixels
 
 
-def random_face(
-    window: UInt8[np.ndarray, "S S 3"],
-    valid: Bool[np.ndarray, "S S"],
-    landmarks68: Float[np.ndarray, "68 2"],
-    confidence: Float[np.ndarray, "68"],
-    crop: Float[np.ndarray, "2 3"],
-    rng: np.random.Generator,
-    jitter: float = 1.0,
-    mirror: float = 0.5,
-) -> Sample:
-    """The window's face, framed and lit a little differently each time.
+def random_face(example: Example, rng: np.random.Generator, jitter: float = 1.0, *, mirror: float = 0.5) -> Sample:
+    """The face of a photo's example, framed and lit a little differently each time.
+
+    Landmarks outside the window have confidence 0.
 
     Args:
-      landmarks68: window pixels.
-      confidence: of the landmarks; those outside the window lose theirs.
-      crop: the detector's crop, from window pixels to crop pixels.
       jitter: scales the measured scatter of crops, the roll and the change of colours; 0 for none.
       mirror: probability of a mirrored crop.
     """
     shift = tuple(jitter * std for std in HAAR_SHIFT_STD)
-    affine = jitter_affine(crop, rng, shift, jitter * HAAR_SCALE_STD, jitter * ROLL_STD)
-    inside = ((landmarks68 >= -0.5) & (landmarks68 <= len(window) - 0.5)).all(axis=1)
+    affine = jitter_affine(np.array(example.crop), rng, shift, jitter * HAAR_SCALE_STD, jitter * ROLL_STD)
+    points, reference = example.landmarks68, example.reference68
+    inside = ((points >= -0.5) & (points <= len(example.window) - 0.5)).all(axis=1)
     sample = Sample(
-        crop=cv2.LUT(crop_photo(window, affine), _random_colours(rng, jitter * GAIN_STD)),
-        mask=crop_mask(valid, affine),
-        landmarks=apply_affine(affine, landmarks68).astype(np.float32),
-        confidence=np.where(inside, confidence, 0).astype(np.float32),
+        crop=cv2.LUT(crop_photo(example.window, affine), _random_colours(rng, jitter * GAIN_STD)),
+        mask=crop_mask(example.valid, affine),
+        landmarks=apply_affine(affine, points).astype(np.float32),
+        confidence=np.where(inside, example.confidence, 0).astype(np.float32),
+        reference=None if reference is None else apply_affine(affine, reference).astype(np.float32),
     )
     return mirrored(sample) if rng.random() < mirror else sample
 
 
 def mirrored(sample: Sample) -> Sample:
     """The same crop left to right; its landmarks change places with their counterparts."""
-    flipped = sample.landmarks * np.float32([-1, 1]) + np.float32([CROP_SIZE - 1, 0])
     return Sample(
         crop=cv2.flip(sample.crop, 1),
         mask=cv2.flip(sample.mask, 1),
-        landmarks=flipped[IBUG_MIRROR],
+        landmarks=_mirrored_points(sample.landmarks),
         confidence=sample.confidence[IBUG_MIRROR],
+        reference=None if sample.reference is None else _mirrored_points(sample.reference),
     )
 
 
-def random_negative(
-    window: UInt8[np.ndarray, "S S 3"],
-    valid: Bool[np.ndarray, "S S"],
-    crop: Float[np.ndarray, "2 3"],
-    rng: np.random.Generator,
-) -> Sample:
+def _mirrored_points(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "68 2"]:
+    return (points * np.float32([-1, 1]) + np.float32([CROP_SIZE - 1, 0]))[IBUG_MIRROR]
+
+
+def random_negative(example: Example, rng: np.random.Generator) -> Sample:
     """A crop that shows no usable face: beside it, far too small or too large, or a random texture."""
-    kind = rng.choice(3, p=[0.6, 0.25, 0.15])
+    kind, crop = rng.choice(3, p=[0.6, 0.25, 0.15]), np.array(example.crop)
     if kind == 2:
         picture, mask = _random_texture(rng), np.ones((CROP_SIZE, CROP_SIZE), np.uint8)
     else:
@@ -93,7 +86,7 @@ def random_negative(
             if kind == 0
             else moved_affine(crop, np.zeros(2), rng.uniform(*rng.choice(WRONG_SCALES)), 0.0)
         )
-        picture, mask = crop_photo(window, affine), crop_mask(valid, affine)
+        picture, mask = crop_photo(example.window, affine), crop_mask(example.valid, affine)
     return Sample(picture, mask, np.zeros((68, 2), np.float32), np.zeros(68, np.float32))
 
 

@@ -32,8 +32,8 @@ from fml_jax.corpus.quality import near_copies
 from fml_jax.corpus.records import VERSION
 from fml_jax.corpus.shards import PER_SHARD, Item, Shard, build_shards
 from fml_jax.corpus.splits import is_validation, split_of  # noqa: F401
-from fml_jax.errors import InputError
-from fml_jax.files import complete_or_absent, output_folder
+from fml_jax.errors import InputError, printable
+from fml_jax.files import checked_path, complete_or_absent, output_folder
 from fml_jax.photos.landmark_model import find_landmark_model
 from fml_jax.photos.model_files import find_model
 from fml_jax.photos.reading import read_photo
@@ -61,10 +61,13 @@ class PhotoMaker:
         try:
             rgb = read_photo(photo.path) if photo.frame is None else self._videos.read(photo.path, photo.frame)
         except InputError as error:
-            return Rejected("unreadable", str(error).removeprefix(f"{photo.path}: "))
+            return Rejected("unreadable", str(error).removeprefix(f"{printable(photo.path)}: "))
         about = {"name": photo.name, "source": photo.source, "person": photo.person}
         try:
-            return make_example(rgb, self._settings[photo.source], **about, annotated=photo.annotated)
+            reference68 = None if photo.reference68 is None else np.array(photo.reference68)
+            return make_example(
+                rgb, self._settings[photo.source], **about, annotated=photo.annotated, reference68=reference68
+            )
         except cv2.error as error:  # one odd photo among millions must not stop a build
             return Rejected("unreadable", f"OpenCV fails on it: {error.err}")
 
@@ -73,11 +76,12 @@ def build_corpus(
     sources: Sequence[Source],
     output: str | os.PathLike,
     workers: int | None = None,
+    *,
     settings: dict[str, Any] | None = None,
     seconds: float = 1.0,
     per_shard: int = PER_SHARD,
     runner: Runner = run_in_processes,
-) -> dict:
+) -> dict[str, Any]:
     """Makes a corpus of photos; a build that was cut off goes on where it stopped.
 
     Args:
@@ -105,7 +109,7 @@ def build_corpus(
             {
                 "name": name,
                 "layout": source.layout,
-                "input": source.place,
+                "input": printable(source.place),
                 "weight": source.weight,
                 "where": LAYOUTS[source.layout].where,
                 "terms": LAYOUTS[source.layout].terms,
@@ -119,19 +123,29 @@ def build_corpus(
     if any("yunet" in each.detector for each in of_source.values()):
         about["yunet_sha256"] = _sha256(find_model(YUNET_MODEL))
     bits = min((each.duplicate_bits for each in of_source.values() if each.duplicate_bits is not None), default=None)
-    return build(Path(output), photos, PhotoMaker(of_source), about, workers, per_shard, bits, runner)
+    return build(
+        checked_path(output),
+        photos,
+        PhotoMaker(of_source),
+        about=about,
+        workers=workers,
+        per_shard=per_shard,
+        duplicate_bits=bits,
+        runner=runner,
+    )
 
 
 def build(
     folder: Path,
     items: Sequence[Item],
     make: Callable[[Item], Example | Rejected],
-    about: dict,
+    *,
+    about: dict[str, Any],
     workers: int | None = None,
     per_shard: int = PER_SHARD,
     duplicate_bits: int | None = None,
     runner: Runner = run_in_processes,
-) -> dict:
+) -> dict[str, Any]:
     """Makes a corpus of any items, as `shards.build_shards` does; see `build_corpus`.
 
     Args:
@@ -139,7 +153,8 @@ def build(
       duplicate_bits: see `Settings`.
     """
     _start_plan(folder, {**about, "record_version": VERSION, "per_shard": per_shard, "items": _digest(items)})
-    shards = build_shards(folder / "shards", items, make, workers or os.cpu_count() or 1, per_shard, runner)
+    workers = workers or os.cpu_count() or 1
+    shards = build_shards(folder / "shards", items, make, workers=workers, per_shard=per_shard, runner=runner)
     entries, rejected = _sorted_out(shards, duplicate_bits)
     _write_table(folder / INDEX, _COLUMNS, entries)
     _write_table(folder / "rejected.csv", ("source", "name", "reason", "detail"), rejected)
@@ -155,6 +170,8 @@ def build(
 
 def _start_plan(folder: Path, plan: dict) -> None:
     """Writes down what the folder is for, or checks that it is for this; an older card no longer holds."""
+    if printable(folder) != str(folder):  # the library that writes shards takes UTF-8 only
+        raise InputError(f"{folder}: not a folder that can be written (its name is not UTF-8); choose another")
     path, plan = output_folder(folder) / "plan.json", json.loads(json.dumps(plan))
     if path.exists():
         begun = json.loads(path.read_text("utf-8"))
@@ -194,7 +211,7 @@ def _sorted_out(shards: list[Shard], duplicate_bits: int | None) -> tuple[list[d
     return [entry for row, entry in enumerate(entries) if row not in copies], rejected
 
 
-def _card(folder, about, shards, entries, rejected) -> dict:
+def _card(folder, about, shards, entries, rejected) -> dict[str, Any]:
     photos = Counter(entry["source"] for shard in shards for entry in shard.entries)
     kept = Counter(entry["source"] for entry in entries)
     splits, reasons = Counter(entry["split"] for entry in entries), Counter(entry["reason"] for entry in rejected)

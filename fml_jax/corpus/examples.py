@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from fml_jax.corpus.quality import face_stats
 from fml_jax.corpus.records import Example
@@ -76,11 +76,15 @@ def make_example(
     source: str = "",
     person: str = "",
     annotated: Box | None = None,
+    reference68: Float[np.ndarray, "68 2"] | None = None,
 ) -> Example | Rejected:
     """The example of a photo's main face, or of the face at an annotated place.
 
     Args:
-      annotated: x0, y0, x1, y1 about the face that is meant, photo pixels.
+      name, source, person: see `records.Example`.
+      annotated: x0, y0, x1, y1 about the target face, photo pixels.
+      reference68: the collection's own landmarks of the target face, in iBUG's order, photo pixels. They are stored
+        beside the detected ones.
     """
     names = settings.detector.split("+")
     boxes_of = functools.cache(lambda name: _boxes(name, rgb))
@@ -122,6 +126,7 @@ def make_example(
         landmarks478=np.column_stack([in_window, to_window[0, 0] * mesh[:, 2]]).astype(np.float32),
         from_detector=box is not None,
         stats=stats,
+        reference68=None if reference68 is None else apply_affine(to_window, reference68).astype(np.float32),
     )
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fml_jax.corpus.target_face import Box
-from fml_jax.errors import InputError
+from fml_jax.errors import InputError, printable
+from fml_jax.files import checked_path
 from fml_jax.photos.reading import PHOTO_SUFFIXES, list_photos
 from fml_jax.photos.videos import VIDEO_SUFFIXES, sampled_frames
 
@@ -18,12 +19,13 @@ from fml_jax.photos.videos import VIDEO_SUFFIXES, sampled_frames
 class Photo(NamedTuple):
     """A photo, or a frame of a video, that may become an example."""
 
-    name: str  # within its corpus: source/path, frames with #number behind
+    name: str  # in its corpus: source/path, followed by #number for a frame; can be printed, whatever the path
     path: str
     source: str
-    person: str  # whose photos go into one split
+    person: str  # photos of one person belong to one split
     frame: int | None = None
-    annotated: Box | None = None  # the face that is meant, photo pixels
+    annotated: Box | None = None  # the target face, photo pixels
+    reference68: tuple[tuple[float, float], ...] | None = None  # iBUG's points of the target face, photo pixels
 
 
 class Source(NamedTuple):
@@ -55,9 +57,11 @@ def find_photos(sources: list[Source], seconds: float = 1.0) -> list[Photo]:
     """
     photos = []
     for source, name in zip(sources, source_names(sources)):
-        found = sorted(
-            LAYOUTS[source.layout].find(Path(source.place), seconds), key=lambda photo: (photo.name, photo.frame or 0)
-        )
+        try:
+            found = LAYOUTS[source.layout].find(checked_path(source.place), seconds)
+        except OSError as error:
+            raise InputError(f"{source.place}: cannot be read ({error.strerror}); check the path") from error
+        found.sort(key=lambda photo: (photo.name, photo.frame or 0))
         photos += [photo._replace(name=f"{name}/{photo.name}", source=name) for photo in found]
     return photos
 
@@ -87,13 +91,8 @@ def _folder(place: Path, seconds: float) -> list[Photo]:
 
 def _list(place: Path, seconds: float) -> list[Photo]:
     """A text file: a line a photo or video, then, after a comma, the person; paths are relative to the file."""
-    try:
-        with place.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row and not row[0].lstrip().startswith("#")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{place}: not a list of photos ({error}); give a text file with a path a line") from error
     found = []
-    for path, *person in rows:
+    for path, *person in _rows_of(place):
         full = place.parent / path.strip()
         person = person[0].strip() if person else full.parent.name
         if full.suffix.lower() in VIDEO_SUFFIXES:
@@ -122,10 +121,31 @@ def _celeba(place: Path, seconds: float) -> list[Photo]:
             raise InputError(f"{path}: not in identity_CelebA.txt; the photos and the list are of different releases")
         box = None
         if path.name in boxes:
-            x, y, width, height = (float(number) for number in boxes[path.name])
-            box = (x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5)
+            box = _celeba_box(boxes[path.name], path)
         photos.append(_photo(path, place, people[path.name][0])._replace(annotated=box))
     return _not_empty(photos, place, "img_celeba/000001.jpg (or img_align_celeba/) and Anno/identity_CelebA.txt")
+
+
+def _celeba_box(numbers: list[str], path: Path) -> Box:
+    try:
+        x, y, width, height = map(float, numbers)
+    except ValueError as error:
+        raise InputError(f"{path}: its line of list_bbox_celeba.txt is not four numbers ({error})") from error
+    return (x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5)
+
+
+def _youtube(place: Path, seconds: float) -> list[Photo]:
+    """Frames in one folder a person; points68.csv has the path of each, then x and y of iBUG's 68 points."""
+    photos = []
+    for path, *numbers in _rows_of(place / "points68.csv"):
+        try:
+            points = np.array(numbers, float).reshape(68, 2)
+        except ValueError as error:
+            raise InputError(f"{place}/points68.csv: {path}: not 68 points ({error})") from error
+        photo = _photo(place / path, place, Path(path).parent.name)
+        box = (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+        photos.append(photo._replace(annotated=box, reference68=tuple(map(tuple, points.tolist()))))
+    return _not_empty(photos, place, "NAME/NAME_00.jpg and points68.csv")
 
 
 def _300vw(place: Path, seconds: float) -> list[Photo]:
@@ -159,6 +179,11 @@ LAYOUTS = {
         where="CelebA, https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
         terms="non-commercial research only; photos may not be passed on",
     ),
+    "youtube": Layout(
+        _youtube,
+        where="frames of YouTube Faces, https://github.com/udacity/P1_Facial_Keypoints (with points68.csv)",
+        terms="published for research on face recognition; the frames are of YouTube's videos",
+    ),
     "300vw": Layout(
         _300vw,
         where="300 Videos in the Wild, https://ibug.doc.ic.ac.uk/resources/300-VW/ (on request)",
@@ -172,8 +197,20 @@ LAYOUTS = {
 }
 
 
+def _rows_of(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, without empty ones and comments; names that are not UTF-8 are kept as file names are."""
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            rows = [row for row in csv.reader(file) if row and not row[0].lstrip().startswith("#")]
+        if any("\0" in cell for row in rows for cell in row):
+            raise ValueError("it holds null characters")
+        return rows
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: not a list of photos ({error}); give a text file with a path a line") from error
+
+
 def _photo(path: Path, root: Path, person: str) -> Photo:
-    return Photo(Path(os.path.relpath(path, root)).as_posix(), str(path), "", person)
+    return Photo(printable(Path(os.path.relpath(path, root)).as_posix()), str(path), "", printable(person))
 
 
 def _frames(path: Path, root: Path, person: str, seconds: float) -> list[Photo]:
@@ -206,7 +243,7 @@ def _table(place: Path, name: str, optional: bool = False) -> dict[str, list[str
         if optional:
             return {}
         raise InputError(f"{place}: {name} is missing, here and in Anno/; it comes with CelebA's annotations")
-    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [line.split() for line in path.read_text("utf-8", "surrogateescape").splitlines()]
     return {row[0]: row[1:] for row in rows if len(row) > 1 and row[0].endswith((".jpg", ".png"))}
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from fml_jax.codes import CODE_SIZE
 from fml_jax.corpus.augmentation import Sample, random_face, random_negative
-from fml_jax.corpus.card import Corpus, open_corpus
 from fml_jax.corpus.camera_augmentation import varied
+from fml_jax.corpus.card import Corpus, open_corpus
 from fml_jax.corpus.records import Example, decode, unreadable_shard
 from fml_jax.errors import InputError
 from fml_jax.photos.crops import CROP_SIZE
@@ -70,8 +70,11 @@ class CorpusBatches:
       is_face    float32 [B]               0 = a negative crop, whose other targets are void
       code       float32 [B, 257]          a render's; zeros for photos, which have no true code
       has_code   float32 [B]               1 = a render
-    and, of renders, where it is asked for and stored:
+    on request, of renders that have them stored:
       vertices, reflectance  float32 [B, N, 3]  see `records.Truth`
+    on request, of photos:
+      reference     float32 [B, 68, 2]  the collection's own landmarks, crop pixels
+      has_reference float32 [B]         0 = none are stored, and `reference` is void
     """
 
     def __init__(
@@ -79,11 +82,13 @@ class CorpusBatches:
         folder: str | os.PathLike,
         split: str,
         batch_size: int,
+        *,
         seed: int = 0,
         jitter: float = 1.0,
         mirror: float = 0.5,
         negatives: float = 0.15,
         truth: bool = False,
+        reference: bool = False,
     ):
         """Opens a corpus. Its sources are mixed by their numbers of examples times their weights.
 
@@ -96,6 +101,7 @@ class CorpusBatches:
           mirror: probability of a mirrored crop of a photo.
           negatives: probability of a negative crop in a photo's stead.
           truth: also give the true vertices and reflectance of renders that have them stored.
+          reference: also give the collection's own landmarks of photos that have them.
 
         Raises:
           InputError: no finished corpus, a damaged one, or no example in the split.
@@ -106,6 +112,7 @@ class CorpusBatches:
             raise InputError(f"{folder}: the {split} split is empty; give photos of more people")
         self._size, self._batch_size, self._seed = len(chosen), batch_size, seed
         self._jitter, self._mirror, self._negatives, self._truth = jitter, mirror, negatives, truth
+        self._reference = reference
         self._records = _endless(corpus, chosen, seed)
 
     def __len__(self) -> int:
@@ -124,20 +131,10 @@ class CorpusBatches:
         if example.code is not None:
             truth = example.truth._asdict() if self._truth and example.truth else {}
             return _render_row(example, rng if self._jitter else None) | truth
-        crop = np.array(example.crop)
-        if rng.random() < self._negatives:
-            return _photo_row(random_negative(example.window, example.valid, crop, rng), is_face=False)
-        face = random_face(
-            example.window,
-            example.valid,
-            example.landmarks68,
-            example.confidence,
-            crop,
-            rng,
-            self._jitter,
-            self._mirror,
-        )
-        return _photo_row(face, is_face=True)
+        is_face = rng.random() >= self._negatives
+        sample = random_face(example, rng, self._jitter, mirror=self._mirror) if is_face else random_negative(example, rng)
+        row = _photo_row(sample, is_face)
+        return row | _reference_columns(sample) if self._reference else row
 
 
 def _endless(corpus: Corpus, entries: list[dict], seed: int) -> grain.MapDataset:
@@ -157,10 +154,21 @@ def _endless(corpus: Corpus, entries: list[dict], seed: int) -> grain.MapDataset
 
 def _photo_row(sample: Sample, is_face: bool) -> dict[str, np.ndarray]:
     return {
-        **sample._asdict(),
+        "crop": sample.crop,
+        "mask": sample.mask,
+        "landmarks": sample.landmarks,
+        "confidence": sample.confidence,
         "is_face": np.float32(is_face),
         "code": np.zeros(CODE_SIZE, np.float32),
         "has_code": np.float32(0),
+    }
+
+
+def _reference_columns(sample: Sample) -> dict[str, np.ndarray]:
+    has_reference = sample.reference is not None
+    return {
+        "reference": sample.reference if has_reference else np.zeros((68, 2), np.float32),
+        "has_reference": np.float32(has_reference),
     }
 
 

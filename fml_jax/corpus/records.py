@@ -24,8 +24,8 @@ from jaxtyping import Bool, Float, UInt8
 from fml_jax.errors import InputError
 from fml_jax.files import complete_or_absent
 
-VERSION = 2
-_READABLE = (1, 2)  # records of version 1 hold no truth, and are otherwise the same
+VERSION = 3
+_READABLE = (1, 2, 3)  # records of version 1 hold no truth, those of versions 1 and 2 no reference landmarks
 JPEG_QUALITY = 95
 # Each record alone in its chunk, for reading in any order; the JPEG in it cannot be compressed further.
 SHARD_OPTIONS = "group_size:1,uncompressed"
@@ -67,6 +67,7 @@ class Example:
     stats: Stats
     code: Float[np.ndarray, "257"] | None = None  # of a render: all that the base model can say of it, exactly
     truth: Truth | None = None  # of a render, where it was asked for
+    reference68: Float[np.ndarray, "68 2"] | None = None  # the collection's own landmarks, window pixels
 
 
 _ARRAYS = {  # float64 for maps to photos, whose pixels count by thousands
@@ -76,6 +77,7 @@ _ARRAYS = {  # float64 for maps to photos, whose pixels count by thousands
     "confidence": ("<f4", (68,)),
     "landmarks478": ("<f4", (478, 3)),
 }
+_REFERENCE = ("<f4", (68, 2))
 _CODE = "<f4"
 _TRUTH = "<i2"
 _TRUTH_STEPS = Truth(vertices=0.01, reflectance=1e-4)  # what an integer counts: up to 328 mm and 3.28
@@ -97,6 +99,7 @@ def encode(example: Example) -> bytes:
         "from_detector": bool(example.from_detector),
         "stats": [float(value) for value in example.stats],
         "code": b"" if example.code is None else np.asarray(example.code, _CODE).tobytes(),
+        "reference68": b"" if example.reference68 is None else np.asarray(example.reference68, _REFERENCE[0]).tobytes(),
         "truth": [] if example.truth is None else [_in_steps(*part) for part in zip(example.truth, _TRUTH_STEPS)],
     }
     return msgpack.packb(fields)
@@ -123,6 +126,8 @@ def decode(record: bytes) -> Example:
         fields["code"] = np.frombuffer(fields["code"], _CODE) if fields["code"] else None
         truth = [_from_steps(*part) for part in zip(fields.get("truth", ()), _TRUTH_STEPS)]
         fields["truth"] = Truth(*truth) if truth else None
+        reference = fields.get("reference68")
+        fields["reference68"] = np.frombuffer(reference, _REFERENCE[0]).reshape(_REFERENCE[1]) if reference else None
         return Example(**fields)
     except InputError:
         raise

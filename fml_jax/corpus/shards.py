@@ -19,7 +19,7 @@ from tqdm import tqdm
 from fml_jax.corpus.examples import Rejected
 from fml_jax.corpus.quality import fingerprint
 from fml_jax.corpus.records import Example, encode, write_shard
-from fml_jax.files import PARTIAL_SUFFIX, complete_or_absent
+from fml_jax.files import PARTIAL_SUFFIX, complete_or_absent, output_folder
 from fml_jax.runners import Note, Runner, run_in_processes
 
 PER_SHARD = 256
@@ -53,6 +53,7 @@ def build_shards(
     folder: Path,
     items: Sequence[Item],
     make: Callable[[Item], Example | Rejected],
+    *,
     workers: int,
     per_shard: int = PER_SHARD,
     runner: Runner = run_in_processes,
@@ -69,7 +70,7 @@ def build_shards(
     Raises:
       InputError: the disk is full, or a worker died.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    output_folder(folder)
     _remove_left_overs(folder)
     total = -(-len(items) // per_shard)
     names = [f"{index:05d}-of-{total:05d}" for index in range(total)]
@@ -150,6 +151,7 @@ def _entry(example: Example) -> dict:
         "person": example.person,
         "from_detector": example.from_detector,
         "has_code": example.code is not None,
+        "has_reference": example.reference68 is not None,
         "confidence": round(float(example.confidence.mean()), 4),
         **{name: round(float(value), 3) for name, value in example.stats._asdict().items()},
         "fingerprint": [int(part) for part in fingerprint(example.window, example.landmarks68)],

@@ -10,6 +10,8 @@ that are reported; nothing is trained on it or chosen by it.
 import hashlib
 from typing import Literal
 
+from fml_jax.errors import printable
+
 Split = Literal["train", "validation", "test"]
 
 PARTS = 16  # people fall into as many parts by a hash of their names; one part is each held-out split
@@ -25,8 +27,8 @@ def split_of(person: str) -> Split:
     """
     if not person:
         return "train"
-    name = person.strip().replace(" ", "_").encode("utf-8", "surrogateescape")
-    part = int(hashlib.sha1(name).hexdigest(), 16) % PARTS
+    name = printable(person).strip().replace(" ", "_")
+    part = int(hashlib.sha1(name.encode()).hexdigest(), 16) % PARTS
     return "validation" if part == VALIDATION_PART else "test" if part == TEST_PART else "train"
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import io
 import re
 import sys
 from collections.abc import Callable
@@ -31,6 +32,9 @@ def run_launcher(
       parse_flags: parses the command line into the flags, and returns what is left of it.
     """
     name = Path(inspect.getfile(main)).stem
+    own = list(flag_values)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
 
     def parse(arguments: list[str]) -> list[str]:
         if _HELP_FLAGS.intersection(arguments):
@@ -45,6 +49,8 @@ def run_launcher(
             sys.exit(f"{name}: {error}")
         if len(rest) > 1:
             sys.exit(f"{name}: {rest[1]}: not a flag; see --help")
+        if empty := [flag for flag in own if _is_empty(flag_values[flag])]:
+            sys.exit(f"{name}: --{empty[0]} is empty; give a value, or leave the flag out")
         flags.FLAGS.mark_as_parsed()  # it shares its flags with `flag_values`; app.run reads them there
         return rest
 
@@ -57,6 +63,12 @@ def _call(main: Callable[[], int | None], name: str, _: list[str]) -> int | None
         return main()
     except InputError as error:
         sys.exit(f"{name}: {error}")
+
+
+def _is_empty(flag: flags.Flag) -> bool:
+    """Whether the user gave an empty value, as a shell does whose variable is unset; as a path it would be `.`."""
+    values = flag.value if isinstance(flag.value, list) else [flag.value]
+    return bool(flag.present) and "" in values
 
 
 def _in_one_line(error: flags.Error) -> str:

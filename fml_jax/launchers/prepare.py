@@ -106,9 +106,9 @@ def _synthetic() -> dict:
         load_face_model(),
         _OUTPUT.value,
         _COUNT.value,
-        _SEED.value,
-        _WORKERS.value,
-        _INPUT.value[0] if _INPUT.value else None,
+        seed=_SEED.value,
+        workers=_WORKERS.value,
+        background_folder=_INPUT.value[0] if _INPUT.value else None,
         runner=_runner(),
         beyond=_BEYOND.value,
         truth=_BEYOND.value if _TRUTH.value is None else _TRUTH.value,
@@ -122,7 +122,9 @@ def _photos() -> dict:
         raise InputError("--beyond and --truth belong to --layout=synthetic: of photos neither is known")
     settings = {"detector": _DETECTOR.value}
     settings |= {name: flag.value for name, flag in _THRESHOLDS.items() if flag.value is not None}
-    return build_corpus(_sources(), _OUTPUT.value, _WORKERS.value, settings, _SECONDS.value, runner=_runner())
+    return build_corpus(
+        _sources(), _OUTPUT.value, _WORKERS.value, settings=settings, seconds=_SECONDS.value, runner=_runner()
+    )
 
 
 def _runner():

@@ -113,7 +113,7 @@ def _landmarker():
     tasks = _mediapipe().tasks
     path = find_landmark_model()
     options = tasks.vision.FaceLandmarkerOptions(
-        base_options=tasks.BaseOptions(model_asset_path=str(path)), num_faces=1
+        base_options=tasks.BaseOptions(model_asset_buffer=path.read_bytes()), num_faces=1
     )
     try:
         with _silent_stderr():

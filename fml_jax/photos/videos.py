@@ -15,7 +15,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our one line says what 
 
 def sampled_frames(path: str | os.PathLike, seconds: float) -> list[int]:
     """The numbers of the frames that lie `seconds` apart, from 0; just [0] where the video does not tell its length."""
-    video = cv2.VideoCapture(str(path))
+    video = _open(path)
     count, rate = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS)
     video.release()
     step = max(1, round(seconds * rate)) if rate > 0 else 1
@@ -39,7 +39,7 @@ class VideoReader:
           InputError: the video cannot be read up to there.
         """
         if str(path) != self._path or frame < self._next:
-            self._path, self._video, self._next = str(path), cv2.VideoCapture(str(path)), 0
+            self._path, self._video, self._next = str(path), _open(path), 0
         while self._next < frame and self._video.grab():
             self._next += 1
         found, bgr = self._video.read() if self._next == frame else (False, None)
@@ -48,3 +48,7 @@ class VideoReader:
             self._path = None
             raise InputError(f"{path}: frame {frame} cannot be read; the video is cut short or of an unknown format")
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
+
+
+def _open(path: str | os.PathLike) -> cv2.VideoCapture:
+    return cv2.VideoCapture(os.fsencode(path))  # as bytes: text that is not UTF-8 would end the process

@@ -24,6 +24,7 @@ from fml_jax.corpus.shards import PER_SHARD
 from fml_jax.face_model.base import BaseModel, geometry, kept_vertices, reflectance
 from fml_jax.face_model.landmarks import landmarks68, landmarks478
 from fml_jax.face_model.topology import vertex_normals
+from fml_jax.files import checked_path
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS, project, to_camera
 from fml_jax.image_formation.illumination import sh_basis
 from fml_jax.image_formation.points import form_points_of
@@ -60,6 +61,7 @@ def render_synthetic(
     model: BaseModel,
     units: ExpressionUnits,
     rng: np.random.Generator,
+    *,
     background_photos: list[np.ndarray] | None = None,
     population: Population | None = None,
 ) -> SyntheticFace:
@@ -99,7 +101,7 @@ def render_synthetic(
     )
 
 
-def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generator, spread: float = 1.0) -> FaceCode:
+def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generator, *, spread: float = 1.0) -> FaceCode:
     """A random face, framed as crops of photos are, and lit plausibly; identities and expressions are `spread` times the ordinary."""
     identities, _, reflectances = model.code_sizes
     beta, brightness = _sample_reflectance(model, rng, reflectances)
@@ -126,7 +128,7 @@ class SyntheticFaceNumber(NamedTuple):
 class SyntheticMaker:
     """Renders face number k; a pure function of (seed, k) and the background photos."""
 
-    def __init__(self, model: BaseModel, seed: int, background_photos: list[Path], beyond: bool, truth: bool):
+    def __init__(self, model: BaseModel, seed: int, background_photos: list[Path], *, beyond: bool, truth: bool):
         self._model, self._seed, self._background_photos = jax.device_get(model), seed, background_photos
         self._beyond, self._truth = beyond, truth
 
@@ -138,7 +140,9 @@ class SyntheticMaker:
 
     def __call__(self, item: SyntheticFaceNumber) -> Example:
         rng = np.random.default_rng([self._seed, item.number])
-        face = render_synthetic(self._model, self._units, rng, self._backgrounds, self._population)
+        face = render_synthetic(
+            self._model, self._units, rng, background_photos=self._backgrounds, population=self._population
+        )
         return Example(
             name=item.name,
             source=item.source,
@@ -161,6 +165,7 @@ def build_synthetic(
     model: BaseModel,
     output_folder: str | Path,
     count: int,
+    *,
     seed: int = 0,
     workers: int | None = None,
     background_folder: str | Path | None = None,
@@ -182,7 +187,7 @@ def build_synthetic(
       InputError: the folder holds something else, no background photo can be read, or the disk is full.
     """
     backgrounds = None if background_folder is None else str(background_folder)
-    photos, digest = scene.usable_backgrounds(background_folder) if backgrounds else ([], None)
+    photos, digest = ([], None) if backgrounds is None else scene.usable_backgrounds(backgrounds)
     about = {
         "sources": [
             {
@@ -205,8 +210,10 @@ def build_synthetic(
         },
     }
     items = [SyntheticFaceNumber(f"synthetic/{seed}/{k:08d}", "synthetic", k) for k in range(count)]
-    maker = SyntheticMaker(model, seed, photos, beyond, truth)
-    return build(Path(output_folder), items, maker, about, workers, per_shard, runner=runner)
+    maker = SyntheticMaker(model, seed, photos, beyond=beyond, truth=truth)
+    return build(
+        checked_path(output_folder), items, maker, about=about, workers=workers, per_shard=per_shard, runner=runner
+    )
 
 
 @jax.jit

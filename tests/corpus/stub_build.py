@@ -32,7 +32,7 @@ class Make:
 
 def build(folder, workers, seconds=0.0, runner=run_in_processes):
     items = [Number(f"stub/{k}", "stub", k) for k in range(COUNT)]
-    return build_shards(Path(folder), items, Make(seconds), workers, PER_SHARD, runner)
+    return build_shards(Path(folder), items, Make(seconds), workers=workers, per_shard=PER_SHARD, runner=runner)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,24 @@
 """Corpora: what a build keeps, what it says of itself, and that a folder takes one plan only."""
 
 import csv
+import dataclasses
 import json
+import os
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 
-from fml_jax.corpus.building import build_corpus
+from fml_jax.corpus.building import build, build_corpus
 from fml_jax.corpus.card import open_corpus
 from fml_jax.corpus.layouts import Source
 from fml_jax.corpus.records import decode, read_shard
 from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError
 from fml_jax.photos.reading import read_photo
+from tests.corpus.stub_build import Number
+from tests.corpus.test_records import make_record_example
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +124,62 @@ def test_folders_without_faces_are_refused(tmp_path):
         build_corpus([Source("folder", str(tmp_path))], tmp_path / "corpus", workers=1)
     assert "no face" in (tmp_path / "corpus" / "rejected.csv").read_text()
     assert not (tmp_path / "corpus" / "corpus.json").exists()
+
+
+class MakeStub:
+    """Photos of 25 people that need no detector."""
+
+    def __call__(self, item):
+        return dataclasses.replace(make_record_example(item.number), name=item.name, person=f"Person {item.number}")
+
+
+def build_stub(folder):
+    about = {"sources": [{"name": "lfw", "weight": 1.0, "input": "", "where": "", "terms": ""}]}
+    return build(folder, [Number(f"lfw/{k}", "lfw", k) for k in range(25)], MakeStub(), about=about, workers=1)
+
+
+@pytest.fixture(scope="module")
+def stub_size(tmp_path_factory):
+    """Bytes that the finished corpus takes."""
+    folder = tmp_path_factory.mktemp("whole")
+    build_stub(folder)
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.1, 0.6, 0.7, 0.8, 0.9, 0.98])
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(small_disk, stub_size, share):
+    """Wherever the disk gets full: at the plan, a shard, the tables, the page or the card."""
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - int(share * stub_size)))
+    with pytest.raises(InputError, match="No space left") as caught:
+        build_stub(small_disk / "corpus")
+    assert "\n" not in str(caught.value) and not (small_disk / "corpus" / "corpus.json").exists()
+    assert not list(small_disk.rglob("*.partial"))
+    ballast.unlink()
+    assert build_stub(small_disk / "corpus")["examples"] == 25 and not list(small_disk.rglob("*.partial"))
+
+
+def test_names_that_are_not_unicode_become_rows_that_can_be_printed(tmp_path):
+    for name in (b"caf\xe9/1.jpg", b"caf\xe9/2.jpg"):
+        path = tmp_path / "photos" / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match="none of 2 photos"):
+        build_corpus([Source("folder", str(tmp_path / "photos"))], tmp_path / "corpus", workers=1)
+    table = (tmp_path / "corpus" / "rejected.csv").read_text("utf-8")
+    assert 'folder/caf\\udce9/1.jpg,unreadable,"not a picture' in table
+    assert (tmp_path / "corpus" / "index.html").read_text("utf-8")
+
+
+def test_corpora_with_names_that_are_not_unicode_are_refused(tmp_path):
+    with pytest.raises(InputError, match="udcff: not a folder that can be written"):
+        build_stub(tmp_path / os.fsdecode(b"bad\xff"))
+
+
+@pytest.mark.parametrize("output", ["", "x" * 300, "/proc/corpus"])
+def test_outputs_that_cannot_be(output, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="an empty path|not a folder that can be written"):
+        build_corpus([Source("folder", "a.jpg")], output, workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]

@@ -1,5 +1,7 @@
 """Collections by name: each photo with its person and annotation, in an order that depends on names alone."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ def test_lists_name_photos_and_people(tmp_path):
         ("list/x/1.jpg", "Zoë"),
         ("list/x/2.jpg", "x"),
     ]
-    for content in (b"", b"\xff\xfe\x00"):
+    for content in (b"", b"a\x00b"):
         touch(tmp_path / "list.txt", content)
         with pytest.raises(InputError, match="a path a line"):
             found("list", tmp_path / "list.txt")
@@ -67,6 +69,44 @@ def test_celeba_has_people_and_boxes(tmp_path):
     first, second = found("celeba", tmp_path)
     assert (first.person, first.annotated) == ("2880", (94.5, 70.5, 320.5, 383.5))
     assert (second.person, second.annotated) == ("2937", None)
+
+
+def test_celeba_with_broken_lists(tmp_path):
+    touch(tmp_path / "img_celeba" / "000001.jpg")
+    touch(tmp_path / "identity_CelebA.txt", b"000001.jpg caf\xe9\n")
+    assert found("celeba", tmp_path)[0].person == "caf\\udce9"
+    touch(tmp_path / "list_bbox_celeba.txt", b"000001.jpg 95 71 x 313\n")
+    with pytest.raises(InputError, match="000001.jpg: its line of list_bbox_celeba.txt is not four numbers"):
+        found("celeba", tmp_path)
+
+
+def test_youtube_has_people_and_reference_landmarks(tmp_path):
+    numbers = ",".join(str(float(k)) for k in range(136))
+    touch(tmp_path / "Zo\xeb" / "Zo\xeb_01.jpg")
+    touch(tmp_path / "points68.csv", f"Zo\xeb/Zo\xeb_01.jpg,{numbers}\n".encode())
+    (photo,) = found("youtube", tmp_path)
+    assert photo.person == "Zo\xeb" and photo.name == "youtube/Zo\xeb/Zo\xeb_01.jpg"
+    assert photo.annotated == (0, 1, 134, 135) and photo.reference68[1] == (2, 3)
+    touch(tmp_path / "points68.csv", b"a/1.jpg,1,2\n")
+    with pytest.raises(InputError, match="points68.csv: a/1.jpg: not 68 points"):
+        found("youtube", tmp_path)
+
+
+def test_names_that_are_not_unicode_stay_apart_and_can_be_printed(tmp_path):
+    for name in (b"caf\xe9/1.jpg", b"caf\xe8/1.jpg"):
+        touch(tmp_path / os.fsdecode(name))
+    touch(tmp_path / "list.txt", b"caf\xe9/1.jpg\n")
+    photos = found("folder", tmp_path) + found("list", tmp_path / "list.txt")
+    assert len({photo.name for photo in photos}) == 3 and len({photo.person for photo in photos}) == 2
+    assert "".join(photo.name + photo.person for photo in photos).encode()
+    assert all(os.path.exists(photo.path) for photo in photos)
+
+
+@pytest.mark.parametrize("place, said", [("", "empty path"), ("x" * 300, "too long"), ("a\0b", "null character")])
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_paths_that_cannot_be(layout, place, said):
+    with pytest.raises(InputError, match=said if layout in ("folder", "lfw") or said != "too long" else "."):
+        found(layout, place)
 
 
 def test_300vw_takes_annotated_frames(tmp_path):
@@ -112,5 +152,7 @@ def test_frames_are_the_same_in_any_order(tmp_path):
     assert reader.read(tmp_path / "clip.avi", 1).shape == (48, 64, 3)
     touch(tmp_path / "broken.avi", b"RIFF")
     assert sampled_frames(tmp_path / "broken.avi", 1.0) == [0]
+    not_utf8 = (tmp_path / "clip.avi").rename(tmp_path / os.fsdecode(b"clip\xff.avi"))
+    assert sampled_frames(not_utf8, 1.0) == [0, 10] and reader.read(not_utf8, 1).shape == (48, 64, 3)
     with pytest.raises(InputError, match="broken.avi"):
         reader.read(tmp_path / "broken.avi", 0)

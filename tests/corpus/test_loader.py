@@ -34,7 +34,7 @@ class Make:
         return photo
 
 
-def make_corpus(folder, weights=(1.0, 3.0), counts=(20, 30)):
+def make_corpus(folder, weights=(1.0, 3.0), counts=(20, 30), make=None):
     items = [Number(f"{source}/{k}", source, k) for source, count in zip(("one", "two"), counts) for k in range(count)]
     about = {
         "sources": [
@@ -42,7 +42,7 @@ def make_corpus(folder, weights=(1.0, 3.0), counts=(20, 30)):
             for name, weight in zip(("one", "two"), weights)
         ]
     }
-    build(folder, items, Make(), about, workers=1, per_shard=8)
+    build(folder, items, make or Make(), about=about, workers=1, per_shard=8)
     return folder
 
 
@@ -94,9 +94,9 @@ def test_sources_mix_by_their_numbers_times_their_weights(folder):
 
 
 def test_splits_are_apart(folder):
-    sizes = [len(CorpusBatches(folder, split, 1)) for split in ("train", "validation", "all")]
+    sizes = [len(CorpusBatches(folder, split, 1)) for split in ("train", "validation", "test", "all")]
     splits = Counter(entry["split"] for entry in open_corpus(folder).entries)
-    assert sizes == [splits["train"], splits["validation"], 50] and min(sizes) > 0
+    assert sizes == [splits["train"], splits["validation"], splits["test"], 50] and min(sizes) > 0
 
 
 def test_without_jitter_the_crop_is_the_detectors(folder):
@@ -144,3 +144,19 @@ def test_damage_is_told(tmp_path):
 def test_empty_splits_are_told(tmp_path):
     with pytest.raises(InputError, match="validation split is empty"):
         CorpusBatches(make_corpus(tmp_path, counts=(1, 0)), "validation", 4)
+
+
+def test_reference_landmarks_move_with_the_crop(tmp_path):
+    """Stored equal to the detected ones, they stay equal however the crop is moved and mirrored."""
+
+    class MakeWithReference(Make):
+        def __call__(self, item):
+            example = super().__call__(item)
+            return dataclasses.replace(example, reference68=example.landmarks68 if item.number % 2 else None)
+
+    folder = make_corpus(tmp_path, make=MakeWithReference())
+    batch = CorpusBatches(folder, "all", 50, negatives=0.2, reference=True).batch(0)
+    has_reference = batch["has_reference"] == 1
+    assert 0 < has_reference.sum() < 40 and not batch["reference"][~has_reference].any()
+    np.testing.assert_array_equal(batch["reference"][has_reference], batch["landmarks"][has_reference])
+    assert "reference" not in CorpusBatches(folder, "all", 4).batch(0)

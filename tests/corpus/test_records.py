@@ -56,6 +56,12 @@ def test_a_truth_survives_its_record():
     assert back.vertices.dtype == back.reflectance.dtype == np.float32
 
 
+def test_reference_landmarks_survive_their_record():
+    reference = np.random.default_rng(2).normal(100, 30, (68, 2)).astype(np.float32)
+    example = dataclasses.replace(make_record_example(), reference68=reference)
+    np.testing.assert_array_equal(decode(encode(example)).reference68, reference)
+
+
 def test_records_of_version_1_are_read():
     """They are those of version 2 without a truth."""
     example = make_record_example(code=np.arange(257, dtype=np.float32))

@@ -153,4 +153,4 @@ def test_a_worker_that_cannot_start_says_why(tmp_path, workers):
     from fml_jax.corpus.shards import build_shards
 
     with pytest.raises(InputError, match="^nothing to start with$"):
-        build_shards(tmp_path, [Number("stub/0", "stub", 0)], CannotStart(), workers)
+        build_shards(tmp_path, [Number("stub/0", "stub", 0)], CannotStart(), workers=workers)

@@ -48,7 +48,7 @@ def config(tmp_path_factory):
 
 def make(folder, source, count=40):
     about = {"sources": [{"name": source, "layout": source, "weight": 1.0, "input": "", "where": "", "terms": ""}]}
-    build(folder, [Number(f"{source}/{k}", source, k) for k in range(count)], Make(source), about, workers=1)
+    build(folder, [Number(f"{source}/{k}", source, k) for k in range(count)], Make(source), about=about, workers=1)
     return str(folder)
 
 
