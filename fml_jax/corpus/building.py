@@ -31,7 +31,7 @@ from fml_jax.corpus.page import write_page
 from fml_jax.corpus.quality import near_copies
 from fml_jax.corpus.records import VERSION
 from fml_jax.corpus.shards import PER_SHARD, Item, Shard, build_shards
-from fml_jax.corpus.splits import is_validation, split_of  # noqa: F401
+from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError, printable
 from fml_jax.files import checked_path, complete_or_absent, output_folder
 from fml_jax.photos.landmark_model import find_landmark_model

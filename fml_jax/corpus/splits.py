@@ -30,8 +30,3 @@ def split_of(person: str) -> Split:
     name = printable(person).strip().replace(" ", "_")
     part = int(hashlib.sha1(name.encode()).hexdigest(), 16) % PARTS
     return "validation" if part == VALIDATION_PART else "test" if part == TEST_PART else "train"
-
-
-def is_validation(person: str) -> bool:
-    """Whether a person's photos belong to the validation split."""
-    return split_of(person) == "validation"

@@ -52,11 +52,11 @@ def main() -> None:
 
 def evaluate_photos(reconstructor, unsolved) -> None:
     """Found faces, scores, landmark and colour errors on held-out photos."""
-    from fml_jax.corpus.building import is_validation
+    from fml_jax.corpus.splits import split_of
     from fml_jax.photos.reading import list_photos
 
     folder = output_folder(_OUTPUT.value)
-    paths = [path for path in list_photos(_PHOTOS.value) if is_validation(path.parent.name)][: _COUNT.value]
+    paths = [path for path in list_photos(_PHOTOS.value) if split_of(path.parent.name) == "validation"][: _COUNT.value]
     if not paths:
         raise InputError(
             f"--photos={_PHOTOS.value}: no folder's name falls into the validation split (one person in sixteen); photos lie in one folder a person"

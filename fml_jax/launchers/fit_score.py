@@ -59,13 +59,13 @@ def main() -> None:
 
 def crops_of(split: str, count: int) -> dict[str, np.ndarray]:
     """Crops of faces, of the corpus's negatives, and of false boxes in so many photos."""
-    from fml_jax.corpus.building import is_validation
     from fml_jax.corpus.hard_negatives import hard_negative_crops
     from fml_jax.corpus.loader import CorpusBatches
+    from fml_jax.corpus.splits import split_of
     from fml_jax.photos.reading import list_photos
     from fml_jax.training.score import FACES
 
-    paths = [path for path in list_photos(_PHOTOS.value) if is_validation(path.parent.name) == (split == "validation")]
+    paths = [path for path in list_photos(_PHOTOS.value) if split_of(path.parent.name) == split]
     return {
         FACES: CorpusBatches(_CORPUS.value, split, count, negatives=0.0).batch(0)["crop"],
         BESIDE: CorpusBatches(_CORPUS.value, split, count, negatives=1.0).batch(0)["crop"],
