@@ -24,8 +24,8 @@ from fml_jax.fitting.colours import ColourSolver
 from fml_jax.networks.encoders import make_encoder
 from fml_jax.networks.weights import load_weights
 from fml_jax.photos.crops import crop_from_photo, crop_photo, jitter_affine
-from fml_jax.reconstruction.decoding import finish_all
-from fml_jax.reconstruction.reconstructor import OPEN_WEIGHTS
+from fml_jax.reconstruction.decoding import solve_and_decode_all
+from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
 
 _ENCODERS = flags.DEFINE_list("encoders", ["light", "alexnet", "vggface"], "Encoders to time, with random weights.")
 _BATCHES = flags.DEFINE_list("batches", ["1", "32", "256"], "Crops that go through the network together.")
@@ -76,7 +76,7 @@ def _answers(model, solver, codes, device, precision):
         crops = jax.device_put(_crops(), device)
         found = jax.device_get(network(jax.device_put(params, device), crops))
         parts = jax.device_put((model, solver, found if codes is None else codes), device)
-        return found, jax.device_get(finish_all(*parts, crops)[1])
+        return found, jax.device_get(solve_and_decode_all(*parts, crops=crops / 255.0)[1])
 
 
 def _print_times(model: BaseModel, solver: ColourSolver, name: str, batch: int) -> None:
@@ -84,11 +84,11 @@ def _print_times(model: BaseModel, solver: ColourSolver, name: str, batch: int) 
     params = jax.jit(encoder.init)(jax.random.key(0), jnp.zeros((1, 240, 240, 3)))["params"]
     network = jax.jit(lambda params, crops: code_from_network(encoder.apply({"params": params}, crops / 255.0)[0]))
     crops = jax.device_put(np.resize(_crops(), (batch, 240, 240, 3)))
-    codes = network(params, crops)
+    codes, floats = network(params, crops), crops / 255.0
     stages = {
         "network": lambda: network(params, crops),
-        "decoding": lambda: finish_all(model, None, codes, crops),
-        "colours and decoding": lambda: finish_all(model, solver, codes, crops),
+        "decoding": lambda: solve_and_decode_all(model, None, codes, crops=floats),
+        "colours and decoding": lambda: solve_and_decode_all(model, solver, codes, crops=floats),
     }
     times = in_turn(stages, _REPEATS.value)
     both = times["network"] + times["colours and decoding"]

@@ -38,7 +38,7 @@ class PaperStep:
         self.count, self.rows = count, rows
         self.model = load_face_model(None, detail)
         self.mesh = make_mesh()
-        self.network = make_network(config["encoder"], config["correctives"], self.model, self.mesh)
+        self.network = make_network(config["encoder"], config["correctives"], self.model, mesh=self.mesh)
         self.optimizer = make_optimizer(self.stage["optimizer"], self.stage["steps"])
         self.batch = made_up_batch(self.model, rows) if batch is None else batch
         self._compiled = None

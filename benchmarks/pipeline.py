@@ -32,7 +32,7 @@ PHOTO_SIDE = 640
 def main(_):
     photo = cv2.resize(data.astronaut(), (PHOTO_SIDE, PHOTO_SIDE), interpolation=cv2.INTER_CUBIC)
     box = detect_faces(photo)[0].box
-    face = Face(photo, "astronaut", 0, box)
+    face = Face(photo, "astronaut", "astronaut", 0, box)
     affine = crop_from_photo(box)
     one_look, two_looks = Reconstructor(look_again=math.inf), Reconstructor(look_again=0.0)
     crop = crop_photo(photo, affine)[None]
@@ -43,10 +43,10 @@ def main(_):
         "detect (Haar)": lambda: detect_faces(photo),
         "crop": lambda: crop_photo(photo, affine),
         "network": lambda: one_look.codes(crop),
-        "colours and decoding": lambda: one_look.finished(codes, crop),
+        "network, colours and decoding": lambda: one_look.predict(crop),
         "… decoding alone": lambda: decode_one(one_look.model, code),
-        "all after detection, one look": lambda: list(one_look.reconstruct([face], boxes_given=True)),
-        "all after detection, two looks": lambda: list(two_looks.reconstruct([face], boxes_given=True)),
+        "all after detection, one look": lambda: list(one_look.reconstruct([face])),
+        "all after detection, two looks": lambda: list(two_looks.reconstruct([face])),
     }
     times = in_turn(stages, _REPEATS.value)
     for name, value in times.items():
@@ -56,8 +56,8 @@ def main(_):
     pairs = {
         "network": (lambda: [one_look.codes(crop) for _ in range(BATCH)], lambda: one_look.codes(crops)),
         "all after detection, one look": (
-            lambda: [list(one_look.reconstruct([face], boxes_given=True)) for _ in range(BATCH)],
-            lambda: list(one_look.reconstruct([face] * BATCH, boxes_given=True)),
+            lambda: [list(one_look.reconstruct([face])) for _ in range(BATCH)],
+            lambda: list(one_look.reconstruct([face] * BATCH)),
         ),
     }
     print(f"\n{BATCH} crops, one by one and in a batch")

@@ -98,7 +98,7 @@ def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]
 
     def encoder(of_encoder, of_final, crops):
         seen = network.encode({"encoder": of_encoder}, crops)
-        return seen.raw, seen.logits, network.added({"final": of_final}, seen)
+        return seen.raw, seen.logits, network.final_level_outputs({"final": of_final}, seen)
 
     seen = jax.jit(network.encode)(params, crops)
     code, corrections = jax.jit(network.final_level)(params, seen, model)

@@ -4,10 +4,11 @@ Every npz file that the package reads passes through `read_npz`: face models, ne
 claims to hold is checked from the zip directory and the npy headers, before any array takes up memory.
 """
 
+import contextlib
 import math
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,35 +62,23 @@ def read_npz(path: str | Path, kind: str = "npz file", names: Collection[str] | 
         return {name: _array(archive, name) for name in wanted}
 
 
-class _opened:
-    """A context with the zip archive; whatever goes wrong inside becomes one InputError."""
+# What zipfile and zlib raise on damaged content.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, UnicodeDecodeError)
 
-    def __init__(self, path: Path, kind: str):
-        self._path, self._kind, self._archive = path, kind, None
 
-    def __enter__(self) -> zipfile.ZipFile:
-        if not self._path.is_file():
-            raise InputError(f"{self._path}: no such {self._kind}; check the path")
-        try:
-            self._archive = zipfile.ZipFile(self._path)
-        except Exception as error:
-            raise self._unusable(error) from None
-        return self._archive
-
-    def __exit__(self, kind, error, trace):
-        self._archive.close()
-        if isinstance(error, _DAMAGE):
-            raise self._unusable(error) from None
-
-    def _unusable(self, error: Exception) -> InputError:
+@contextlib.contextmanager
+def _opened(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
+    """The zip archive; damage found inside becomes one InputError."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such {kind}; check the path")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _DAMAGE as error:
         if isinstance(error, OSError) and error.strerror:
-            return InputError(f"{self._path}: cannot be read ({error.strerror}); check the file and its permissions")
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return InputError(f"{self._path}: not a {self._kind} ({reason[:200]}); copy or download it again")
-
-
-# What zipfile, zlib and NumPy raise on damaged content; InputError, which is a ValueError, passes through.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, SyntaxError)
+        raise InputError(f"{path}: not a {kind} ({reason[:200]}); copy or download it again") from None
 
 
 def _headers(archive: zipfile.ZipFile, path: Path, kind: str) -> dict[str, Header]:

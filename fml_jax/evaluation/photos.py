@@ -5,12 +5,12 @@ import numpy as np
 
 from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance, photometric_error
 from fml_jax.evaluation.relighting import relit
-from fml_jax.fitting.corrections import seen_points
+from fml_jax.fitting.landmarks import fit_landmarks
 from fml_jax.image_formation.points import Points
 from fml_jax.photos.crops import apply_affine
 from fml_jax.reconstruction.decoding import decode_one
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
-from fml_jax.reconstruction.refinement import fit_landmarks, refine, with_code, with_corrections
+from fml_jax.reconstruction.refinement import observed_points, refine, with_code, with_corrections
 
 EVEN = np.arange(68) % 2 == 0
 
@@ -80,7 +80,7 @@ def _fitted(model, face, reference, confidence):
     targets = jnp.asarray(apply_affine(face.crop_from_photo, reference), jnp.float32)
     code = face.code
     for _ in range(2):
-        code = fit_landmarks(model, code, targets, jnp.full(68, confidence, jnp.float32))
+        code = fit_landmarks(model, code, targets, confidence=jnp.full(68, confidence, jnp.float32))
     return code
 
 
@@ -90,5 +90,5 @@ def _landmarks_in_photo(face, code):
 
 def _seen_points(face) -> tuple[Points, np.ndarray, np.ndarray]:
     """Points of the face, the photo's colours at them, and which of them are visible skin."""
-    points, seen = seen_points(face)
+    points, seen = observed_points(face)
     return points, seen, points.visible & np.asarray(face.model.regions["skin"])

@@ -1,1 +1,1 @@
-"""Pure solvers that networks and reconstruction share."""
+"""Pure solvers that fit a face to one crop; they know nothing of photos, corpora or networks."""

@@ -1,8 +1,8 @@
-"""The final level of one photo: reflectance that the model's modes cannot say, corrected vertex by vertex.
+"""Reflectance corrections of one photo: what the model's modes cannot express, vertex by vertex.
 
-Modes that stand for many people know no stubble, mole, blush or lipstick. Where training has a space for F_r(δ_r)
-(eq. 2) to learn from many photos, one photo has F_r itself, and what holds it: stabilisation, as eq. 15 has it for
-geometry, and in place of eq. 12 squared differences of neighbours, which hold a slope too.
+The modes are learned from many people and contain no stubble, mole, blush or lipstick. Training learns a space of
+corrections F_r(δ_r) (eq. 2) from many photos; for one photo F_r itself is unknown, and two terms regularise it:
+stabilisation, as eq. 15 for geometry, and squared differences of neighbours in place of eq. 12.
 """
 
 import jax
@@ -13,54 +13,55 @@ from jaxtyping import Bool, Float
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.topology import Topology, neighbour_counts, one_ring_sum
 from fml_jax.image_formation.camera import CROP_SIZE
-from fml_jax.image_formation.illumination import shading
-from fml_jax.image_formation.points import Points, form_points_of, inside_image
+from fml_jax.image_formation.points import Points
 from fml_jax.image_formation.raster import rasterize
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.dot_products import squared_lengths
-from fml_jax.ops.sampling import sample_bilinear
-from fml_jax.photos.crops import crop_photo
-from fml_jax.reconstruction.reconstruction import Reconstruction
 
-# Against Σ ‖I(u_i) − c_i‖₂ over visible vertices. Less of both takes in all that is seen, glasses and highlights
-# too; more of both leaves brows and beards half said.
+# Relative to Σ ‖I(u_i) − c_i‖₂ over visible vertices. Smaller values also explain glasses and highlights by
+# reflectance; with larger ones brows and beards are fitted by half.
 SMOOTHNESS = 4.0  # per squared difference of neighbours, on the standard mesh; more on a finer one
 STABILISATION = 3.0  # per squared correction of a vertex
-_STANDARD_FACE = 8447  # vertices that the standard mesh has in its region "face"
+_STANDARD_FACE = 8447  # vertices in the region "face" of the standard mesh
 
 _ROUNDS = 4  # of weighted linear problems, for the ℓ2,1 norm
 _SOLVER_STEPS = 40  # of conjugate gradients in each
-_SMALLEST_RESIDUAL = 0.02  # RGB distance under which the norm is taken as a square
+_SMALLEST_RESIDUAL = 0.02  # RGB distance under which the norm is replaced by a square
 
-_GRAZING = 0.5  # cosine under which a vertex counts less and less: small errors of shape show other things there
-_BEHIND = 4.0  # mm that a vertex may lie behind the surface that hides it, and still count as part of it
+_GRAZING = (
+    0.5  # cosine of the viewing angle under which a vertex's weight falls to 0: small errors of shape matter there
+)
+_BEHIND = 4.0  # mm; a vertex that lies no further behind the visible surface still belongs to it
 _RASTER = 2 * CROP_SIZE
 
 
-def reflectance_corrections(
-    face: Reconstruction, used: Bool[np.ndarray, "N"] | None = None
+def fit_corrections(
+    model: BaseModel,
+    points: Points,
+    gaps: Float[np.ndarray, "N 3"],
+    *,
+    light: Float[np.ndarray, "N 3"],
+    used: Bool[np.ndarray, "N"],
 ) -> Float[np.ndarray, "N 3"]:
-    """F_r of a face on its photo, as its code has its geometry and light.
+    """F_r of a face whose points are compared with its crop.
 
-    Eyes have none (what looks aside has white where the model has its iris), and what the photo does not show of
-    the face only what it takes from its neighbours.
+    Eyes are not corrected (where an eye looks aside, the photo shows white at the model's iris), and hidden parts of
+    the face only as far as their neighbours are.
 
     Args:
-      used: vertices that may be looked at (the others are for scoring the fit).
+      points: of the face, NumPy arrays.
+      gaps: the crop's colours at the points less the base level's, RGB.
+      light: shading, the factor on reflectance.
+      used: vertices that may be compared.
 
     Raises:
       ValueError: the face model has no region "face".
     """
-    correctable = _correctable(face.model)
-    points, seen = seen_points(face)
-    light = np.asarray(shading(points.normals, face.code.illumination))
-    base_colours = points.colours - face.reflectance_corrections * light
-    members = _members(face.model, points) * correctable
-    members = members * inside_image(face.projected, *face.photo.shape[:2])  # the crop goes on beyond the photo
-    members = members if used is None else members * used
-    density = np.sum(np.asarray(face.model.regions["face"])) / _STANDARD_FACE
+    correctable = _correctable(model)
+    members = _members(model, points) * (correctable & used)
+    density = np.sum(np.asarray(model.regions["face"])) / _STANDARD_FACE
     smoothness = jnp.float32(SMOOTHNESS * density)
-    corrections = solve_corrections(face.model.topology, seen - base_colours, light, members, smoothness)
+    corrections = solve_corrections(model.topology, gaps, light, members=members, smoothness=smoothness)
     return np.asarray(corrections) * correctable[:, None]
 
 
@@ -69,15 +70,18 @@ def solve_corrections(
     topology: Topology,
     gaps: Float[Array, "N 3"],
     light: Float[Array, "N 3"],
+    *,
     members: Float[Array, "N"],
     smoothness: Float[Array, ""],
 ) -> Float[Array, "N 3"]:
-    """F that minimises Σ_i m_i ‖gap_i − F_i ⊙ light_i‖₂ + smoothness Σ_{edges ij} ‖F_i − F_j‖² + STABILISATION Σ_i ‖F_i‖².
+    """F that minimises Σ_i m_i ‖gap_i − F_i ⊙ light_i‖₂ + smoothness Σ_{edges ij} ‖F_i − F_j‖² + s Σ_i ‖F_i‖².
+
+    s is STABILISATION.
 
     Args:
-      gaps: what the photo shows less what the base level makes of it, RGB.
+      gaps: the photo's colours less the base level's, RGB.
       light: the factor on reflectance.
-      members: m, how much each vertex counts; 0 where it is not seen.
+      members: m, the weight of each vertex; 0 where it is not visible.
     """
     counts = neighbour_counts(topology)[:, None]
 
@@ -97,20 +101,8 @@ def solve_corrections(
     return jax.lax.scan(round_, jnp.zeros_like(gaps), length=_ROUNDS)[0]
 
 
-def seen_points(face: Reconstruction) -> tuple[Points, Float[np.ndarray, "N 3"]]:
-    """The points of a face as it stands, and its crop's colours at them."""
-    crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
-    return jax.device_get(_seen_points(face.model.topology, face.vertices, face.reflectance, face.code, crop))
-
-
-@jax.jit
-def _seen_points(topology, vertices, reflectance, code, crop):
-    points = form_points_of(topology, vertices, reflectance, code)
-    return points, sample_bilinear(crop, points.pixels)
-
-
 def _members(model: BaseModel, points: Points) -> Float[np.ndarray, "N"]:
-    """How much each vertex tells: in full where the camera looks at it, nothing where something else is before it."""
+    """The weight of each vertex: 1 where it faces the camera, 0 where something else is in front of it."""
     towards = -np.sum(points.positions * points.normals, axis=1) / np.linalg.norm(points.positions, axis=1)
     shown = points.visible & ~_hidden(points, np.asarray(model.topology.triangles))
     return (shown * np.clip(towards / _GRAZING, 0, 1)).astype(np.float32)
@@ -124,9 +116,9 @@ def _correctable(model: BaseModel) -> Bool[np.ndarray, "N"]:
 
 
 def _hidden(points: Points, triangles: np.ndarray) -> Bool[np.ndarray, "N"]:
-    """Vertices behind another part of the face, as a cheek is behind the nose; outside the crop the answer means nothing."""
-    places = (points.pixels + 0.5) * (_RASTER / CROP_SIZE) - 0.5
-    depth = points.positions[:, 2]
+    """Vertices behind another part of the face, as a cheek behind the nose; undefined for vertices outside the crop."""
+    places = (np.asarray(points.pixels) + 0.5) * (_RASTER / CROP_SIZE) - 0.5
+    depth = np.asarray(points.positions)[:, 2]
     triangle, barycentric = rasterize(places, depth, triangles, _RASTER, _RASTER)
     surface = np.where(triangle >= 0, np.sum(barycentric * depth[triangles[triangle]], axis=-1), np.inf)
     x, y = np.clip(np.rint(places), 0, _RASTER - 1).astype(int).T

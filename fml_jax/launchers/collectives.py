@@ -43,7 +43,7 @@ def report(config: dict) -> None:
 
     model = load_face_model(config["model"] or None, config["detail"])
     mesh = make_mesh(config["model_devices"])
-    network = make_network(config["encoder"], config["correctives"], model, mesh)
+    network = make_network(config["encoder"], config["correctives"], model, mesh=mesh)
     for name in [_STAGE.value] if _STAGE.value else config["stage_order"]:
         if name not in config["stages"]:
             raise InputError(f"--stage={name}: the config has {', '.join(config['stages'])}")

@@ -159,7 +159,7 @@ def evaluate_synthetic(reconstructor) -> None:
     codes, _ = reconstructor.codes(batch["crop"])
     true = unflatten_code(batch["code"], *reconstructor.model.code_sizes)
     own = synthetic_errors(reconstructor.model, jax.device_get(codes), true)
-    solved = synthetic_errors(reconstructor.model, reconstructor.finished(codes, batch["crop"])[0], true)
+    solved = synthetic_errors(reconstructor.model, reconstructor.predict(batch["crop"]).codes, true)
     rows = [(name.removeprefix("synthetic/").replace("_", " "), own[name], solved[name]) for name in own]
     print(f"{faces} synthetic faces (ratios: the mean face scores 1):\n")
     print(markdown(["", "network alone", "its colours solved"], rows))

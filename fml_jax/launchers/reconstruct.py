@@ -64,19 +64,23 @@ def _reconstruct() -> int:
     settings = {"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value}
     reconstructor = Reconstructor(**{name: value for name, value in settings.items() if value is not None})
     page, names, stopped = Page(folder), _stems(paths), False
-    with contextlib.closing(reconstructor.stream(paths, _boxes(paths), _REFINE.value, progress=True)) as faces:
+    with contextlib.closing(reconstructor.stream(paths, _boxes(paths), refine=_REFINE.value, progress=True)) as faces:
         try:
             for face in faces:
                 stem = names[face.source]
-                page.add(face, stem, face.save(folder, stem))
+                page.add(face, stem, face.save(folder, stem, overwrite=True))
         except KeyboardInterrupt:
             if not page.faces:
                 raise
             stopped = True
-    for _, reason in reconstructor.failures:
+    failed = {failure.source for failure in faces.failures}
+    for dropped in faces.dropped:
+        if dropped.source not in failed:
+            print(f"dropped: {dropped.reason}", file=sys.stderr)
+    for _, reason in faces.failures:
         print(f"skipped: {reason}", file=sys.stderr)
     if page.faces:
-        print(f"{page.count(stopped)}: {page.write(reconstructor.failures, stopped)}")
+        print(f"{page.count(stopped)}: {page.write(faces.failures, stopped)}")
     return INTERRUPTED if stopped else int(not page.faces)
 
 

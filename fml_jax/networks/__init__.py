@@ -1,1 +1,1 @@
-"""Networks: crops to codes of the base level and of the final level."""
+"""Networks: from crops to the codes of the base level and of the final level."""

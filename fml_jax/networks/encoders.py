@@ -2,7 +2,7 @@
 
 No encoder keeps batch statistics or draws random numbers, so a face's code never depends on what
 else is in its batch. Weights start with He's variance; the last layer starts almost at zero, so
-that an untrained encoder says "the neutral face" (`codes.code_from_network`) and the descent
+that an untrained encoder predicts the neutral face (`codes.code_from_network`) and the descent
 starts with a face in the picture.
 """
 
@@ -26,10 +26,10 @@ from fml_jax.ops.products import Dense
 _HE = nn.initializers.he_normal()
 _Conv = functools.partial(nn.Conv, kernel_init=_HE, conv_general_dilated=convolve)
 
-# Codes of an untrained encoder are of about this size (in units of the codes' scales).
+# Standard deviation of an untrained encoder's outputs, in units of `codes.CODE_SCALE`.
 _INITIAL_OUTPUT = 0.01
 
-# Positions that the light encoder finds; `losses.supervised.keypoint_pixels` says which.
+# Points whose positions the light encoder predicts; `losses.supervised.keypoint_pixels` defines them.
 KEYPOINTS = 100
 CROP_MIDDLE = (CROP_SIZE - 1) / 2
 
@@ -51,26 +51,30 @@ def make_encoder(name: str, code_size: int = CODE_SIZE) -> nn.Module:
 
 
 class EncoderOutput(NamedTuple):
-    """All that an encoder says of a batch of crops."""
+    """What an encoder computes from a batch of crops."""
 
     raw: jax.Array  # [B, code_size], see `codes.code_from_network`
     logits: jax.Array  # [B], the crops' scores before the sigmoid
-    features: jax.Array  # [B, F], what its last layer reads, for further layers beside that one
-    keypoints: jax.Array | None  # [B, KEYPOINTS, 2] crop pixels, where the encoder finds any
+    features: jax.Array  # [B, F], the input of its last layer, which further layers may share
+    keypoints: jax.Array | None  # [B, KEYPOINTS, 2] crop pixels; None for encoders without keypoints
 
 
 def encode(encoder: nn.Module, params: dict, crops: Float[Array, "B 240 240 3"]) -> EncoderOutput:
-    """An encoder's answer with what it sows on the way."""
+    """Applies an encoder to crops (RGB in [0, 1]).
+
+    Args:
+      params: as Flax nests them, without the collection's name "params".
+    """
     (raw, logits), variables = encoder.apply({"params": params}, crops, mutable=["intermediates"])
     sown = variables["intermediates"]
     return EncoderOutput(raw, logits, sown["features"][0], sown.get("keypoints", (None,))[0])
 
 
 class AlexNet(nn.Module):
-    """The paper's encoder: AlexNet (Krizhevsky et al. 2012) whose last layer says the code.
+    """The paper's encoder: AlexNet (Krizhevsky et al. 2012) whose last layer outputs the code.
 
-    The paper does not tell how it modified AlexNet. Here: the input is 240 pixels wide instead of
-    227, which the layers turn into 6×6×256 all the same; local response normalisation and dropout
+    The paper does not specify its modification of AlexNet. Here: the input is 240 pixels wide instead of
+    227, which the layers also reduce to 6×6×256; local response normalisation and dropout
     are left out (neither helps a regression, and dropout would make it random); convolutions 2, 4
     and 5 keep their two groups, written as two convolutions of half the width.
     """
@@ -110,23 +114,23 @@ class LightEncoder(nn.Module):
     stages cost next to nothing, 3×3 convolutions run fastest on maps of 15 and 8, depthwise and
     1×1 ones on large maps are as slow as full ones.
 
-    The code is read from two things: the last map place by place, and `KEYPOINTS` positions in the
-    crop, each the mean of a learned distribution over the map of 30. Where things are tells pose
-    and shape almost linearly, and training says directly where they should be: the positions are
+    The code is computed from two inputs: the last map place by place, and `KEYPOINTS` positions in the
+    crop, each the mean of a learned distribution over the map of 30. Pose and shape depend almost
+    linearly on these positions, and training supervises them directly: they are
     sown as the intermediate "keypoints", [B, KEYPOINTS, 2] in pixels of the crop.
     """
 
     code_size: int
     widths: Sequence[int] = (32, 96, 160)
     depths: Sequence[int] = (1, 1, 1)
-    places: int = 48  # channels of the last map that the head reads
+    places: int = 48  # channels to which the last map is reduced for the head
     hidden: int = 512  # width of the head's one hidden layer
 
     @nn.compact
     def __call__(self, crops: Float[Array, "B 240 240 3"]) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
         x = _normalised(_halved(crops))
         maps = []
-        for stage, (width, depth) in enumerate(zip(self.widths, self.depths)):
+        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
             kernel, stride = (2, 2) if stage else (8, 4)
             x = _Conv(width, (kernel, kernel), (stride, stride))(x)
             for _ in range(depth):
@@ -137,14 +141,14 @@ class LightEncoder(nn.Module):
         positions = _flattened(keypoints - CROP_MIDDLE) / 50
         x = _flattened(_convolved(nn.relu(x), self.places, 1))
         x = nn.relu(Dense(self.hidden, kernel_init=_HE)(jnp.concatenate([x, positions], axis=-1)))
-        return outputs(self, jnp.concatenate([x, positions], axis=-1))
+        return output_layers(self, jnp.concatenate([x, positions], axis=-1))
 
 
 class _Keypoints(nn.Module):
-    """Positions in the crop, pixels: means of distributions over the fine map, which the coarse one informs."""
+    """Positions in the crop, pixels: means of distributions over the fine map, computed from both maps."""
 
     count: int
-    width: int = 64  # channels, among which the points' places must be told apart
+    width: int = 64  # channels from which the distributions are computed
 
     @nn.compact
     def __call__(self, fine, coarse):
@@ -162,8 +166,8 @@ class _Keypoints(nn.Module):
 class _Residual(nn.Module):
     """x + s ⊙ f(x) with two 3×3 convolutions in f and a learned scale s per channel.
 
-    The normalisation is over a face's own map, in f only: the skip connection keeps how bright
-    the picture is, which the illumination needs.
+    The normalisation is over a face's own map, in f only: the skip connection keeps the picture's
+    brightness, which the illumination depends on.
     """
 
     width: int
@@ -200,7 +204,7 @@ def _doubled(x):
 
 
 def _cell_centres(side):
-    """Where the cells of a map over the crop lie, [side², 2] pixels (x, y)."""
+    """Centres of the cells of a map over the crop, [side², 2] pixels (x, y)."""
     centres = (np.arange(side) + 0.5) * (CROP_SIZE / side) - 0.5
     return np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2).astype(np.float32)
 
@@ -226,10 +230,12 @@ def _fully_connected_head(encoder, x):
     x = _flattened(x)
     for _ in range(2):  # fc6 and fc7
         x = nn.relu(Dense(4096, kernel_init=_HE)(x))
-    return outputs(encoder, x)
+    return output_layers(encoder, x)
 
 
-def outputs(encoder: nn.Module, features: Float[Array, "B F"]) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
+def output_layers(
+    encoder: nn.Module, features: Float[Array, "B F"]
+) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
     """The last layers of every encoder, called within its `__call__`: (raw code, score logit)."""
     encoder.sow("intermediates", "features", features)
     small = nn.initializers.variance_scaling(_INITIAL_OUTPUT**2, "fan_in", "normal")

@@ -1,16 +1,18 @@
-"""The network that training works on: an encoder and, where a config asks for it, the final level.
+"""The network that training optimises: an encoder and, if a config asks for it, the final level.
 
-Its parameters are one tree: "encoder"; "final", the layer that says δ_g, δ_r and the final γ; and
+Its parameters are one tree: "encoder"; "final", the layer that outputs δ_g, δ_r and the final γ; and
 "correctives", Θ_g and Θ_r.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float
 
 from fml_jax.codes import FinalCode, code_from_network, final_code_from_network
 from fml_jax.errors import InputError
@@ -19,6 +21,7 @@ from fml_jax.face_model.correctives import Corrections, Correctives, init_correc
 from fml_jax.face_model.displacement_subspace import DisplacementSubspace, beyond_base
 from fml_jax.image_formation.points import Points, form_final_points, form_points
 from fml_jax.networks.encoders import EncoderOutput, encode, make_encoder
+from fml_jax.ops.arrays import Array
 from fml_jax.ops.products import Dense
 
 # Corrective spaces by name, with how many ReLU layers each has (supplement, section 3).
@@ -29,13 +32,13 @@ SUBSPACES = ("all", "beyond")
 
 @dataclass(frozen=True)
 class Network:
-    """An encoder, and what the final level adds to it; without correctives there is the base level alone."""
+    """An encoder, and the final level's layer and corrective spaces; without correctives only the base level."""
 
     encoder: nn.Module
     correctives: Correctives | None = None
     sizes: tuple[int, int] = (0, 0)  # C_g, C_r
-    mesh: Mesh | None = None  # of the devices that it runs on, where it runs on several
-    subspace: DisplacementSubspace | None = None  # that geometry's correctives are confined to, if any
+    mesh: Mesh | None = None  # the devices, if there are several
+    subspace: DisplacementSubspace | None = None  # to which geometry's corrections are projected, if any
 
     def init(self, key: jax.Array) -> dict:
         """Fresh parameters; the final level begins as the base level."""
@@ -49,22 +52,23 @@ class Network:
         spaces = init_correctives(self.correctives, self.sizes, for_correctives)
         return params | ({"correctives": spaces} if spaces else {})
 
-    def encode(self, params: dict, crops: jax.Array) -> EncoderOutput:
-        """The encoder's answer to crops [B, 240, 240, 3] in [0, 1]."""
+    def encode(self, params: dict, crops: Float[Array, "B 240 240 3"]) -> EncoderOutput:
+        """The encoder's output for crops, RGB in [0, 1]."""
         return encode(self.encoder, params["encoder"], crops)
 
-    def final_level(self, params: dict, seen: EncoderOutput, model: BaseModel) -> tuple[FinalCode, Corrections]:
-        """Both levels' codes [B, …] and what the correctives make of δ, [B, N, 3] each."""
-        raw = jnp.concatenate([seen.raw, self.added(params, seen)], axis=-1)
+    def final_level(self, params: dict, output: EncoderOutput, model: BaseModel) -> tuple[FinalCode, Corrections]:
+        """Both levels' codes [B, …], and the corrections F_g(δ_g) and F_r(δ_r), [B, N, 3] each (eq. 1 and 2)."""
+        raw = jnp.concatenate([output.raw, self.final_level_outputs(params, output)], axis=-1)
         code = final_code_from_network(raw, self.sizes, model.code_sizes)
+        assert self.correctives is not None, "a network without correctives has no final level"
         spaces = {"params": params.get("correctives", {})}
-        corrections = self.correctives.apply(spaces, code.geometry, code.reflectance)
+        corrections: Any = self.correctives.apply(spaces, code.geometry, code.reflectance)
         if self.subspace is not None:
             corrections = corrections._replace(geometry=jax.vmap(self.subspace.project)(corrections.geometry))
         return code, corrections
 
-    def spaces(self, params: dict) -> dict:
-        """Θ as a face model has it: the last map of its geometry already within the subspace."""
+    def corrective_spaces(self, params: dict) -> dict:
+        """Θ in the layout of a face model; the last map of its geometry is projected to the subspace."""
         spaces = params.get("correctives", {})
         if self.subspace is None or "geometry" not in spaces:
             return spaces
@@ -76,32 +80,34 @@ class Network:
         }
         return {**spaces, "geometry": {**own, **within}}
 
-    def deltas(self, params: dict, crops: jax.Array) -> jax.Array:
-        """(δ_g, δ_r) of crops, [B, C_g + C_r]."""
-        return self.added(params, self.encode(params, crops))[:, : sum(self.sizes)]
+    def corrective_parameters(self, params: dict, crops: Float[Array, "B 240 240 3"]) -> Float[Array, "B C"]:
+        """(δ_g, δ_r) of crops, RGB in [0, 1]; C = C_g + C_r."""
+        return self.final_level_outputs(params, self.encode(params, crops))[:, : sum(self.sizes)]
 
-    def added(self, params: dict, seen: EncoderOutput) -> jax.Array:
-        """δ_g, δ_r and the final γ as the network says them, [B, C_g + C_r + 27]."""
-        added = self._final_layer.apply({"params": params["final"]}, seen.features)
+    def final_level_outputs(self, params: dict, output: EncoderOutput) -> Float[Array, "B outputs"]:
+        """δ_g, δ_r and the final γ as raw outputs of the final layer, C_g + C_r + 27 of them."""
+        outputs = self._final_layer.apply({"params": params["final"]}, output.features)
         if self.mesh is None:
-            return added
-        # Rows in one piece: else the split of the modes would spread to δ and on to the layer that says it.
+            return outputs
+        # Rows are not split: otherwise the sharding of the modes would propagate to δ and to the layer before it.
         spec = PartitionSpec(PartitionSpec.UNCONSTRAINED, None)
-        return jax.lax.with_sharding_constraint(added, NamedSharding(self.mesh, spec))
+        return jax.lax.with_sharding_constraint(outputs, NamedSharding(self.mesh, spec))
 
     @property
     def _final_layer(self):
         return Dense(sum(self.sizes) + 27, kernel_init=nn.initializers.zeros_init())
 
 
-def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mesh | None = None) -> Network:
-    """The network of a config.
+def make_network(encoder: str, correctives: Mapping, model: BaseModel, *, mesh: Mesh | None = None) -> Network:
+    """The network that a config describes.
 
     Args:
       encoder: a name that `make_encoder` knows.
       correctives: `kind` ("none" for the base level alone, "linear", "relu1", "relu2") and the
-        numbers of parameters C_g, C_r as `geometry` and `reflectance`, which may be 0; and `subspace`, what the
-        geometry's may do: "all" (the paper's, where nothing is said) or "beyond" (`subspace.beyond_base`).
+        numbers of parameters C_g, C_r as `geometry` and `reflectance`, which may be 0; and `subspace`, to which
+        geometry's corrections are confined: "all" (none, as in the paper; the default) or "beyond"
+        (`displacement_subspace.beyond_base`).
+      mesh: the devices, if there are several.
 
     Raises:
       InputError: an unknown name.
@@ -120,21 +126,21 @@ def make_network(encoder: str, correctives: Mapping, model: BaseModel, mesh: Mes
     return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]), mesh, subspace)
 
 
-def level_points(network: Network, params: dict, model: BaseModel, crops: jax.Array, level: str) -> dict[str, Points]:
-    """What the network sees in crops [B, 240, 240, 3]: the points of "base" and, at level "full", of "final"."""
-    seen = network.encode(params, crops)
-    base = jax.vmap(lambda raw: form_points(model, code_from_network(raw, *model.code_sizes)))(seen.raw)
+def level_points(
+    network: Network, params: dict, model: BaseModel, *, crops: Float[Array, "B 240 240 3"], level: str
+) -> dict[str, Points]:
+    """The points of the faces predicted of crops (RGB in [0, 1]): "base" and, at level "full", "final"."""
+    output = network.encode(params, crops)
+    base = jax.vmap(lambda raw: form_points(model, code_from_network(raw, *model.code_sizes)))(output.raw)
     if level != "full":
         return {"base": base}
-    final = jax.vmap(lambda code, added: form_final_points(model, code, added))(
-        *network.final_level(params, seen, model)
-    )
-    return {"base": base, "final": final}
+    code, corrections = network.final_level(params, output, model)
+    return {"base": base, "final": jax.vmap(form_final_points, in_axes=(None, 0, 0))(model, code, corrections)}
 
 
 def layers(params: dict) -> dict:
-    """A network's parameters without the correctives, as weights files name them: the encoder's, "final" beside them.
+    """A network's parameters in the layout of weights files: the encoder's, with "final" beside them, no correctives.
 
-    Whoever wants the base level alone can take them for an encoder's.
+    For the base level alone they can be used as an encoder's parameters.
     """
     return params["encoder"] | {name: layer for name, layer in params.items() if name == "final"}

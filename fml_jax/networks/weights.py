@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,13 +30,16 @@ def save_weights(path: str | Path, params: dict, metadata: dict) -> None:
       InputError: the file cannot be written.
     """
     with np.errstate(over="ignore"):  # reported below, by name
-        arrays = {name: np.asarray(array).astype(np.float16) for name, array in flatten_dict(params, sep="/").items()}
-    for name, array in arrays.items():
+        halves = {name: np.asarray(array).astype(np.float16) for name, array in flatten_dict(params, sep="/").items()}
+    for name, array in halves.items():
         if not np.isfinite(array).all():
             raise ValueError(f"parameter {name!r} has values that float16 cannot hold")
-    note = json.dumps({"format_version": FORMAT_VERSION, **metadata}, sort_keys=True)
+    arrays: dict[str, Any] = {
+        **halves,
+        _NOTE: np.array(json.dumps({"format_version": FORMAT_VERSION, **metadata}, sort_keys=True)),
+    }
     with complete_or_absent(Path(path)) as partial, open(partial, "wb") as file:
-        np.savez(file, **arrays, **{_NOTE: np.array(note)})
+        np.savez(file, **arrays)
 
 
 def load_weights(path: str | Path, expected: Mapping[str, tuple[int, ...]] | None = None) -> tuple[dict, dict]:

@@ -1,8 +1,14 @@
 """Pictures of a reconstruction: on its photo, and its geometry, reflectance and shading by themselves."""
 
+import operator
+from collections.abc import Sequence
+from typing import Any
+
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8
 
+from fml_jax.errors import InputError
 from fml_jax.face_model.topology import vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
 from fml_jax.image_formation.drawing import Paint, clay, draw, shown_on_photos
@@ -12,33 +18,52 @@ from fml_jax.photos.crops import apply_affine, crop_photo
 PAINTED = ("overlay", "geometry", "reflectance", "shading")  # pictures of the mesh
 _WHITE_SKIN = 0.8
 KINDS = ("photo", "landmarks", *PAINTED)
+SIZES = (16, 4096)  # pixels, the smallest and the largest picture
 
 
-def render(face, kind: str = "overlay", size: int | None = None) -> np.ndarray:
-    """One picture of a reconstruction's crop, [size, size, 3] uint8.
+def render(face: Any, kind: str = "overlay", size: int | None = None) -> UInt8[np.ndarray, "size size 3"]:
+    """One picture of a reconstruction's crop.
 
     Args:
       face: a `Reconstruction`.
       kind: "photo" (the crop), "overlay" (the lit face on it, without skull, ears and neck), "geometry" (grey clay),
-        "reflectance", "shading" (the light on white skin, or on a greyer one that does not burn out), "landmarks" (the 68 on the crop).
+        "reflectance", "shading" (the light on white skin, or on a darker one if white would be overexposed),
+        "landmarks" (the 68 on the crop).
       size: pixels; None is the crop's own 240.
 
     Raises:
-      ValueError: an unknown kind.
+      InputError: an unknown kind, or a size that is no whole number within SIZES.
     """
     return render_all(face, (kind,), size)[kind]
 
 
-def render_all(face, kinds=KINDS, size: int | None = None) -> dict[str, np.ndarray]:
-    """Several pictures by kind, as `render` makes them; the mesh is rasterised once for all."""
-    for kind in set(kinds) - set(KINDS):
-        raise ValueError(f"kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
-    size = size or CROP_SIZE
+def render_all(
+    face: Any, kinds: Sequence[str] = KINDS, size: int | None = None
+) -> dict[str, UInt8[np.ndarray, "size size 3"]]:
+    """Several pictures by kind, as `render` makes them; the mesh is rasterised once for all.
+
+    Raises:
+      InputError: as `render`.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(f"kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+    size = CROP_SIZE if size is None else _checked_size(size)
     crop = crop_photo(face.photo, _scaled(face.crop_from_photo, size), size)
     pictures = {"photo": crop, "landmarks": _with_landmarks(crop, face, size)}
     if set(kinds) & set(PAINTED):
         pictures |= _painted_pictures(face, [kind for kind in kinds if kind in PAINTED], crop, size)
     return {kind: pictures[kind] for kind in kinds}
+
+
+def _checked_size(size: Any) -> int:
+    try:
+        number = operator.index(size)
+    except TypeError:
+        number = 0
+    if not SIZES[0] <= number <= SIZES[1]:
+        raise InputError(f"size={size!r} is no size of a picture; give a whole number from {SIZES[0]} to {SIZES[1]}")
+    return number
 
 
 def _painted_pictures(face, kinds, crop, size):
@@ -59,11 +84,11 @@ def _colours(face, kind, normals):
     if kind == "reflectance":
         return face.reflectance
     light = np.asarray(shading(normals, face.code.illumination))
-    return light * (_unburnt_skin(light[normals[:, 2] < 0]) if kind == "shading" else face.reflectance)
+    return light * (_skin_not_overexposed(light[normals[:, 2] < 0]) if kind == "shading" else face.reflectance)
 
 
-def _unburnt_skin(light):
-    """A white skin's reflectance, or the darker one that does not burn out under a light [V, 3]."""
+def _skin_not_overexposed(light):
+    """White skin's reflectance, or the lightest one that is not overexposed under a light [V, 3]."""
     return min(_WHITE_SKIN, 1 / max(np.quantile(light, 0.98), 1e-6))
 
 
@@ -74,7 +99,7 @@ def _with_landmarks(crop, face, size):
     return picture
 
 
-def _scaled(crop_from_photo, size):
+def _scaled(crop_from_photo: Float[np.ndarray, "2 3"], size: int) -> Float[np.ndarray, "2 3"]:
     """The affine to the same crop with `size` pixels (pixel centres at whole numbers)."""
     factor = size / CROP_SIZE
     scaled = crop_from_photo * factor

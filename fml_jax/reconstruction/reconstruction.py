@@ -1,28 +1,38 @@
 """What is known of one face after reconstruction, its pictures and its files."""
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.photos.crops import apply_affine, invert_affine
+from fml_jax.reconstruction.pickling import packed, unpacked
+from fml_jax.reconstruction.pictures import render
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class Reconstruction:
     """One face of one photo.
 
     Model space is in mm (x to the subject's left, y up, z out of the face); absolute size and
-    distance rest on the assumed focal length, which one photo cannot tell.
+    distance depend on the assumed focal length, which one photo does not determine.
+
+    A pickle has about a megabyte: it refers to the model that the package carries, and keeps of the photo the part
+    that shows the face (the rest becomes black, and a large face loses resolution). `copy.deepcopy` copies the arrays
+    and shares the model.
     """
 
     vertices: np.ndarray  # [N, 3] mm, model space
     triangles: np.ndarray  # [T, 3]
-    reflectance: np.ndarray  # [N, 3] sRGB-encoded, about [0, 1] but not clipped; r_b(β), and F_r where there is one
+    reflectance: np.ndarray  # [N, 3] sRGB-encoded, about [0, 1] but not clipped; r_b(β) plus F_r where there is one
     code: FaceCode
     landmarks68: np.ndarray  # [68, 2] pixels of the photo
     projected: np.ndarray  # [N, 2] pixels of the photo: the vertices
@@ -31,48 +41,86 @@ class Reconstruction:
     score: float  # [0, 1]; under 0.5 the crop does not look like a well-framed face
     reflectance_corrections: np.ndarray  # F_r, [N, 3]: what refinement adds to the code's reflectance; else 0
     model_version: str
-    source: str  # the photo's path or name
+    source: str  # the photo's path; "photo N" for the N-th of a call if it was given as an array
+    name: str  # the stem of its files: unlike those of the other photos of its call
     index: int  # which face of the photo, 0 the largest
     photo: np.ndarray  # [H, W, 3] uint8
     model: BaseModel
+
+    _write: ClassVar[Callable[..., list[Path]]]
 
     def __repr__(self) -> str:
         place = ", ".join(f"{number:.0f}" for number in self.box)
         return f"Reconstruction({self.source!r}, face {self.index}, box ({place}), score {self.score:.2f})"
 
     @property
-    def rotation(self) -> np.ndarray:
-        """Axis-angle of R, [3] radians; (π, 0, 0) faces the camera."""
+    def rotation(self) -> Float[np.ndarray, "3"]:
+        """Axis-angle of R, radians; (π, 0, 0) faces the camera."""
         return np.asarray(self.code.rotation)
 
     @property
-    def translation(self) -> np.ndarray:
-        """t, [3] mm, in the crop's camera."""
+    def translation(self) -> Float[np.ndarray, "3"]:
+        """t, mm, in the crop's camera."""
         return np.asarray(self.code.translation)
 
     @property
-    def illumination(self) -> np.ndarray:
-        """γ, [9, 3]."""
+    def illumination(self) -> Float[np.ndarray, "9 3"]:
+        """γ."""
         return np.asarray(self.code.illumination)
 
     @cached_property
     def angles(self) -> tuple[float, float, float]:
         """(yaw, pitch, roll) in degrees within the crop, zero facing the camera."""
-        return tuple(float(angle) for angle in turn_angles(rotation_matrix(self.code.rotation)))
+        yaw, pitch, roll = (float(angle) for angle in turn_angles(rotation_matrix(self.code.rotation)))
+        return yaw, pitch, roll
 
-    def render(self, kind: str = "overlay", size: int | None = None) -> np.ndarray:
-        """A picture [size, size, 3] uint8 of the crop; see `reconstruction.pictures`."""
-        from fml_jax.reconstruction.pictures import render
-
+    def render(self, kind: str = "overlay", size: int | None = None) -> UInt8[np.ndarray, "size size 3"]:
+        """A picture of the crop; see `reconstruction.pictures.render`."""
         return render(self, kind, size)
 
-    def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
-        """Writes STEM_k.npz, .obj, .ply and _overlay.png into a folder; returns their paths."""
-        from fml_jax.export import save_reconstruction
+    def save(self, folder: str | Path, stem: str | None = None, *, overwrite: bool = False) -> list[Path]:
+        """Writes this face's files into a folder, made if missing; see `export.save_reconstruction`.
 
-        return save_reconstruction(self, Path(folder), stem or Path(self.source).stem)
+        Args:
+          stem: the first part of the files' names, followed by the face's index; None is `name`.
+          overwrite: replace files of these names even if they are those of another face.
+
+        Returns:
+          The paths of the files.
+
+        Raises:
+          InputError: the files cannot be written, or are another face's.
+        """
+        return type(self)._write(self, Path(folder), self.name if stem is None else stem, overwrite=overwrite)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return packed(self._fields())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(unpacked(state))
+
+    def __copy__(self) -> "Reconstruction":
+        return type(self)(**self._fields())
+
+    def __deepcopy__(self, memo: dict) -> "Reconstruction":
+        memo[id(self.model)] = self.model
+        return type(self)(**{name: copy.deepcopy(value, memo) for name, value in self._fields().items()})
+
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def in_photo(crop_from_photo: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Crop pixels [..., 2] as pixels of the photo."""
+def register_writer(write: Callable[..., list[Path]]) -> Callable[..., list[Path]]:
+    """Decorator: makes `write(face, folder, stem, *, overwrite)` the function behind `Reconstruction.save`.
+
+    The room `export` uses it, so that this room need not import that one.
+    """
+    Reconstruction._write = staticmethod(write)
+    return write
+
+
+def in_photo(
+    crop_from_photo: Float[np.ndarray, "2 3"], points: Float[np.ndarray, "*batch 2"]
+) -> Float[np.ndarray, "*batch 2"]:
+    """Crop pixels as pixels of the photo."""
     return apply_affine(invert_affine(crop_from_photo), np.asarray(points, np.float64))

@@ -1,54 +1,58 @@
-"""Photos → reconstructions: detection, crops, the network in batches, decoding."""
+"""Photos → reconstructions: detection, crops, the network in batches."""
 
 import functools
-import hashlib
 import math
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict
+from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-from fml_jax.codes import FaceCode, code_from_network
+from fml_jax.codes import FaceCode
 from fml_jax.errors import InputError
-from fml_jax.face_model.base import BaseModel, restrict
+from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.fitting.colours import ColourSolver
-from fml_jax.networks.encoders import make_encoder
-from fml_jax.networks.weights import load_weights
+from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, crop_from_landmarks, crop_from_photo, crop_photo
 from fml_jax.photos.detection import detect_faces
-from fml_jax.photos.reading import as_rgb, read_photo
-from fml_jax.reconstruction.decoding import Decoded, finish_all, landmarks_and_rolls
+from fml_jax.reconstruction.answers import DroppedFace, FaceStream, Failure, Reconstructions
+from fml_jax.reconstruction.prediction import Prediction, load_network, predict, predict_codes
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
-
-OPEN_WEIGHTS = Path(__file__).parent / "open_light.npz"
+from fml_jax.reconstruction.refinement import refine as refined
+from fml_jax.reconstruction.sources import Box, Names, as_list, checked_boxes, read_source, source_of
 
 BATCH = 32  # crops that go through the network together
+SINGLY = 3  # up to so many go through it one by one, which is quicker than a batch
 
-# Photos are held in memory while their faces are worked on: this many, or less if they are large.
+# Photos are held in memory while their faces are worked on: this many, or fewer if they are large.
 PHOTOS_AT_ONCE = 64
 PIXELS_AT_ONCE = 200_000_000  # 600 MB
 
-# A crop is looked at again, upright and framed anew, where that moves one of its corners by more than this many pixels.
+# A face is cropped again, upright and by its predicted landmarks, where that moves a corner of the crop by more than
+# this many pixels.
 LOOK_AGAIN = 36.0
 
-# A crop's score under which a detected box is taken for no face.
+# Detected boxes whose crops score lower are dropped.
 MIN_SCORE = 0.5
+
+_predict = jax.jit(predict, static_argnames="encoder")
+_predict_codes = jax.jit(predict_codes, static_argnames="encoder")
 
 
 class Face(NamedTuple):
     """A box in a photo, on its way through the network."""
 
-    photo: np.ndarray
-    source: str
-    number: int  # which of the photos in hand
-    box: tuple[float, float, float, float]
+    photo: UInt8[np.ndarray, "H W 3"]
+    source: str  # the photo's path, or which one of the call it is
+    name: str  # unique among the photos of the call
+    number: int  # of the photo in the call
+    box: Box
 
 
 class Reconstructor:
@@ -58,52 +62,47 @@ class Reconstructor:
         for face in reconstructor("photo.jpg"):
             face.save("out")
 
-    After a call with several photos, `failures` lists those that gave no face, as (name, reason).
+    Nothing in it changes after construction: threads may share one.
     """
 
     def __init__(
         self,
-        weights: str | Path = OPEN_WEIGHTS,
+        weights: str | Path | None = None,
+        *,
         look_again: float = LOOK_AGAIN,
         solve_colours: bool = True,
         min_score: float = MIN_SCORE,
     ):
-        """Loads weights (a file of `fml_jax.networks.weights`) and the open model.
+        """Loads weights and the open face model.
 
         Args:
-          look_again: the network looks a second time, at an upright crop framed by its first answer, where
-            that moves a corner by more than this many crop pixels: 0 is always, infinity never.
-          solve_colours: light and reflectance are solved on the crop where the network's geometry puts the
-            face; else they are the network's own.
-          min_score: detected boxes under this score are taken for no face; boxes given are kept.
+          weights: a weights file that training wrote; None is the network that the package carries.
+          look_again: a face is cropped and predicted a second time, upright and framed by the landmarks of its first
+            prediction, where that moves a corner by more than this many crop pixels: 0 is always, infinity never.
+          solve_colours: light and reflectance are solved on the crop, given the network's geometry; else they are
+            the network's own.
+          min_score: detected boxes that score lower are dropped; boxes given are kept.
 
         Raises:
-          InputError: unreadable weights, or weights of another face model or encoder.
+          InputError: unreadable weights, weights of another face model or encoder, or a limit that is no number.
         """
-        params, self.metadata = load_weights(weights)
-        digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:8]
+        for name, value in (("look_again", look_again), ("min_score", min_score)):
+            if not isinstance(value, int | float) or math.isnan(value):
+                raise InputError(f"{name}={value!r} is no number; give one, such as {name}=0.5")
         self.model: BaseModel = load_face_model()
-        if self.metadata["model"] != self.model.name:
-            raise InputError(f"{weights}: made for the face model {self.metadata['model']}, not {self.model.name}")
-        self.version = f"{self.model.name}, {self.metadata['encoder']} encoder, weights {digest}"
-        self._triangles = np.asarray(self.model.topology.triangles)
-        self._marks_model = restrict(self.model, np.zeros(self.model.vertex_count, bool))
+        self.network = load_network(weights, self.model)
         self.look_again, self.min_score = look_again, min_score
         self._solver = ColourSolver.of(self.model) if solve_colours else None
-        self.failures: list[tuple[str, str]] = []
-        self._encoder = make_encoder(self.metadata["encoder"], sum(self.model.code_sizes) + 33)
-        self._params = params
-        if not _fits(params, self._encoder):
-            raise InputError(
-                f"{weights}: made for another {self.metadata['encoder']} encoder than this program has; train anew"
-            )
+        self._triangles = np.asarray(self.model.topology.triangles)
 
     @classmethod
     def default(cls) -> "Reconstructor":
         """The network that comes with the package."""
         return cls()
 
-    def __call__(self, photos, boxes=None, refine: bool = False, progress: bool = False) -> list[Reconstruction]:
+    def __call__(
+        self, photos: Any, boxes: Any = None, *, refine: bool = False, progress: bool = False
+    ) -> Reconstructions:
         """Reconstructs every face of one photo or of many.
 
         Args:
@@ -115,162 +114,167 @@ class Reconstructor:
           progress: show a bar.
 
         Returns:
-          One reconstruction a face, photos in order, a photo's faces largest first. Each holds on
-          to its photo; for more photos than fit into memory use `stream`.
+          One reconstruction a face, photos in order, a photo's faces largest first. In a list of photos, those that
+          give no face are skipped: the returned list has them as `failures`, and boxes that scored too low as
+          `dropped`. Each reconstruction keeps its photo; for more photos than fit into memory use `stream`.
 
         Raises:
-          InputError: a single photo that cannot be read or shows no face, or boxes for another
-            number of photos. In a list, photos that give no face are skipped and told in `failures`.
+          InputError: a single photo that cannot be read or shows no face, or boxes for another number of photos.
         """
-        single = not isinstance(photos, (list, tuple))
-        if single and isinstance(photos, (str, Path)) and Path(photos).is_dir():
-            raise InputError(
-                f"{photos}: a folder; give a list of its photos, or run experiments.reconstruct --input={photos}"
-            )
-        photos, boxes = ([photos], None if boxes is None else [boxes]) if single else (list(photos), boxes)
-        found = list(self.stream(photos, boxes, refine, progress))
-        if single and self.failures:
-            raise InputError(self.failures[0][1])
+        photos, single = as_list(photos)
+        stream = self.stream(
+            photos, [boxes] if single and boxes is not None else boxes, refine=refine, progress=progress
+        )
+        found = Reconstructions(stream, stream.failures, stream.dropped)
+        if single and found.failures:
+            raise InputError(found.failures[0].reason)
         return found
 
     def stream(
-        self, photos: Sequence, boxes=None, refine: bool = False, progress: bool = False
-    ) -> Iterator[Reconstruction]:
-        """As a call with a list, one reconstruction after the other, with few photos in memory at a time."""
-        if boxes is not None and len(boxes) != len(photos):
-            raise InputError(
-                f"boxes for {len(boxes)} photos, but there are {len(photos)}; give one list of boxes a photo"
-            )
-        self.failures = []
+        self, photos: Sequence[Any], boxes: Any = None, *, refine: bool = False, progress: bool = False
+    ) -> FaceStream:
+        """As a call with a list, one reconstruction after the other, with few photos in memory at a time.
+
+        Raises:
+          InputError: boxes for another number of photos.
+        """
+        if boxes is not None and (not isinstance(boxes, Sequence | np.ndarray) or len(boxes) != len(photos)):
+            number = len(boxes) if isinstance(boxes, Sequence | np.ndarray) else 1
+            raise InputError(f"boxes for {number} photos, but there are {len(photos)}; give one list of boxes a photo")
+        return FaceStream(functools.partial(self._work, photos=photos, boxes=boxes, refine=refine, progress=progress))
+
+    def _work(self, stream: FaceStream, *, photos, boxes, refine, progress) -> Generator[Reconstruction, None, None]:
         with tqdm(total=len(photos), unit="photo", disable=not progress) as bar:
-            for done, faces in self._chunks(photos, boxes):
-                for number, result in self._kept(faces, boxes is not None):
+            for done, faces in _chunks(stream, photos, boxes):
+                for number, result in self._kept(stream, faces, boxes is not None):
                     bar.update(number - bar.n)
-                    yield _refined(result) if refine else result
+                    yield refined(result) if refine else result
                 bar.update(done - bar.n)
 
-    def _chunks(self, photos, boxes) -> Iterator[tuple[int, list[Face]]]:
-        """How many photos have been read, and the faces of those not yet worked on."""
-        faces: list[Face] = []
-        read, pixels = 0, 0
-        for number, photo in enumerate(photos):
-            found = self._faces(photo, number, None if boxes is None else boxes[number])
-            faces += found
-            read, pixels = read + 1, pixels + (found[0].photo[..., 0].size if found else 0)
-            if read == PHOTOS_AT_ONCE or pixels > PIXELS_AT_ONCE:
-                yield number + 1, faces
-                faces, read, pixels = [], 0, 0
-        yield len(photos), faces
+    def reconstruct(self, faces: Sequence[Face]) -> Iterator[Reconstruction]:
+        """Boxes in photos → reconstructions, whatever they score."""
+        return (result for _, result in self._kept(FaceStream.empty(), faces, True))
 
-    def codes(self, crops: np.ndarray) -> tuple[FaceCode, np.ndarray]:
-        """The network alone: crops [B, 240, 240, 3] uint8 → codes and scores [B]."""
-        sizes = self.model.code_sizes
-        return _in_batches(lambda part: _answers(self._encoder, sizes, self._params, part), crops)
+    def predict(self, crops: UInt8[np.ndarray, "B 240 240 3"]) -> Prediction:
+        """`fml_jax.predict` in batches, with colours solved if that is asked for; NumPy arrays."""
+        return _in_batches(
+            lambda part: _predict(
+                self.network.params, self.model, part, encoder=self.network.encoder, solver=self._solver
+            ),
+            crops,
+        )
 
-    def finished(self, codes: FaceCode, crops: np.ndarray) -> tuple[FaceCode, Decoded]:
-        """Codes of crops [B, 240, 240, 3] uint8 with colours solved on them, where that is asked for, and decoded."""
-        return _in_batches(lambda part: finish_all(self.model, self._solver, *part), (codes, crops))
+    def codes(self, crops: UInt8[np.ndarray, "B 240 240 3"]) -> tuple[FaceCode, Float[np.ndarray, "B"]]:
+        """The network's own codes and scores, without faces; NumPy arrays."""
+        return _in_batches(
+            lambda part: _predict_codes(self.network.params, self.model, part, encoder=self.network.encoder), crops
+        )
 
-    def _faces(self, photo, number, boxes) -> list[Face]:
-        """The boxes of one photo; one that cannot be used is noted in `failures`."""
-        name = str(photo) if isinstance(photo, (str, Path)) else f"photo {number}"
-        try:
-            rgb = read_photo(photo) if isinstance(photo, (str, Path)) else as_rgb(np.asarray(photo), name)
-            found = (
-                [_checked(box, rgb, name) for box in boxes] if boxes is not None else [d.box for d in detect_faces(rgb)]
-            )
-            if not found:
-                raise InputError(
-                    f"{name}: no face found; enlarge a small photo, or give the face's place as a box x0, y0, x1, y1"
-                )
-        except InputError as error:
-            self.failures.append((name, str(error)))
-            return []
-        return [Face(rgb, name, number, box) for box in found]
-
-    def reconstruct(self, faces: list[Face], boxes_given: bool) -> Iterator[Reconstruction]:
-        """Boxes in photos → reconstructions; boxes that were detected are dropped where they score low."""
-        return (result for _, result in self._kept(faces, boxes_given))
-
-    def _kept(self, faces, boxes_given) -> Iterator[tuple[int, Reconstruction]]:
-        """Reconstructions with their photos' numbers; photos that keep none are noted in `failures`."""
+    def _kept(
+        self, stream: FaceStream, faces: Sequence[Face], boxes_given: bool
+    ) -> Iterator[tuple[int, Reconstruction]]:
+        """Reconstructions with their photos' numbers; boxes that score too low are noted in the stream."""
         if not faces:
             return
-        codes, decoded, scores, affines = self._look(faces)
-        kept = [k for k in range(len(faces)) if boxes_given or scores[k] >= self.min_score]
-        with_face = {faces[k].number for k in kept}
-        without = {face.number: face for face in faces if face.number not in with_face}
-        for face in without.values():
-            reason = f"{face.source}: what the detector found does not look like a face; give the place of one as a box x0, y0, x1, y1"
-            self.failures.append((face.source, reason))
+        prediction, affines = self._predictions(faces)
         index: Counter[int] = Counter()
-        for k in kept:
-            number, (code, shown) = faces[k].number, _row((codes, decoded), k)
-            yield number, self._result(faces[k], index[number], code, shown, affines[k], float(scores[k]))
-            index[number] += 1
+        dropped: dict[int, DroppedFace] = {}  # the best of each photo
+        for k, face in enumerate(faces):
+            score = float(prediction.scores[k])
+            if boxes_given or score >= self.min_score:
+                yield face.number, self._result(face, index[face.number], _row(prediction, k), affine=affines[k])
+                index[face.number] += 1
+                continue
+            lost = DroppedFace(face.source, face.box, score, self.min_score)
+            stream.dropped.append(lost)
+            dropped[face.number] = max(lost, dropped.get(face.number, lost), key=lambda each: each.score)
+        stream.failures += [Failure(lost.source, lost.reason) for n, lost in dropped.items() if not index[n]]
 
-    def _look(self, faces) -> tuple[FaceCode, Decoded, np.ndarray, list[np.ndarray]]:
-        """Codes, decoded as well, and scores, and the crops that they belong to."""
+    def _predictions(self, faces: Sequence[Face]) -> tuple[Prediction, list[np.ndarray]]:
+        """Predictions for boxes, and the crops' affines that they belong to."""
         affines = [crop_from_photo(face.box) for face in faces]
-        crops = _crops(faces, affines)
-        codes, scores = self.codes(crops)
-        if self.look_again < math.inf:
-            codes, scores, affines, crops = self._looked_again(faces, codes, scores, affines, crops)
-        return *self.finished(codes, crops), scores, affines
-
-    def _looked_again(self, faces, codes, scores, affines, crops):
-        """The same, with second answers for the faces whose crops were badly framed."""
-        better = self._framed_by(codes, affines)
+        first = self.predict(_crops(faces, affines))
+        if self.look_again == math.inf:
+            return first, affines
+        better = _framed_by(first, affines)
         rows = [k for k in range(len(faces)) if _corner_shift(affines[k], better[k]) > self.look_again]
         if not rows:
-            return codes, scores, affines, crops
+            return first, affines
         for k in rows:
-            affines[k], crops[k] = better[k], crop_photo(faces[k].photo, better[k])
-        again, scores_again = self.codes(crops[rows])
-        codes = jax.tree.map(lambda old, new: _replaced(old, rows, new), codes, again)
-        return codes, _replaced(scores, rows, np.minimum(scores[rows], scores_again)), affines, crops
+            affines[k] = better[k]
+        again = self.predict(_crops([faces[k] for k in rows], [affines[k] for k in rows]))
+        again = again._replace(scores=np.minimum(first.scores[rows], again.scores))
+        return jax.tree.map(lambda old, new: _replaced(old, rows, new), first, again), affines
 
-    def _framed_by(self, codes: FaceCode, affines: list[np.ndarray]) -> list[np.ndarray]:
-        """Crops about the landmarks of first answers, upright."""
-        marks, rolls = _in_batches(lambda part: landmarks_and_rolls(self._marks_model, part), codes)
-        return [
-            crop_from_landmarks(in_photo(affine, points), math.radians(roll) - math.atan2(affine[1, 0], affine[0, 0]))
-            for affine, points, roll in zip(affines, marks, rolls.tolist())
-        ]
-
-    def _result(self, face: Face, index: int, code: FaceCode, decoded: Decoded, affine: np.ndarray, score: float):
-        """The reconstruction that a decoded code means on a crop."""
+    def _result(self, face: Face, index: int, prediction: Prediction, *, affine: np.ndarray) -> Reconstruction:
+        """The reconstruction that a prediction on a crop stands for."""
+        decoded = prediction.faces
         return Reconstruction(
-            vertices=decoded.vertices,
+            vertices=np.asarray(decoded.vertices),
             triangles=self._triangles,
-            reflectance=decoded.reflectance,
-            code=code,
-            landmarks68=in_photo(affine, decoded.landmarks),
-            projected=in_photo(affine, decoded.projected),
+            reflectance=np.asarray(decoded.reflectance),
+            code=prediction.codes,
+            landmarks68=in_photo(affine, np.asarray(decoded.landmarks)),
+            projected=in_photo(affine, np.asarray(decoded.projected)),
             box=np.asarray(face.box, np.float64),
             crop_from_photo=affine,
-            score=score,
+            score=float(prediction.scores),
             reflectance_corrections=np.zeros_like(decoded.reflectance),
-            model_version=self.version,
+            model_version=self.network.version,
             source=face.source,
+            name=face.name,
             index=index,
             photo=face.photo,
             model=self.model,
         )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _answers(encoder, sizes, params, crops):
-    """Codes and scores of crops [B, 240, 240, 3] uint8."""
-    raw, logits = encoder.apply({"params": params}, crops.astype(jnp.float32) / 255)
-    return code_from_network(raw, *sizes), jax.nn.sigmoid(logits)
+def _chunks(stream: FaceStream, photos: Sequence, boxes: Sequence | None) -> Iterator[tuple[int, list[Face]]]:
+    """How many photos have been read, and the faces of those not yet worked on."""
+    names, faces, read, pixels = Names(), [], 0, 0
+    for number, photo in enumerate(photos):
+        found = _faces(stream, names, number=number, photo=photo, boxes=boxes)
+        faces += found
+        read, pixels = read + 1, pixels + (found[0].photo[..., 0].size if found else 0)
+        if read == PHOTOS_AT_ONCE or pixels > PIXELS_AT_ONCE:
+            yield number + 1, faces
+            faces, read, pixels = [], 0, 0
+    yield len(photos), faces
 
 
-def _fits(params: dict, encoder) -> bool:
-    """Whether weights have every parameter of an encoder in its shape; they may have others besides."""
-    wanted = jax.eval_shape(encoder.init, jax.random.key(0), jnp.zeros((1, CROP_SIZE, CROP_SIZE, 3)))["params"]
-    found = flatten_dict(params)
-    return all(name in found and found[name].shape == own.shape for name, own in flatten_dict(wanted).items())
+def _faces(stream: FaceStream, names: Names, *, number: int, photo: Any, boxes: Sequence | None) -> list[Face]:
+    """The boxes of one photo; one that cannot be used is noted in the stream's failures."""
+    source = source_of(photo, number)
+    try:
+        rgb = read_source(photo, source)
+        if boxes is not None:
+            found = checked_boxes(boxes[number], rgb, source)
+        else:
+            found = [detection.box for detection in detect_faces(rgb)]
+        if not found:
+            raise InputError(
+                f"{source}: no face found; enlarge a small photo, or give the face's place as a box x0, y0, x1, y1"
+            )
+    except InputError as error:
+        stream.failures.append(Failure(source, str(error)))
+        return []
+    name = names.of_path(photo) if isinstance(photo, str | os.PathLike) else names.of_array(rgb, number)
+    return [Face(rgb, source, name, number, box) for box in found]
+
+
+def _framed_by(prediction: Prediction, affines: list[np.ndarray]) -> list[np.ndarray]:
+    """Crops about the landmarks of predictions, upright."""
+    rolls = np.asarray(_rolls(prediction.codes.rotation)).tolist()
+    return [
+        crop_from_landmarks(in_photo(affine, points), math.radians(roll) - math.atan2(affine[1, 0], affine[0, 0]))
+        for affine, points, roll in zip(affines, prediction.faces.landmarks, rolls, strict=True)
+    ]
+
+
+@jax.jit
+def _rolls(rotations: Float[jax.Array, "B 3"]) -> Float[jax.Array, "B"]:
+    """Degrees within the crops."""
+    return jax.vmap(lambda rotation: turn_angles(rotation_matrix(rotation))[2])(rotations)
 
 
 def _corner_shift(before: np.ndarray, after: np.ndarray) -> float:
@@ -286,41 +290,22 @@ def _replaced(rows: np.ndarray, places: list[int], new: np.ndarray) -> np.ndarra
     return rows
 
 
-def _in_batches(function: Callable, rows: Any) -> Any:
-    """`function` over arrays of B rows, as NumPy arrays, in parts of 1 or BATCH: it is compiled twice at most."""
-    count = len(jax.tree.leaves(rows)[0])
-    if count == 1:  # a single face comes without the detours of many
-        return jax.tree.map(np.asarray, function(rows))
+def _in_batches(function: Callable, crops: np.ndarray) -> Any:
+    """`function` of B crops, as NumPy arrays, in parts of 1 or BATCH: it is compiled twice at most."""
+    count = len(crops)
+    size = 1 if count <= SINGLY else BATCH
     answers = []
-    for start in range(0, count, BATCH):
-        places = np.minimum(np.arange(start, start + BATCH), count - 1)  # the last row fills up the last part
-        answer = jax.tree.map(np.asarray, function(jax.tree.map(lambda array: array[places], rows)))
-        answers.append(jax.tree.map(lambda array: array[: count - start], answer))
-    return jax.tree.map(lambda *parts: np.concatenate(parts) if len(parts) > 1 else parts[0], *answers)
+    for start in range(0, count, size):
+        part = crops[start : start + size]
+        padded = part if len(part) == size else part[np.minimum(np.arange(size), len(part) - 1)]
+        answers.append(jax.tree.map(np.asarray, function(padded)))
+    whole = answers[0] if len(answers) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *answers)
+    return jax.tree.map(lambda array: array[:count], whole)
 
 
 def _row(rows: Any, k: int) -> Any:
     return jax.tree.map(lambda array: array[k], rows)
 
 
-def _crops(faces, affines) -> np.ndarray:
-    return np.stack([crop_photo(face.photo, affine) for face, affine in zip(faces, affines)])
-
-
-def _checked(box, photo, name) -> tuple[float, float, float, float]:
-    try:
-        numbers = np.asarray(box, np.float64)
-    except (TypeError, ValueError):
-        numbers = np.empty(0)
-    if numbers.shape != (4,) or not np.isfinite(numbers).all() or not (numbers[2:] > numbers[:2]).all():
-        raise InputError(f"{name}: {box} is no box; give a list of x0, y0, x1, y1 in pixels with x0 < x1 and y0 < y1")
-    height, width = photo.shape[:2]
-    if not ((numbers[:2] < [width, height]).all() and (numbers[2:] > 0).all()):
-        raise InputError(f"{name}: the box {box} lies outside the photo of {width}×{height} pixels")
-    return tuple(numbers.tolist())
-
-
-def _refined(result: Reconstruction) -> Reconstruction:
-    from fml_jax.reconstruction.refinement import refine
-
-    return refine(result)
+def _crops(faces: Sequence[Face], affines: list[np.ndarray]) -> np.ndarray:
+    return np.stack([crop_photo(face.photo, affine) for face, affine in zip(faces, affines, strict=True)])

@@ -52,7 +52,7 @@ class Evaluator:
         self._stages = config["stages"]
 
         def surfaces(params, model, crops, level):
-            levels = level_points(network, params, model, _unit(crops), level)
+            levels = level_points(network, params, model, crops=_unit(crops), level=level)
             return {name: (points.positions, points.reflectance) for name, points in levels.items()}
 
         everywhere = dict(out_shardings=replicated(network.mesh))

@@ -26,7 +26,7 @@ def learned_model(
     """
     shown = gathered(state.shown, network.mesh)
     deltas = _deltas(network, state, batch, photos, faces)
-    spaces = network.spaces(jax.tree.map(jnp.asarray, shown))
+    spaces = network.corrective_spaces(jax.tree.map(jnp.asarray, shown))
     statistics = map(jnp.asarray, delta_statistics(deltas))
     return FaceModel(model, spaces, *statistics, nonlinearities=network.correctives.nonlinearities)
 
@@ -34,7 +34,7 @@ def learned_model(
 def _deltas(network, state, batch, photos, faces) -> np.ndarray:
     everywhere = replicated(network.mesh)
     said = jax.jit(
-        lambda params, crops: network.deltas(params, crops.astype(jnp.float32) / 255), out_shardings=everywhere
+        lambda params, crops: network.corrective_parameters(params, crops.astype(jnp.float32) / 255), out_shardings=everywhere
     )
     found, first = [], int(state.step)
     for step in range(first, first + faces):  # far fewer will do, unless hardly a row shows a face

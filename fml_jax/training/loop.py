@@ -79,7 +79,7 @@ def train(config: dict, workdir: Path, data_workers: int | None = None) -> Path:
     truth = load_face_model(config["model"] or None, config["detail"])
     model = with_reflectance_modes(truth, config["reflectance_modes"]) if config["reflectance_modes"] else truth
     mesh = make_mesh(config["model_devices"])
-    network = make_network(config["encoder"], config["correctives"], model, mesh)
+    network = make_network(config["encoder"], config["correctives"], model, mesh=mesh)
     workers = default_workers() if data_workers is None else data_workers
     run = Run(config, workdir, network, model, truth, mesh, workers)
     try:

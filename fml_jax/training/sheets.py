@@ -33,7 +33,7 @@ class Sheets:
         self._everywhere = replicated(network.mesh)
 
         def points(params, model, crops, level):
-            return level_points(network, params, model, crops.astype(jnp.float32) / 255, level)
+            return level_points(network, params, model, crops=crops.astype(jnp.float32) / 255, level=level)
 
         self._points = jax.jit(points, static_argnames="level", out_shardings=self._everywhere)
 

@@ -1,4 +1,4 @@
-"""Light and reflectance that explain a crop are found, without a word about the geometry."""
+"""Light and reflectance that explain a crop are found; the geometry stays."""
 
 import math
 
@@ -23,14 +23,14 @@ def known():
     gamma = np.concatenate([np.full((1, 3), 0.8), 0.1 * rng.normal(size=(8, 3))])
     mean, modes = 0.3 + 0.4 * rng.random((400, 3)), 0.05 * rng.normal(size=(5, 400, 3))
     basis = np.concatenate([np.ones((400, 1)), rng.uniform(-1, 1, (400, 8))], axis=1)
-    seen = (mean + np.tensordot(beta, modes, 1)) * (basis @ gamma)
-    surface = Surface(*(jnp.asarray(part, jnp.float32) for part in (mean, modes, basis, seen, np.ones(400))))
+    observed = (mean + np.tensordot(beta, modes, 1)) * (basis @ gamma)
+    surface = Surface(*(jnp.asarray(part, jnp.float32) for part in (mean, modes, basis, observed, np.ones(400))))
     return surface, gamma, beta
 
 
 def solved(surface, prior=1e-7, rounds=60):
     start = jnp.zeros((9, 3)).at[0].set(1.0)
-    return solve_colours(surface, start, jnp.zeros(5), jnp.zeros(5), prior, rounds)
+    return solve_colours(surface, start, jnp.zeros(5), centre=jnp.zeros(5), prior=prior, rounds=rounds)
 
 
 def test_known_light_and_reflectance_are_found(known):
@@ -42,8 +42,8 @@ def test_known_light_and_reflectance_are_found(known):
 
 def test_a_tenth_of_wrong_colours_changes_little(known):
     surface, gamma, beta = known
-    seen = surface.seen.at[:40].set(0.0)
-    found_gamma, found_beta = solved(surface._replace(seen=seen))
+    observed = surface.observed.at[:40].set(0.0)
+    found_gamma, found_beta = solved(surface._replace(observed=observed))
     np.testing.assert_allclose(found_gamma, gamma, atol=0.02)
     np.testing.assert_allclose(found_beta, beta, atol=0.1)
 
@@ -52,22 +52,22 @@ def test_points_that_do_not_count_do_not_matter(known):
     surface, _, _ = known
     members = surface.members.at[:40].set(0.0)
     one = solved(surface._replace(members=members))
-    other = solved(surface._replace(members=members, seen=surface.seen.at[:40].set(5.0)))
+    other = solved(surface._replace(members=members, observed=surface.observed.at[:40].set(5.0)))
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_a_strong_prior_holds_reflectance_to_its_centre(known):
-    _, beta = solve_colours(known[0], jnp.ones((9, 3)), jnp.zeros(5), jnp.arange(5.0), 1e6, 3)
+    _, beta = solve_colours(known[0], jnp.ones((9, 3)), jnp.zeros(5), centre=jnp.arange(5.0), prior=1e6, rounds=3)
     np.testing.assert_allclose(beta, np.arange(5.0), atol=1e-3)
 
 
 def test_the_solver_takes_every_few_of_the_vertices_that_tell(reconstructor):
     model = reconstructor.model
     solver = ColourSolver.of(model)
-    telling = np.flatnonzero(colour_weights(model))
-    np.testing.assert_array_equal(solver.rows, telling[::6])
-    np.testing.assert_array_equal(solver.modes, model.reflectance[:, telling[::6]])
-    assert not np.asarray(model.regions["eyes"])[telling].any()
+    weighted = np.flatnonzero(colour_weights(model))
+    np.testing.assert_array_equal(solver.rows, weighted[::6])
+    np.testing.assert_array_equal(solver.modes, model.reflectance[:, weighted[::6]])
+    assert not np.asarray(model.regions["eyes"])[weighted].any()
 
 
 def test_normals_at_its_vertices_are_the_whole_meshs(reconstructor):
@@ -82,25 +82,25 @@ def test_a_prior_may_hold_some_reflectances_and_leave_others(known):
     surface, _, beta = known
     prior = jnp.diag(jnp.array([1e6, 0, 0, 0, 0])) + 1e-7 * jnp.eye(5)
     start = jnp.zeros((9, 3)).at[0].set(1.0)
-    spared = surface._replace(seen=surface.seen - beta[0] * surface.modes[0] * (surface.basis @ known[1]))
-    _, found = solve_colours(spared, start, jnp.zeros(5), jnp.zeros(5), prior, 60)
+    spared = surface._replace(observed=surface.observed - beta[0] * surface.modes[0] * (surface.basis @ known[1]))
+    _, found = solve_colours(spared, start, jnp.zeros(5), centre=jnp.zeros(5), prior=prior, rounds=60)
     np.testing.assert_allclose(found, [0, *beta[1:]], atol=0.1)
 
 
-def test_the_last_word_is_the_lights(known):
+def test_light_is_solved_last(known):
     """Reflectance is found by the one round: the light that was solved before it does not fit yet."""
     surface, gamma, beta = known
     start = jnp.zeros((9, 3)).at[0].set(1.0)
-    found, _ = solve_colours(surface, start, jnp.zeros(5), jnp.asarray(beta, jnp.float32), 1e6, 1)
+    found, _ = solve_colours(surface, start, jnp.zeros(5), centre=jnp.asarray(beta, jnp.float32), prior=1e6, rounds=1)
     np.testing.assert_allclose(found, gamma, atol=1e-3)
 
 
-def test_the_first_word_is_the_lights(known):
+def test_light_is_solved_first(known):
     """Else a wrong light and a tenth of wrong colours would still be felt in reflectance after two rounds."""
     surface, _, beta = known
     start = jnp.zeros((9, 3)).at[0].set(3.0)
-    spoiled = surface._replace(seen=surface.seen.at[:40].set(0.0))
-    _, found = solve_colours(spoiled, start, jnp.zeros(5), jnp.zeros(5), 1e-7, 2)
+    spoiled = surface._replace(observed=surface.observed.at[:40].set(0.0))
+    _, found = solve_colours(spoiled, start, jnp.zeros(5), centre=jnp.zeros(5), prior=1e-7, rounds=2)
     np.testing.assert_allclose(found, beta, atol=0.012)
 
 
@@ -121,7 +121,7 @@ def test_a_code_without_a_visible_face_stays_finite(face):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(solver.solve)(away, face.vertices, crop)))
 
 
-def test_only_badly_framed_crops_are_looked_at_again(face):
+def test_only_badly_framed_crops_are_cropped_again(face):
     box = face.box + np.array([0.35, 0.35, 0.35, 0.35]) * np.ptp(face.box[::2])
     moved = [tuple(face.box), tuple(box)]
     by_rule, never = Reconstructor(), Reconstructor(look_again=math.inf)

@@ -51,7 +51,7 @@ def test_code_size_is_a_parameter():
 
 
 @pytest.mark.parametrize("name", ["light", "alexnet"])
-def test_an_untrained_encoder_says_the_neutral_face(name):
+def test_an_untrained_encoder_predicts_the_neutral_face(name):
     (raw, logit), _ = jax.jit(make_encoder(name).init_with_output)(jax.random.key(1), crops(2))
     assert 0 < float(jnp.abs(raw).max()) < 0.3
     assert float(jnp.abs(logit).max()) < 0.3
@@ -75,11 +75,11 @@ def test_a_batch_is_its_faces_one_by_one(light):
     together = apply(params, batch)
     for k in range(3):
         alone = apply(params, batch[k : k + 1])
-        for whole, single in zip(together, alone):
+        for whole, single in zip(together, alone, strict=True):
             np.testing.assert_allclose(whole[k], single[0], atol=1e-5)
 
 
-def test_output_tells_where_things_are(light):
+def test_output_depends_on_where_things_are(light):
     """The same picture, moved by 16 pixels, has another code: the head does not average places away."""
     params, apply = light
     picture = jnp.full((1, 240, 240, 3), 0.5).at[:, 80:140, 90:150].set(jnp.asarray([0.9, 0.2, 0.3]))

@@ -38,9 +38,9 @@ def test_a_base_level_network_is_its_encoder(build, crops):
     network, params = build(kind="none")
     assert set(params) == {"encoder"}
     raw, logits = network.encoder.apply({"params": params["encoder"]}, crops)
-    seen = network.encode(params, crops)
-    np.testing.assert_array_equal(seen.raw, raw)
-    np.testing.assert_array_equal(seen.logits, logits)
+    output = network.encode(params, crops)
+    np.testing.assert_array_equal(output.raw, raw)
+    np.testing.assert_array_equal(output.logits, logits)
 
 
 def test_correctives_change_nothing_of_the_encoders_start(build):
@@ -69,13 +69,13 @@ def test_the_final_level_starts_as_the_base_level(build, crops, tiny_model, kind
     np.testing.assert_array_equal(flatten_code(code.lit), flatten_code(code.base))
 
 
-def test_what_its_final_layer_says_moves_the_final_level_alone(build, crops, tiny_model):
+def test_the_final_layer_moves_the_final_level_alone(build, crops, tiny_model):
     network, params = build()
-    spoken = {**params, "final": jax.tree.map(lambda leaf: leaf + 0.1, params["final"])}
-    silent = network.final_level(params, network.encode(params, crops), tiny_model)
-    code, corrections = network.final_level(spoken, network.encode(spoken, crops), tiny_model)
-    np.testing.assert_array_equal(flatten_code(code.base), flatten_code(silent[0].base))
-    assert jnp.abs(code.illumination - silent[0].illumination).min() > 0
+    changed = {**params, "final": jax.tree.map(lambda leaf: leaf + 0.1, params["final"])}
+    unchanged = network.final_level(params, network.encode(params, crops), tiny_model)
+    code, corrections = network.final_level(changed, network.encode(changed, crops), tiny_model)
+    np.testing.assert_array_equal(flatten_code(code.base), flatten_code(unchanged[0].base))
+    assert jnp.abs(code.illumination - unchanged[0].illumination).min() > 0
     assert jnp.abs(corrections.geometry).max() > 0.1 and jnp.abs(corrections.reflectance).max() > 0.01
 
 
@@ -87,19 +87,19 @@ def test_without_parameters_there_is_a_light_of_its_own_and_no_correction(build,
 
 
 @pytest.mark.parametrize("kind", ["linear", "relu1"])
-def test_geometry_keeps_to_its_room_in_the_network_and_in_the_face_model(build, crops, tiny_model, kind):
+def test_geometry_stays_in_its_subspace_in_the_network_and_in_the_face_model(build, crops, tiny_model, kind):
     network, params = build(kind=kind, subspace="beyond")
     params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), params)
     code, corrections = network.final_level(params, network.encode(params, crops), tiny_model)
     for found in corrections.geometry:
         assert jnp.abs(found).max() > 0.01
         np.testing.assert_allclose(network.subspace.project(found), found, atol=1e-4)
-    spaces = {"params": network.spaces(params)}
+    spaces = {"params": network.corrective_spaces(params)}
     np.testing.assert_allclose(
         network.correctives.apply(spaces, code.geometry, code.reflectance), corrections, atol=1e-4
     )
     free, free_params = build(kind=kind)
-    assert free.spaces(free_params) is free_params["correctives"]
+    assert free.corrective_spaces(free_params) is free_params["correctives"]
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def test_unknown_names_are_refused(tiny_model, encoder, changes, said):
 
 
 @pytest.mark.parametrize("name", ["light", "alexnet"])
-def test_every_encoder_shows_what_its_last_layer_reads(name, tiny_model):
+def test_every_encoder_returns_the_input_of_its_last_layer(name, tiny_model):
     network = make_network(name, settings("none"), tiny_model)
     assert isinstance(network, Network)
     params = jax.eval_shape(network.init, jax.random.key(0))
-    seen = jax.eval_shape(network.encode, params, jnp.zeros((2, 240, 240, 3)))
-    assert seen.raw.shape == (2, 41) and seen.features.shape == (2, params["encoder"]["code"]["kernel"].shape[0])
+    output = jax.eval_shape(network.encode, params, jnp.zeros((2, 240, 240, 3)))
+    assert output.raw.shape == (2, 41) and output.features.shape == (2, params["encoder"]["code"]["kernel"].shape[0])
 
 
 def test_weights_of_both_levels_serve_where_the_base_level_is_wanted(tmp_path):

@@ -1,5 +1,8 @@
 """The whole way from a photo to a face, on a real photo that scikit-image carries."""
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -9,8 +12,8 @@ from skimage import data
 
 from fml_jax import InputError
 from fml_jax.image_formation.camera import project, to_camera
-from fml_jax.networks.weights import load_weights, save_weights
 from fml_jax.photos.crops import apply_affine, crop_photo
+from fml_jax.photos.detection import Detection
 from fml_jax.reconstruction import reconstructor as network
 from fml_jax.reconstruction.pictures import render_all
 from fml_jax.reconstruction.reconstructor import BATCH
@@ -84,7 +87,7 @@ def test_a_batch_gives_what_single_photos_give(reconstructor, face):
     shifted = [np.roll(data.astronaut(), k, axis=1) for k in (0, 3, 6)]
     together = reconstructor(shifted)
     alone = [reconstructor(photo)[0] for photo in shifted]
-    for one, other in zip(together, alone):
+    for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one.vertices, other.vertices, atol=0.05)
         np.testing.assert_allclose(one.landmarks68, other.landmarks68, atol=0.05)
 
@@ -140,14 +143,14 @@ def test_several_faces_largest_first(reconstructor, shared):
     assert sides[0] >= sides[1]
 
 
-def test_one_bad_photo_is_told_and_the_others_go_on(reconstructor, tmp_path):
+def test_one_bad_photo_is_reported_and_the_others_go_on(reconstructor, tmp_path):
     (tmp_path / "text.jpg").write_text("not a picture")
     flat = np.full((200, 200, 3), 120, np.uint8)
     found = reconstructor([tmp_path / "text.jpg", data.astronaut(), flat, tmp_path / "absent.jpg"])
     assert [face.source for face in found] == ["photo 1"]
-    names = [name for name, _ in reconstructor.failures]
-    assert len(names) == 3 and "no face" in dict(reconstructor.failures)["photo 2"]
-    assert all(name in reason and "\n" not in reason for name, reason in reconstructor.failures)
+    names = [name for name, _ in found.failures]
+    assert len(names) == 3 and "no face" in dict(found.failures)["photo 2"]
+    assert all(name in reason and "\n" not in reason for name, reason in found.failures)
 
 
 def test_a_single_bad_photo_raises(reconstructor):
@@ -159,6 +162,19 @@ def test_a_single_bad_photo_raises(reconstructor):
 def test_a_box_that_is_none_is_refused(reconstructor, box):
     with pytest.raises(InputError, match="no box"):
         reconstructor(data.astronaut(), boxes=[box])
+
+
+@pytest.mark.parametrize("box", [(-1e300, -1e300, 1e300, 1e300), (0, 0, 1e-300, 1e-300), (-9e4, 0, 9e4, 100)])
+def test_a_box_of_no_faces_size_is_refused(reconstructor, box):
+    with pytest.raises(InputError, match="no face's size in a photo of 512×512"):
+        reconstructor(data.astronaut(), boxes=[box])
+
+
+@pytest.mark.parametrize("boxes, reason", [([], "list of boxes is empty"), (5, "no list"), ("box!", "no list")])
+def test_boxes_that_are_no_list_are_refused(reconstructor, boxes, reason):
+    with pytest.raises(InputError, match=reason):
+        reconstructor(data.astronaut(), boxes=boxes)
+    assert reason in reconstructor([data.astronaut()], boxes=[boxes]).failures[0].reason
 
 
 @pytest.mark.parametrize("box", [(600, 600, 700, 700), (-90, 10, -10, 90)])
@@ -206,9 +222,108 @@ def test_unknown_pictures_are_refused(face):
         face.render("wireframe")
 
 
-def test_weights_of_another_encoder_are_refused(tmp_path):
-    params, about = load_weights(network.OPEN_WEIGHTS)
-    params["Conv_3"]["bias"] = params["Conv_3"]["bias"][:-1]
-    save_weights(tmp_path / "other.npz", params, about)
-    with pytest.raises(InputError, match="other.npz: made for another light encoder"):
-        network.Reconstructor(tmp_path / "other.npz")
+def test_threads_may_share_a_reconstructor(reconstructor, face):
+    """A blank photo in one thread never becomes the failure of a good one in another."""
+    blank, good, boxes = np.full((200, 200, 3), 120, np.uint8), data.astronaut(), [[tuple(face.box)]]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(30):
+            failed, found = pool.submit(reconstructor, [blank]), pool.submit(reconstructor, [good], boxes)
+            assert len(found.result()) == 1 and not found.result().failures
+            assert not failed.result() and [failure.source for failure in failed.result().failures] == ["photo 0"]
+
+
+def test_a_box_dropped_by_its_score_is_reported_with_the_remedy(reconstructor, face, monkeypatch):
+    """Also in a photo with another face; a photo that keeps none is a failure."""
+    boxes = [tuple(face.box), (300.0, 300.0, 400.0, 400.0)]
+    monkeypatch.setattr(network, "detect_faces", lambda rgb: [Detection(box, 0.9) for box in boxes])
+    found = reconstructor([data.astronaut()])
+    assert len(found) == 1 and not found.failures
+    (dropped,) = found.dropped
+    assert dropped.source == "photo 0" and dropped.box == boxes[1] and dropped.score < 0.5
+    boxes.pop(0)
+    with pytest.raises(InputError, match=r"photo 0: the box 300, 300, 400, 400 scores 0\.\d\d.*--min_score"):
+        reconstructor(data.astronaut())
+
+
+def test_photos_of_the_same_name_give_files_of_different_names(reconstructor, face, tmp_path):
+    photo = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)
+    for folder in ("p1", "p2"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "img.png"), photo)
+    paths = [tmp_path / "p1" / "img.png", tmp_path / "p2" / "img.png"]
+    saved = [file for each in reconstructor(paths, [[tuple(face.box)]] * 2) for file in each.save(tmp_path / "out")]
+    assert len(saved) == 8 and len(set(tmp_path.glob("out/*"))) == 8
+
+
+def test_frames_of_separate_calls_give_files_of_different_names(reconstructor, face, tmp_path):
+    for k in range(2):
+        reconstructor(np.roll(data.astronaut(), k, axis=1), boxes=[tuple(face.box)])[0].save(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+def test_a_file_of_another_face_is_replaced_on_demand_alone(face, tmp_path):
+    face.save(tmp_path, "one")
+    face.save(tmp_path, "one")  # the same face again
+    other = replace(face, source="elsewhere/photo.jpg")
+    with pytest.raises(InputError, match="one_0.npz: another face's file.*overwrite=True"):
+        other.save(tmp_path, "one")
+    other.save(tmp_path, "one", overwrite=True)
+    with pytest.raises(InputError, match="another face's file"):
+        face.save(tmp_path, "one")
+
+
+def test_a_pickled_face_is_small_and_complete(face):
+    content = pickle.dumps(face)
+    assert len(content) < 2_000_000
+    back = pickle.loads(content)
+    assert back.model is face.model and back.photo.shape == face.photo.shape
+    for name in ("vertices", "triangles", "reflectance", "reflectance_corrections", "projected", "crop_from_photo"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(face, name))
+    assert (back.source, back.name, back.score, back.angles) == (face.source, face.name, face.score, face.angles)
+    for kind in ("photo", "overlay"):
+        np.testing.assert_array_equal(back.render(kind), face.render(kind))
+
+
+def test_a_pickled_large_face_is_small_too(reconstructor, face):
+    photo = cv2.resize(data.astronaut()[:300, 80:380], None, fx=10, fy=10, interpolation=cv2.INTER_CUBIC)
+    noisy = np.clip(photo + np.random.default_rng(0).normal(0, 4, photo.shape), 0, 255).astype(np.uint8)
+    large = reconstructor(noisy, boxes=[tuple((face.box - [80, 0, 80, 0]) * 10)])[0]
+    content = pickle.dumps(replace(large, reflectance_corrections=large.reflectance))
+    assert len(content) < 2_000_000
+    difference = pickle.loads(content).render("photo").astype(float) - large.render("photo")
+    assert np.abs(difference).mean() < 3
+
+
+def test_a_copy_shares_the_model_and_nothing_else(face):
+    for back in (copy.deepcopy(face), copy.copy(face)):
+        assert back.model is face.model and back.photo.shape == face.photo.shape
+        np.testing.assert_array_equal(back.photo, face.photo)
+    assert copy.deepcopy(face).vertices is not face.vertices
+
+
+@pytest.mark.parametrize("size", [-5, 0, 15, 4097, 100.5, "240", 10**9])
+def test_a_size_that_is_none_is_refused(face, size):
+    with pytest.raises(InputError, match="no size of a picture"):
+        face.render(size=size)
+
+
+@pytest.mark.parametrize(
+    "photo, reason",
+    [
+        (None, "photo 0 is None"),
+        ("https://example.org/a.jpg", "a web address; download"),
+        (7, "no picture"),
+        ([[1, 2], [3]], "no picture"),
+        ("", "."),
+        ((k for k in range(3)), "no picture"),
+    ],
+)
+def test_what_is_no_photo_is_refused_in_one_line(reconstructor, photo, reason):
+    found = reconstructor([photo])
+    assert not found and reason in found.failures[0].reason and "\n" not in found.failures[0].reason
+
+
+@pytest.mark.parametrize("settings", [{"min_score": "high"}, {"min_score": float("nan")}, {"look_again": None}])
+def test_limits_that_are_no_numbers_are_refused(settings):
+    with pytest.raises(InputError, match=f"{next(iter(settings))}=.*is no number"):
+        network.Reconstructor(**settings)

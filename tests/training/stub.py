@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from fml_jax.configs.common import defaults, stage
-from fml_jax.networks.encoders import outputs
+from fml_jax.networks.encoders import output_layers
 from fml_jax.ops.products import Dense
 
 
@@ -28,7 +28,7 @@ class LinearEncoder(nn.Module):
     def __call__(self, crops):
         small = crops.reshape(len(crops), 6, 40, 6, 40, 3).mean((2, 4)).reshape(len(crops), -1)
         features = nn.relu(Dense(16, name="hidden")(small))
-        return outputs(self, features)
+        return output_layers(self, features)
 
 
 class StubBatches:

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from fml_jax.networks.weights import load_weights
-from fml_jax.reconstruction.reconstructor import OPEN_WEIGHTS
+from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
 from fml_jax.training.score import FACES, fit_score, rightly_scored, with_fitted_score
 
 TRUE = np.array([1.5, -2.0, 0.0])

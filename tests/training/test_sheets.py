@@ -40,7 +40,7 @@ def sheet_of(tiny_model):
 
     def make(level, change=lambda params: params):
         points = jax.device_get(
-            level_points(network, change(params), tiny_model, jnp.asarray(shown, jnp.float32) / 255, level)
+            level_points(network, change(params), tiny_model, crops=jnp.asarray(shown, jnp.float32) / 255, level=level)
         )
         return points, draw_sheet(tiny_model, shown, points)
 

@@ -1,0 +1,60 @@
+"""All parameters of the base level at once: Adam on the energy of one crop (eq. 6)."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Float
+
+from fml_jax.codes import FaceCode, code_from_network, network_from_code
+from fml_jax.face_model.base import BaseModel
+from fml_jax.losses import BaseWeights, Observation, base_energy
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.modes import weighted_sum
+
+# One photo has to determine all 257 numbers: landmarks hold the shape, the prior what they leave open. A weaker prior
+# on shape explains colours better, but pushes the inside of the mouth through the skin around it.
+WEIGHTS = BaseWeights(photo=4000.0, sparse=3.8, reg=0.14, rstd=0.06, contour="pose")
+
+# Penalties on what the photo does not determine. Skin half as bright under twice the light looks the same, so that the
+# descent would follow whatever small gain there is, far beyond any skin; and no photometric term contains the eyes.
+LIGHT = 60.0  # per squared change of γ
+EYES = 300.0  # per mean squared change of the eyes' reflectance
+
+STEPS = 300
+LEARNING_RATE = 0.2
+
+
+@jax.jit
+def fit_energy(model: BaseModel, code: FaceCode, observation: Observation, *, eyes: Float[Array, "K"]) -> FaceCode:
+    """The code of least E_total (eq. 6, base level) that Adam meets, with penalties on light and eyes.
+
+    Args:
+      model: needs the regions "face" and "eyes".
+      code: where to begin; changes of its illumination are penalised.
+      observation: the crop, its landmarks and their confidence.
+      eyes: β; differences from the eyes' reflectance under this β are penalised.
+    """
+    sizes = model.code_sizes
+    optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS, alpha=0.05))
+
+    def undetermined(candidate):
+        relit = jnp.sum((candidate.illumination - code.illumination) ** 2)
+        repainted = weighted_sum(candidate.reflectance - eyes, model.reflectance)
+        in_eyes = model.regions["eyes"] * jnp.sum(repainted**2, axis=1)
+        return LIGHT * relit + EYES * jnp.sum(in_eyes) / jnp.maximum(jnp.sum(model.regions["eyes"]), 1)
+
+    def energy(raw):
+        candidate = code_from_network(raw, *sizes)
+        return base_energy(model, candidate, observation, weights=WEIGHTS)[0] + undetermined(candidate)
+
+    def step(state, _):
+        raw, opt_state, best, best_energy = state
+        value, gradient = jax.value_and_grad(energy)(raw)
+        best = jnp.where(value < best_energy, raw, best)
+        updates, opt_state = optimizer.update(gradient, opt_state)
+        return (optax.apply_updates(raw, updates), opt_state, best, jnp.minimum(value, best_energy)), None
+
+    start = network_from_code(code)
+    state = (start, optimizer.init(start), start, jnp.float32(jnp.inf))
+    (_, _, best, _), _ = jax.lax.scan(step, state, length=STEPS)
+    return code_from_network(best, *sizes)

@@ -1,0 +1,58 @@
+"""Pose and shape from landmarks: damped Gauss–Newton (Levenberg–Marquardt) on E_sparse and E_std."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from fml_jax.codes import FaceCode, code_from_network, network_from_code
+from fml_jax.face_model.base import BaseModel, geometry
+from fml_jax.face_model.landmarks import landmarks68
+from fml_jax.fitting.energy import WEIGHTS
+from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.losses import PAPER_LANDMARKS
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.modes import plain_sum
+
+STEPS = 12
+_FIRST_DAMPING = 1e-2
+
+
+@jax.jit
+def fit_landmarks(
+    model: BaseModel, code: FaceCode, landmarks: Float[Array, "68 2"], *, confidence: Float[Array, "68"]
+) -> FaceCode:
+    """R, t and α that minimise E_sparse and E_std (eq. 10 and 11); reflectance and illumination stay.
+
+    Args:
+      model: a face model, or a restriction of it that keeps the landmarks' vertices.
+      code: where to begin.
+      landmarks: iBUG points in pixels of the crop.
+      confidence: c_f of eq. 10, at least 0; 0 excludes a landmark.
+    """
+    sizes = model.code_sizes
+    shape_size = sizes[0] + sizes[1]
+    start = jnp.asarray(network_from_code(code))
+    free = jnp.concatenate([jnp.arange(shape_size), sum(sizes) + jnp.arange(6)])
+    landmark_scale = jnp.sqrt(WEIGHTS.sparse * PAPER_LANDMARKS * confidence / PAPER_LANDMARKS.sum())
+
+    def residuals(values):
+        candidate = code_from_network(start.at[free].set(values), *sizes)
+        vertices = geometry(model, candidate.identity, candidate.expression, plain_sum)
+        points = landmarks68(model.landmarks, vertices, rotation_matrix(candidate.rotation))
+        gaps = project(to_camera(points, candidate.rotation, candidate.translation)) - landmarks
+        prior = jnp.sqrt(WEIGHTS.reg) * values[:shape_size]
+        return jnp.concatenate([(landmark_scale[:, None] * gaps).ravel(), prior])
+
+    def step(state, _):
+        values, damping = state
+        current = residuals(values)
+        jacobian = jax.jacfwd(residuals)(values)
+        normal = jacobian.T @ jacobian
+        update = jnp.linalg.solve(normal + damping * jnp.diag(jnp.diag(normal)), jacobian.T @ current)
+        better = jnp.sum(residuals(values - update) ** 2) < jnp.sum(current**2)
+        values = jnp.where(better, values - update, values)
+        return (values, jnp.where(better, damping / 5, damping * 10)), None
+
+    (values, _), _ = jax.lax.scan(step, (start[free], jnp.float32(_FIRST_DAMPING)), length=STEPS)
+    return code_from_network(start.at[free].set(values), *sizes)

@@ -1,0 +1,129 @@
+"""The network as a pure function, crops to faces, and the weights that it takes."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from absl import logging
+from flax.traverse_util import flatten_dict
+from jaxtyping import Float, UInt8
+
+from fml_jax.codes import FaceCode, code_from_network
+from fml_jax.errors import InputError
+from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.files import load_face_model
+from fml_jax.fitting.colours import ColourSolver
+from fml_jax.image_formation.camera import CROP_SIZE
+from fml_jax.networks.encoders import encode, make_encoder
+from fml_jax.networks.weights import load_weights, read_metadata
+from fml_jax.ops.arrays import Array
+from fml_jax.reconstruction.decoding import DecodedFace, solve_and_decode_all
+
+OPEN_WEIGHTS = Path(__file__).parent / "open_light.npz"
+
+
+class Prediction(NamedTuple):
+    """What a network predicts of B crops; every array has the leading axis B."""
+
+    codes: FaceCode
+    scores: Array  # [B] in [0, 1]: whether a crop shows a well-framed face
+    faces: DecodedFace
+
+
+def predict(
+    params: dict,
+    model: BaseModel,
+    crops: UInt8[Array, "B 240 240 3"] | Float[Array, "B 240 240 3"],
+    *,
+    encoder: str = "light",
+    solver: ColourSolver | None = None,
+) -> Prediction:
+    """The faces in crops: a pure function, to be used under `jax.jit`, `jax.vmap`, `jax.grad` and sharding.
+
+        network = fml_jax.load_network()
+        model = fml_jax.load_face_model()
+        prediction = jax.jit(fml_jax.predict)(network.params, model, crops)
+
+    No crop's prediction depends on the others of its batch, and the batch may be sharded over devices. It is
+    differentiable in all three arguments (crops as floats), so that a network may be trained within another program.
+
+    Args:
+      params: the encoder's parameters, as `load_network` has them.
+      crops: RGB, uint8, or floats in [0, 1]; cut from photos by `fml_jax.photos.crops`.
+      encoder: its name; static under `jax.jit`. `TrainedNetwork.predict` has the right one bound.
+      solver: `ColourSolver.of(model)` solves light and reflectance on each crop, as `Reconstructor` does by default;
+        None leaves the network's own.
+    """
+    crops = crops.astype(jnp.float32) / 255 if crops.dtype == jnp.uint8 else crops
+    codes, scores = predict_codes(params, model, crops, encoder=encoder)
+    codes, faces = solve_and_decode_all(model, solver, codes, crops=crops)
+    return Prediction(codes, scores, faces)
+
+
+def predict_codes(
+    params: dict,
+    model: BaseModel,
+    crops: UInt8[Array, "B 240 240 3"] | Float[Array, "B 240 240 3"],
+    *,
+    encoder: str = "light",
+) -> tuple[FaceCode, Float[Array, "B"]]:
+    """Codes and scores alone, without faces; arguments as of `predict`."""
+    crops = crops.astype(jnp.float32) / 255 if crops.dtype == jnp.uint8 else crops
+    output = encode(make_encoder(encoder, _code_size(model)), params, crops)
+    return code_from_network(output.raw, *model.code_sizes), jax.nn.sigmoid(output.logits)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A weights file, read and checked: parameters, and what has to be known to use them."""
+
+    params: dict  # of the encoder, as Flax nests them
+    encoder: str  # its name, see `fml_jax.networks.encoders.make_encoder`
+    version: str  # names the face model, the encoder and the weights' checksum
+    metadata: dict  # the file's note: where the weights come from
+
+    def predict(
+        self,
+        params: dict,
+        model: BaseModel,
+        crops: UInt8[Array, "B 240 240 3"] | Float[Array, "B 240 240 3"],
+        *,
+        solver: ColourSolver | None = None,
+    ) -> Prediction:
+        """`fml_jax.predict` with this network's encoder; pure, so that `jax.jit(network.predict)` works."""
+        return predict(params, model, crops, encoder=self.encoder, solver=solver)
+
+
+def load_network(path: str | Path | None = None, model: BaseModel | None = None) -> TrainedNetwork:
+    """Reads a weights file for `predict`.
+
+    Args:
+      path: a file that training wrote; None is the network that the package carries.
+      model: the face model to be used with it; None is the one that the package carries.
+
+    Raises:
+      InputError: the file is no weights file, or is made for another face model or another encoder.
+    """
+    path, model = Path(OPEN_WEIGHTS if path is None else path), load_face_model() if model is None else model
+    about = read_metadata(path)
+    if about["model"] != model.name:
+        raise InputError(f"{path}: made for the face model {about['model']}, not {model.name}")
+    try:
+        body = make_encoder(about["encoder"], _code_size(model))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    crops = jax.ShapeDtypeStruct((1, CROP_SIZE, CROP_SIZE, 3), jnp.float32)
+    expected = flatten_dict(jax.eval_shape(body.init, jax.random.key(0), crops)["params"], sep="/")
+    params, about = load_weights(path, {name: leaf.shape for name, leaf in expected.items()})
+    if "final" in params:
+        logging.warning("%s: the network's final level is not used; faces show its base level", path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    version = f"{model.name}, {about['encoder']} encoder, weights {digest}"
+    return TrainedNetwork(params, about["encoder"], version, about)
+
+
+def _code_size(model: BaseModel) -> int:
+    return sum(model.code_sizes) + 33

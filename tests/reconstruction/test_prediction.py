@@ -1,0 +1,121 @@
+"""The network as a pure function: under jit, vmap, sharding, and inside another training."""
+
+import functools
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fml_jax
+from fml_jax.errors import InputError
+from fml_jax.networks.weights import load_weights, save_weights
+from fml_jax.photos.crops import crop_photo
+from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def network():
+    return fml_jax.load_network()
+
+
+@pytest.fixture(scope="module")
+def crops(face):
+    """Two crops of a face, the second shifted, uint8."""
+    moved = face.crop_from_photo + np.array([[0, 0, 12.0], [0, 0, -7.0]])
+    return np.stack([crop_photo(face.photo, affine) for affine in (face.crop_from_photo, moved)])
+
+
+@pytest.fixture(scope="module")
+def prediction(network, face, crops):
+    return jax.jit(fml_jax.predict)(network.params, face.model, crops)
+
+
+def assert_close(one, other, atol):
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=atol), one, other)
+
+
+def test_it_is_what_the_reconstructor_computes(network, face, crops):
+    solver = fml_jax.ColourSolver.of(face.model)
+    found = jax.jit(network.predict)(network.params, face.model, crops[:1], solver=solver)
+    np.testing.assert_allclose(found.faces.vertices[0], face.vertices, atol=1e-3)
+    np.testing.assert_allclose(found.faces.reflectance[0], face.reflectance, atol=1e-3)
+    np.testing.assert_allclose(found.codes.illumination[0], face.illumination, atol=1e-3)
+    assert float(found.scores[0]) > 0.9
+
+
+def test_floats_and_bytes_give_the_same(network, face, crops, prediction):
+    assert_close(jax.jit(fml_jax.predict)(network.params, face.model, jnp.asarray(crops) / 255), prediction, 1e-3)
+
+
+def test_under_vmap_it_is_the_batch(network, face, crops, prediction):
+    def single(crop):
+        return jax.tree.map(lambda rows: rows[0], fml_jax.predict(network.params, face.model, crop[None]))
+
+    found = jax.jit(jax.vmap(single))(crops)
+    assert_close(found, prediction, 2e-2)  # mm and pixels; float32 sums in another order
+
+
+def test_inside_another_training_gradients_reach_all_three_arguments(network, face, crops):
+    def loss(params, model, crops):
+        found = fml_jax.predict(params, model, crops)
+        return jnp.mean(found.faces.vertices**2) + jnp.mean(found.faces.reflectance) + jnp.mean(found.scores)
+
+    arguments = network.params, face.model, jnp.asarray(crops[:1], jnp.float32) / 255
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1, 2), allow_int=True))(*arguments)
+    kernel, mean, pixels = gradients[0]["code"]["kernel"], gradients[1].mean, gradients[2]
+    for gradient in (kernel, mean, pixels):
+        assert np.isfinite(gradient).all() and float(jnp.abs(gradient).max()) > 0
+
+
+SHARDED = """
+import sys, jax, numpy as np, fml_jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+crops = np.load(sys.argv[1])
+network, model = fml_jax.load_network(), fml_jax.load_face_model()
+mesh = Mesh(jax.devices(), ("data",))
+placed = jax.device_put(crops, NamedSharding(mesh, PartitionSpec("data")))
+params, model = jax.device_put((network.params, model), NamedSharding(mesh, PartitionSpec()))
+found = jax.jit(network.predict)(params, model, placed)
+assert len(found.faces.vertices.sharding.device_set) == 2 and not found.faces.vertices.is_fully_replicated
+np.save(sys.argv[2], found.faces.vertices)
+"""
+
+
+def test_a_batch_may_be_sharded_over_devices(crops, prediction, tmp_path):
+    np.save(tmp_path / "crops.npy", crops)
+    setting = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", SHARDED, str(tmp_path / "crops.npy"), str(tmp_path / "found.npy")]
+    subprocess.run(command, check=True, env={**os.environ, **setting}, timeout=300)
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), prediction.faces.vertices, atol=2e-2)
+
+
+def rewritten(path, *, metadata=None, **changed):
+    params, about = load_weights(OPEN_WEIGHTS)
+    save_weights(path, {**params, **changed}, {**about, **(metadata or {})})
+    return path
+
+
+def test_weights_of_another_encoder_are_refused(tmp_path):
+    bias = load_weights(OPEN_WEIGHTS)[0]["Conv_3"]["bias"][:-1]
+    kernel = load_weights(OPEN_WEIGHTS)[0]["Conv_3"]["kernel"]
+    path = rewritten(tmp_path / "other.npz", Conv_3={"kernel": kernel, "bias": bias})
+    with pytest.raises(InputError, match="other.npz: made for another light encoder.*Conv_3/bias"):
+        fml_jax.Reconstructor(path)
+
+
+@pytest.mark.parametrize(
+    "metadata, reason", [({"model": "other"}, "face model other"), ({"encoder": "x"}, "'x' is unk")]
+)
+def test_weights_of_another_face_model_or_an_unknown_encoder_are_refused(tmp_path, metadata, reason):
+    with pytest.raises(InputError, match=f"w.npz: .*{reason}"):
+        fml_jax.load_network(rewritten(tmp_path / "w.npz", metadata=metadata))
+
+
+def test_a_final_level_that_is_not_used_is_reported(tmp_path, caplog):
+    path = rewritten(tmp_path / "w.npz", final={"kernel": np.zeros((4, 3)), "bias": np.zeros(3)})
+    fml_jax.load_network(path)
+    assert "w.npz: the network's final level is not used" in caplog.text
