@@ -1,4 +1,4 @@
-"""Training crops drawn at random from a corpus's windows: faces as a detector frames them, and negatives."""
+"""Random training crops from the windows of a corpus: faces as a detector frames them, and negatives."""
 
 import math
 from typing import NamedTuple
@@ -21,10 +21,10 @@ from fml_jax.photos.landmarks import IBUG_MIRROR
 
 ROLL_STD = math.radians(8)
 GAIN_STD = 0.05  # of each colour channel's gain and of the gamma; two of these are ±10 %
-OFF_FACE = (0.75, 1.1)  # sides between two squares: so far apart they overlap by less than 0.2
-BESIDE_SCALES = (0.7, 2.5)  # crops beside the face are larger or smaller than the face's own: necks, hands, cloth
-WRONG_SCALES = ((0.25, 0.4), (2.2, 4.0))  # a face so small in its crop, or so large, is no usable face
-TEXTURE_CELLS = (1, 2, 4, 15, 60)  # coarseness of random textures; 1 is a flat colour
+OFF_FACE = (0.75, 1.1)  # distance of two squares in their mean side; they overlap by less than 0.2
+BESIDE_SCALES = (0.7, 2.5)  # size of a crop beside the face, in sizes of the face's own crop
+WRONG_SCALES = ((0.25, 0.4), (2.2, 4.0))  # a face that is this small or this large in its crop is not usable
+TEXTURE_CELLS = (1, 2, 4, 15, 60)  # cells a side of random textures; 1 is a flat colour
 
 
 class Sample(NamedTuple):
@@ -38,7 +38,7 @@ class Sample(NamedTuple):
 
 
 def random_face(example: Example, rng: np.random.Generator, jitter: float = 1.0, *, mirror: float = 0.5) -> Sample:
-    """The face of a photo's example, framed and lit a little differently each time.
+    """A crop of the face of a photo's example with random framing, colours and mirroring.
 
     Landmarks outside the window have confidence 0.
 
@@ -61,7 +61,7 @@ def random_face(example: Example, rng: np.random.Generator, jitter: float = 1.0,
 
 
 def mirrored(sample: Sample) -> Sample:
-    """The same crop left to right; its landmarks change places with their counterparts."""
+    """The crop's mirror image; left and right landmarks are exchanged."""
     return Sample(
         crop=cv2.flip(sample.crop, 1),
         mask=cv2.flip(sample.mask, 1),
@@ -76,7 +76,7 @@ def _mirrored_points(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "68
 
 
 def random_negative(example: Example, rng: np.random.Generator) -> Sample:
-    """A crop that shows no usable face: beside it, far too small or too large, or a random texture."""
+    """A crop without a usable face: beside the face, with a far too small or too large face, or a random texture."""
     kind, crop = rng.choice(3, p=[0.6, 0.25, 0.15]), np.array(example.crop)
     if kind == 2:
         picture, mask = _random_texture(rng), np.ones((CROP_SIZE, CROP_SIZE), np.uint8)
@@ -91,7 +91,7 @@ def random_negative(example: Example, rng: np.random.Generator) -> Sample:
 
 
 def crop_mask(valid: Bool[np.ndarray, "S S"], affine: Float[np.ndarray, "2 3"]) -> UInt8[np.ndarray, "240 240"]:
-    """Which of a crop's pixels the photo itself shows; 0 beyond the window."""
+    """The mask of a crop: 1 where the pixel comes from the photo itself, 0 beyond the window."""
     size = (CROP_SIZE, CROP_SIZE)
     return cv2.warpAffine(valid.view(np.uint8), affine, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
 
@@ -109,7 +109,7 @@ def _random_texture(rng: np.random.Generator) -> UInt8[np.ndarray, "240 240 3"]:
 
 
 def _random_colours(rng: np.random.Generator, std: float) -> UInt8[np.ndarray, "256 1 3"]:
-    """A table of new values: a gain for each channel and one gamma."""
+    """A look-up table that applies a random gain to each channel and one random gamma."""
     gain, gamma = np.exp(std * rng.standard_normal(3)), math.exp(std * rng.standard_normal())
     curve = np.linspace(0, 1, 256) ** gamma
     return np.clip(np.rint(255 * curve[:, None, None] * gain), 0, 255).astype(np.uint8)

@@ -1,12 +1,12 @@
-"""A training corpus: shards of records, an index of what is in them, and a card that says where it came from.
+"""Builds a training corpus: shards of records, an index of the examples, and a card that describes all of it.
 
-shards/00000-of-00031.arrayrecord   the examples (`records`)
-shards/00000-of-00031.jsonl         what became of each photo of that shard
-plan.json                           what is being built: a folder takes one plan only
-examples.csv                        the index: a line an example that training may see, near-copies left out
+shards/00000-of-00031.arrayrecord   the examples (see `records`)
+shards/00000-of-00031.jsonl         the outcome for each photo of that shard
+plan.json                           what is built; a build with another plan refuses the folder
+examples.csv                        the index: one row for each example that training may use, without near-copies
 rejected.csv                        every other photo, with the reason
-index.html                          all of it to look at
-corpus.json                         the card, written last: without it, no corpus
+index.html                          an overview for people
+corpus.json                         the card, written last; a folder without it is an unfinished corpus
 """
 
 import csv
@@ -47,14 +47,14 @@ _VERSIONS_OF = ("array_record", "mediapipe", "numpy", "opencv-contrib-python")
 
 
 class PhotoMaker:
-    """Reads a photo and makes its example; a pure function of the file and the settings."""
+    """Reads a photo and makes its example; the result depends on the file and the settings alone."""
 
     def __init__(self, settings: dict[str, Settings]):
-        """`settings` by source."""
+        """Takes the settings of each source, by the source's name."""
         self._settings = settings
 
     def start(self) -> None:
-        """Makes what reads frames of videos, once a process."""
+        """Prepares the process that will make examples."""
         self._videos = VideoReader()
 
     def __call__(self, photo: Photo) -> Example | Rejected:
@@ -69,7 +69,7 @@ class PhotoMaker:
                 rgb, self._settings[photo.source], **about, annotated=photo.annotated, reference68=reference68
             )
         except cv2.error as error:  # one odd photo among millions must not stop a build
-            return Rejected("unreadable", f"OpenCV fails on it: {error.err}")
+            return Rejected("unreadable", f"OpenCV fails: {error.err}")
 
 
 def build_corpus(
@@ -82,27 +82,28 @@ def build_corpus(
     per_shard: int = PER_SHARD,
     runner: Runner = run_in_processes,
 ) -> dict[str, Any]:
-    """Makes a corpus of photos; a build that was cut off goes on where it stopped.
+    """Makes a corpus of photos. A build that was interrupted continues where it stopped.
 
     Args:
+      sources: the collections of photos and videos.
       output: the corpus folder.
-      workers: processes; all cores by default. They change the time, not the bytes.
-      settings: fields of `Settings` that are to differ from their defaults and the layouts'.
-      seconds: between the frames taken of videos.
-      per_shard: photos a shard is made from.
+      workers: processes; all cores by default. The files do not depend on it.
+      settings: fields of `Settings` that differ from the defaults and from the layouts' values.
+      seconds: between the frames that are taken from a video.
+      per_shard: photos that one shard is made from.
       runner: see `shards.build_shards`.
 
     Returns:
-      the card.
+      The card.
 
     Raises:
-      InputError: no photo, none with a face, a folder with another corpus in it, a full disk.
+      InputError: there is no photo, no photo shows a usable face, the folder holds another corpus, or the disk is full.
     """
     photos = find_photos(list(sources), seconds)
     names = source_names(list(sources))
-    of_source = {
+    settings_of = {
         name: dataclasses.replace(Settings(off_centre=LAYOUTS[source.layout].off_centre), **(settings or {}))
-        for name, source in zip(names, sources)
+        for name, source in zip(names, sources, strict=True)
     }
     about = {
         "sources": [
@@ -114,19 +115,19 @@ def build_corpus(
                 "where": LAYOUTS[source.layout].where,
                 "terms": LAYOUTS[source.layout].terms,
             }
-            for name, source in zip(names, sources)
+            for name, source in zip(names, sources, strict=True)
         ],
-        "settings": {name: dataclasses.asdict(each) for name, each in of_source.items()},
+        "settings": {name: dataclasses.asdict(each) for name, each in settings_of.items()},
         "seconds_between_frames": seconds,
         "landmark_model_sha256": _sha256(find_landmark_model()),
     }
-    if any("yunet" in each.detector for each in of_source.values()):
+    if any("yunet" in each.detector for each in settings_of.values()):
         about["yunet_sha256"] = _sha256(find_model(YUNET_MODEL))
-    bits = min((each.duplicate_bits for each in of_source.values() if each.duplicate_bits is not None), default=None)
+    bits = min((each.duplicate_bits for each in settings_of.values() if each.duplicate_bits is not None), default=None)
     return build(
         checked_path(output),
         photos,
-        PhotoMaker(of_source),
+        PhotoMaker(settings_of),
         about=about,
         workers=workers,
         per_shard=per_shard,
@@ -146,11 +147,19 @@ def build(
     duplicate_bits: int | None = None,
     runner: Runner = run_in_processes,
 ) -> dict[str, Any]:
-    """Makes a corpus of any items, as `shards.build_shards` does; see `build_corpus`.
+    """Makes a corpus of any items; see `build_corpus`.
 
     Args:
-      about: what the card says of the items' sources ("sources", a dict each with "name" and "weight") and settings.
+      folder: the corpus folder.
+      items, make, workers, per_shard, runner: see `shards.build_shards`.
+      about: entries of the card: "sources" (a list of dicts with at least "name" and "weight") and settings.
       duplicate_bits: see `Settings`.
+
+    Returns:
+      The card.
+
+    Raises:
+      InputError: see `build_corpus`.
     """
     _start_plan(folder, {**about, "record_version": VERSION, "per_shard": per_shard, "items": _digest(items)})
     workers = workers or os.cpu_count() or 1
@@ -169,7 +178,7 @@ def build(
 
 
 def _start_plan(folder: Path, plan: dict) -> None:
-    """Writes down what the folder is for, or checks that it is for this; an older card no longer holds."""
+    """Stores the plan, or checks that the stored plan is the same; removes the card until the build is finished."""
     if printable(folder) != str(folder):  # the library that writes shards takes UTF-8 only
         raise InputError(f"{folder}: not a folder that can be written (its name is not UTF-8); choose another")
     path, plan = output_folder(folder) / "plan.json", json.loads(json.dumps(plan))
@@ -194,13 +203,14 @@ def _digest(items: Sequence[Item]) -> str:
 
 
 def _sorted_out(shards: list[Shard], duplicate_bits: int | None) -> tuple[list[dict], list[dict]]:
-    """The index's lines, and those of rejected.csv, near-copies of earlier examples among them."""
+    """The rows of examples.csv, and those of rejected.csv, which include near-copies of earlier examples."""
     entries, rejected = [], []
     for number, shard in enumerate(shards):
         examples = [entry for entry in shard.entries if "reason" not in entry]
         rejected += [entry for entry in shard.entries if "reason" in entry]
         entries += [
-            {"shard": number, "row": row, "split": split_of(entry["person"]), **entry} for row, entry in enumerate(examples)
+            {"shard": number, "row": row, "split": split_of(entry["person"]), **entry}
+            for row, entry in enumerate(examples)
         ]
     if duplicate_bits is None or not entries:
         return entries, rejected
@@ -248,7 +258,7 @@ def _card(folder, about, shards, entries, rejected) -> dict[str, Any]:
 
 
 def _is_installed(package: str) -> bool:
-    """MediaPipe may be missing where synthetic faces are rendered."""
+    """Whether a package is installed: rendering synthetic faces does not need MediaPipe."""
     return bool(list(importlib.metadata.distributions(name=package)))
 
 

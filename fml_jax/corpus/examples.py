@@ -1,4 +1,4 @@
-"""From a photo to a training example, or to the reason why it makes none: a pure function of photo and settings."""
+"""Makes the training example of a photo, or gives the reason for its rejection."""
 
 import functools
 from dataclasses import dataclass
@@ -24,13 +24,14 @@ from fml_jax.photos.landmark_confidence import landmark_confidence
 from fml_jax.photos.landmarks import ibug68
 from fml_jax.photos.yunet import detect_faces_with_yunet
 
-# Whose box frames the crop, and whose where that one has none on the face; MediaPipe's are its landmarks' boxes.
+# The detector whose box frames the crop; after a +, the one that is used where the first has no box on the face.
+# MediaPipe's box is that of its landmarks.
 DETECTORS = ("haar", "haar+mediapipe", "haar+yunet", "mediapipe", "yunet")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is kept. Every threshold at its loosest (0, or None) rejects nothing."""
+    """Which photos are kept. A threshold of 0 or None rejects nothing."""
 
     detector: str = "haar+mediapipe"  # one of DETECTORS
     min_size: float = 40.0  # √(w·h) of the landmarks' box, photo pixels
@@ -38,15 +39,14 @@ class Settings:
     min_brightness: float = 35.0
     max_brightness: float = 230.0
     min_confidence: float = 0.45  # mean over the 68 landmarks
-    # In photo sides: a face that is farther from the middle, and does not cover it, may be a bystander's.
+    # A face that is farther from the middle of the photo, in photo sides, and does not cover the middle is rejected:
+    # it may be a bystander's.
     off_centre: float | None = None
-    duplicate_bits: int | None = (
-        16  # of 128: photos whose fingerprints differ by no more are near-copies; None keeps all
-    )
+    duplicate_bits: int | None = 16  # photos whose fingerprints differ in at most so many of 128 bits are near-copies
 
 
 class Rejected(NamedTuple):
-    """Why a photo makes no example."""
+    """The reason why a photo makes no example."""
 
     reason: str  # one of REASONS
     detail: str
@@ -131,7 +131,7 @@ def make_example(
 
 
 def _misplaced(face, points) -> Rejected:
-    """Why landmarks are not those of the face that is meant."""
+    """The reason for landmarks that are not those of the target face."""
     if face.annotated is not None:
         return Rejected("another face than annotated", "landmarks are found beside the annotation only")
     detail = f"landmarks are found {face.distance(points):.2f} photo sides from the middle only"
@@ -140,12 +140,12 @@ def _misplaced(face, points) -> Rejected:
 
 def _boxes(detector: str, rgb: UInt8[np.ndarray, "H W 3"]) -> list[Box]:
     if detector == "mediapipe":
-        return []  # its landmarks need none
+        return []  # its landmarks are found without boxes
     return [face.box for face in (detect_faces_with_yunet if detector == "yunet" else detect_faces)(rgb)]
 
 
 def _poor(stats, settings) -> Rejected | None:
-    for reason, value, too_low, limit in (  # dark pictures have no contrast either: light comes first
+    for reason, value, too_low, limit in (  # brightness before sharpness: dark pictures have no contrast either
         ("too small", stats.size, True, settings.min_size),
         ("too dark", stats.brightness, True, settings.min_brightness),
         ("too bright", stats.brightness, False, settings.max_brightness),

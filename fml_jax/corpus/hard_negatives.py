@@ -1,7 +1,7 @@
-"""Boxes that look like faces to a cascade and are none: what a crop's score is there to tell.
+"""Hard negatives for the face score: boxes that a cascade takes for faces and that show none.
 
-A cascade that asks for no agreement between its windows gives many of them a photo. Where landmarks cannot be
-found in such a box, and no ordinary detection overlaps it, it is taken to show no face.
+A cascade that requires no agreement between neighbouring windows finds many such boxes in a photo. A box is a hard
+negative if no landmarks are found in it and no ordinary detection overlaps it.
 """
 
 from collections.abc import Sequence
@@ -28,36 +28,47 @@ from fml_jax.photos.detection import (
 from fml_jax.photos.landmarks import detect_mesh
 from fml_jax.photos.reading import read_photo
 
-SMALLEST = 50  # pixels of the shrunk photo
-BESIDE = 0.15  # overlap up to which a box shows something else than another one
+SMALLEST = 50  # side of the smallest box, pixels of the shrunk photo
+BESIDE = 0.15  # boxes that overlap by no more show different things
 _EAGER = (FRONTAL._replace(neighbours=0), SECOND_LOOK._replace(neighbours=1), PROFILE._replace(neighbours=1))
 
 
 def hard_negative_crops(paths: Sequence[Path], count: int, seed: int = 0) -> UInt8[np.ndarray, "S 240 240 3"]:
-    """Crops of such boxes in so many of the photos, drawn at random, and their mirror images.
+    """Crops of hard negatives, followed by their mirror images.
+
+    Args:
+      paths: photos. One that cannot be read is reported and left out.
+      count: number of photos to search, chosen at random.
+      seed: of the random choice.
 
     Raises:
-      InputError: there is none in any of them.
+      InputError: no hard negative is found in these photos.
     """
     rng, crops = np.random.default_rng(seed), []
-    for k in tqdm(rng.permutation(len(paths))[:count], desc="false boxes", unit="photo"):
+    for k in tqdm(rng.permutation(len(paths))[:count], desc="hard negatives", unit="photo"):
         try:
             rgb = read_photo(paths[k])
         except InputError as error:
             tqdm.write(f"left out: {error}")
             continue
-        crops += [crop_photo(rgb, crop_from_photo(box)) for box in false_boxes(rgb, rng)]
+        crops += [crop_photo(rgb, crop_from_photo(box)) for box in hard_negative_boxes(rgb, rng)]
     if not crops:
         raise InputError(
-            f"no false box in {min(count, len(paths))} photos; give more, and such as show more than a face"
+            f"no hard negative in {min(count, len(paths))} photos; give more photos, with more than a face in them"
         )
     return np.concatenate([crops, np.flip(crops, axis=2)])
 
 
-def false_boxes(rgb: UInt8[np.ndarray, "H W 3"], rng: np.random.Generator, most: int = 3) -> list[tuple[float, ...]]:
-    """At most so many such boxes of a photo, (x0, y0, x1, y1) in its pixels, drawn at random."""
+def hard_negative_boxes(
+    rgb: UInt8[np.ndarray, "H W 3"], rng: np.random.Generator, most: int = 3
+) -> list[tuple[float, float, float, float]]:
+    """Hard negatives of a photo, chosen at random.
+
+    Returns:
+      At most `most` boxes x0, y0, x1, y1 in photo pixels.
+    """
     grey = shrunk(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
-    # Sorted: the cascades' threads finish in any order.
+    # Sorted, because the cascades' threads finish in any order.
     candidates = sorted(
         in_photo_of(rgb, grey, [face for cascade in _EAGER for face in search(grey, cascade, SMALLEST)])
     )

@@ -1,4 +1,4 @@
-"""Collections of photos by name: where their files, people and annotations are, where to get them, under what terms."""
+"""Collections of photos by name: their files, people and annotations, where to get them, and under what terms."""
 
 import csv
 import os
@@ -32,8 +32,8 @@ class Source(NamedTuple):
     """One input of a corpus."""
 
     layout: str
-    place: str  # a folder, or what the layout says
-    weight: float = 1.0  # how often each of its photos is seen in training, compared with other sources
+    place: str  # a folder, a pattern, or a file
+    weight: float = 1.0  # how often each of its photos is used in training, compared with other sources
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def find_photos(sources: list[Source], seconds: float = 1.0) -> list[Photo]:
       InputError: a source without photos, or not laid out as its layout is.
     """
     photos = []
-    for source, name in zip(sources, source_names(sources)):
+    for source, name in zip(sources, source_names(sources), strict=True):
         try:
             found = LAYOUTS[source.layout].find(checked_path(source.place), seconds)
         except OSError as error:
@@ -70,11 +70,11 @@ def source_names(sources: list[Source]) -> list[str]:
     """A name for each source: its layout's, numbered from the second of a kind on."""
     layouts = [source.layout for source in sources]
     earlier = [layouts[:k].count(layout) for k, layout in enumerate(layouts)]
-    return [layout + (f"-{count + 1}" if count else "") for layout, count in zip(layouts, earlier)]
+    return [layout + (f"-{count + 1}" if count else "") for layout, count in zip(layouts, earlier, strict=True)]
 
 
 def _folder(place: Path, seconds: float) -> list[Photo]:
-    """Photos and videos of a folder, a pattern or one file; who lies in one subfolder is one person."""
+    """Photos and videos of a folder, a pattern or one file; the files of one subfolder show one person."""
     videos = _videos(place)
     try:
         photos = list_photos(place) if place.suffix.lower() not in VIDEO_SUFFIXES else []
@@ -90,7 +90,7 @@ def _folder(place: Path, seconds: float) -> list[Photo]:
 
 
 def _list(place: Path, seconds: float) -> list[Photo]:
-    """A text file: a line a photo or video, then, after a comma, the person; paths are relative to the file."""
+    """A text file with one photo or video a line, optionally a comma and the person; paths are relative to the file."""
     found = []
     for path, *person in _rows_of(place):
         full = place.parent / path.strip()
@@ -110,7 +110,7 @@ def _lfw(place: Path, seconds: float) -> list[Photo]:
 
 
 def _celeba(place: Path, seconds: float) -> list[Photo]:
-    """identity_CelebA.txt tells people, list_bbox_celeba.txt the face that is meant in photos that are not aligned."""
+    """identity_CelebA.txt has the people; list_bbox_celeba.txt has the target faces of photos that are not aligned."""
     wild, aligned = place / "img_celeba", place / "img_align_celeba"
     pictures = wild if wild.is_dir() else aligned
     people = _table(place, "identity_CelebA.txt")
@@ -135,11 +135,15 @@ def _celeba_box(numbers: list[str], path: Path) -> Box:
 
 
 def _youtube(place: Path, seconds: float) -> list[Photo]:
-    """Frames in one folder a person; points68.csv has the path of each, then x and y of iBUG's 68 points."""
+    """Frames in one folder a person; points68.csv has the path of each, then x and y of iBUG's 68 points.
+
+    Its pixels count from 1: at the eyes, the points are 1.6 px right of and 1.0 px below MediaPipe's (medians over 220
+    frames), whatever the size of the face. They are whole multiples of 1 to 5 px.
+    """
     photos = []
     for path, *numbers in _rows_of(place / "points68.csv"):
         try:
-            points = np.array(numbers, float).reshape(68, 2)
+            points = np.array(numbers, float).reshape(68, 2) - 1
         except ValueError as error:
             raise InputError(f"{place}/points68.csv: {path}: not 68 points ({error})") from error
         photo = _photo(place / path, place, Path(path).parent.name)
@@ -149,7 +153,7 @@ def _youtube(place: Path, seconds: float) -> list[Photo]:
 
 
 def _300vw(place: Path, seconds: float) -> list[Photo]:
-    """Of each video the sampled frames that are annotated; the face that is meant is the annotated one."""
+    """The sampled frames of each video that are annotated; the annotated face is the target."""
     photos = []
     for video in sorted(place.glob("*/vid.avi")):
         for photo in _frames(video, place, video.parent.name, seconds):
@@ -166,13 +170,13 @@ def _facewarehouse(place: Path, seconds: float) -> list[Photo]:
 
 
 LAYOUTS = {
-    "folder": Layout(_folder, where="your own", terms="yours to know"),
-    "list": Layout(_list, where="your own", terms="yours to know"),
+    "folder": Layout(_folder, where="your own", terms="your own"),
+    "list": Layout(_list, where="your own", terms="your own"),
     "lfw": Layout(
         _lfw,
         where="Labeled Faces in the Wild, http://vis-www.cs.umass.edu/lfw/",
         terms="published for research on face verification; the photos are news agencies'",
-        off_centre=0.2,  # the face that names the photo is in its middle; others are bystanders
+        off_centre=0.2,  # the person whose name the photo has is in the middle; other faces are bystanders
     ),
     "celeba": Layout(
         _celeba,
@@ -198,7 +202,7 @@ LAYOUTS = {
 
 
 def _rows_of(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, without empty ones and comments; names that are not UTF-8 are kept as file names are."""
+    """The rows of a CSV file without empty ones and comments; bytes that are not UTF-8 become surrogates."""
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = [row for row in csv.reader(file) if row and not row[0].lstrip().startswith("#")]
@@ -237,7 +241,7 @@ def _not_empty(photos: list[Photo], place: Path, example: str) -> list[Photo]:
 
 
 def _table(place: Path, name: str, optional: bool = False) -> dict[str, list[str]]:
-    """A CelebA list by photo; some have two lines of heading, which name no photo."""
+    """A CelebA list as a dict by photo; headings of such lists name no photo and are left out."""
     path = next((path for path in (place / "Anno" / name, place / name) if path.is_file()), None)
     if path is None:
         if optional:

@@ -1,9 +1,8 @@
-"""Training batches out of a corpus, read by Grain.
+"""Training batches of a corpus, read with Grain.
 
-Grain's map datasets are sequences: element k of a shuffled, repeated, mixed one is worked out from k
-alone. So a batch is a function of seed and step, and a run that resumes at a step needs no iterator
-state: the step is the state. That also holds when a run resumes on another number of machines, which
-a saved iterator does not survive.
+Grain's map datasets are sequences: element k of a shuffled, repeated and mixed dataset depends on k alone. A batch is
+therefore a function of seed and step, and a run that resumes at a step needs no iterator state. This also holds for a
+run that resumes on another number of machines, where a saved iterator could not be restored.
 """
 
 import os
@@ -24,10 +23,10 @@ SPLITS = ("train", "validation", "test", "all")
 
 
 class CorpusRecords:
-    """Some of a corpus's records, by number: a random-access source for Grain."""
+    """Some of a corpus's records by number: a random-access source for Grain."""
 
     def __init__(self, corpus: Corpus, entries: Sequence[dict]):
-        """`entries`: lines of the corpus's index.
+        """Opens the records of some rows of the corpus's index.
 
         Raises:
           InputError: a shard is missing or damaged.
@@ -60,14 +59,14 @@ class CorpusRecords:
 
 
 class CorpusBatches:
-    """Endless training batches of a corpus; each is a function of the seed and its step alone.
+    """An endless sequence of training batches; each is a function of the seed and its step alone.
 
     A batch is a dict of arrays, B rows first:
       crop       uint8   [B, 240, 240, 3]
       mask       uint8   [B, 240, 240]     1 = a pixel of the photo itself
       landmarks  float32 [B, 68, 2]        crop pixels
       confidence float32 [B, 68]           of each landmark; 0 outside the photo
-      is_face    float32 [B]               0 = a negative crop, whose other targets are void
+      is_face    float32 [B]               0 = a negative crop, whose other targets have no meaning
       code       float32 [B, 257]          a render's; zeros for photos, which have no true code
       has_code   float32 [B]               1 = a render
     on request, of renders that have them stored:
@@ -90,16 +89,16 @@ class CorpusBatches:
         truth: bool = False,
         reference: bool = False,
     ):
-        """Opens a corpus. Its sources are mixed by their numbers of examples times their weights.
+        """Opens a corpus. A source's share of the batches is its number of examples times its weight.
 
         Args:
           folder: what `build_corpus` or `build_synthetic` made.
           split: one of SPLITS.
-          batch_size: rows a batch.
+          batch_size: number of rows.
           seed: any whole number from 0.
-          jitter: scales the random changes of framing and colours; 0 for the detector's own crops, and for renders as they are.
+          jitter: scales the random changes of framing and colours; 0 leaves the detector's crops and renders unchanged.
           mirror: probability of a mirrored crop of a photo.
-          negatives: probability of a negative crop in a photo's stead.
+          negatives: probability that a photo gives a negative crop.
           truth: also give the true vertices and reflectance of renders that have them stored.
           reference: also give the collection's own landmarks of photos that have them.
 
@@ -116,11 +115,11 @@ class CorpusBatches:
         self._records = _endless(corpus, chosen, seed)
 
     def __len__(self) -> int:
-        """Examples in the split."""
+        """The number of examples in the split."""
         return self._size
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
-        """The batch of a step; the same whenever it is asked for."""
+        """The batch of a step."""
         places = range(step * self._batch_size, (step + 1) * self._batch_size)
         rows = [
             self._row(decode(self._records[place]), np.random.default_rng([self._seed, 1, place])) for place in places
@@ -132,13 +131,16 @@ class CorpusBatches:
             truth = example.truth._asdict() if self._truth and example.truth else {}
             return _render_row(example, rng if self._jitter else None) | truth
         is_face = rng.random() >= self._negatives
-        sample = random_face(example, rng, self._jitter, mirror=self._mirror) if is_face else random_negative(example, rng)
+        if is_face:
+            sample = random_face(example, rng, self._jitter, mirror=self._mirror)
+        else:
+            sample = random_negative(example, rng)
         row = _photo_row(sample, is_face)
         return row | _reference_columns(sample) if self._reference else row
 
 
 def _endless(corpus: Corpus, entries: list[dict], seed: int) -> grain.MapDataset:
-    """Records for ever: each source in an order of its own every epoch, sources mixed by weight."""
+    """An endless sequence of records: every source is shuffled anew in each epoch; sources are mixed by weight."""
     sources = [
         source for source in corpus.card["sources"] if any(entry["source"] == source["name"] for entry in entries)
     ]
@@ -173,7 +175,7 @@ def _reference_columns(sample: Sample) -> dict[str, np.ndarray]:
 
 
 def _render_row(example: Example, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
-    """A render, changed a little if there is a generator."""
+    """The row of a render; with a generator, a random change of the camera is applied."""
     face = example.window, example.code, example.landmarks68
     crop, code, landmarks = face if rng is None else varied(*face, rng)
     return {

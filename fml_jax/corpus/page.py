@@ -1,4 +1,4 @@
-"""A corpus's index.html: counts, why photos were rejected, what the others are like, and a sheet of crops."""
+"""A corpus's index.html: counts, reasons for rejection, histograms of the examples, and a sheet of crops."""
 
 import base64
 import colorsys
@@ -51,7 +51,7 @@ figure {{ margin: 0 }} figcaption {{ color: var(--quiet); font-size: .85rem }}
 {sources}
 <h2>Rejected</h2>
 {rejected}
-<h2>What the examples are like</h2>
+<h2>Examples</h2>
 <div class="histograms">{histograms}</div>
 <h2>{sheet_title}</h2>
 <p>{legend}</p>
@@ -71,8 +71,8 @@ def write_page(corpus: Corpus, rejected: list[dict]) -> None:
     """
     card, entries, rendered = corpus.card, corpus.entries, is_synthetic(corpus.card)
     shown = _spread(entries, SHEET)
-    # Of renders all landmarks are sure.
-    told = {name: title for name, title in _HISTOGRAMS.items() if not (rendered and name == "confidence")}
+    # The landmarks of renders are exact.
+    histograms = {name: title for name, title in _HISTOGRAMS.items() if not (rendered and name == "confidence")}
     page = _PAGE.format(
         title=f"{card['examples']} synthetic faces"
         if rendered
@@ -81,7 +81,7 @@ def write_page(corpus: Corpus, rejected: list[dict]) -> None:
         sources=_sources(card["sources"]),
         rejected=_reasons(rejected, card["photos"]),
         histograms="".join(
-            _histogram(title, [float(entry[name]) for entry in entries]) for name, title in told.items()
+            _histogram(title, [float(entry[name]) for entry in entries]) for name, title in histograms.items()
         ),
         sheet_title=f"{len(shown)} crops, spread over the corpus",
         legend="68 landmarks, which are known exactly" if rendered else _LEGEND.format(unsure=_UNSURE, sure=_SURE),
@@ -101,9 +101,9 @@ def _split(card: dict) -> str:
 def draw_landmarks(
     rgb: UInt8[np.ndarray, "H W 3"], points: Float[np.ndarray, "n 2"], confidence: Float[np.ndarray, "n"]
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture with dots, red where a landmark is a guess, over yellow and green to blue where it is sure."""
+    """The picture with a dot at each landmark, coloured by confidence: red (0.3 or less), yellow, green, blue (1)."""
     drawn = rgb.copy()
-    for (x, y), sure in zip(points, confidence):
+    for (x, y), sure in zip(points, confidence, strict=True):
         centre = round(16 * float(x)), round(16 * float(y))
         cv2.circle(drawn, centre, 16 * 2, (0, 0, 0), cv2.FILLED, cv2.LINE_AA, shift=4)
         cv2.circle(drawn, centre, 24, _colour(float(sure)), cv2.FILLED, cv2.LINE_AA, shift=4)
@@ -121,7 +121,7 @@ def _spread(entries: list[dict], count: int) -> list[dict]:
 
 
 def _examples(folder: Path, card: dict, entries: list[dict]):
-    """Shard by shard, so that each is read once."""
+    """Reads examples shard by shard, so that each shard is read once."""
     number, records = None, []
     for entry in entries:
         if entry["shard"] != number:

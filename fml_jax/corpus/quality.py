@@ -1,4 +1,4 @@
-"""What a photo of a face is like: sharpness, light, pose, and a fingerprint that near-copies share."""
+"""Statistics of a photo of a face: sharpness, brightness, pose, and a fingerprint that near-copies share."""
 
 import math
 
@@ -40,11 +40,11 @@ def face_stats(rgb: UInt8[np.ndarray, "H W 3"], mesh: Float[np.ndarray, "478 3"]
 
 
 def head_angles(mesh: Float[np.ndarray, "478 3"]) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees, about, with the signs of `image_formation.rotation.turn_angles`."""
+    """Approximate yaw, pitch and roll in degrees, with the signs of `image_formation.rotation.turn_angles`."""
     left = _unit(mesh[_LEFT_EYE] - mesh[_RIGHT_EYE])
     down = mesh[_CHIN] - mesh[_FOREHEAD]
     down = _unit(down - (down @ left) * left)
-    inwards = np.cross(left, down)  # with x right, y down, z away, a face that looks at the camera has its back at +z
+    inwards = np.cross(left, down)  # x right, y down, z away from the camera: the back of a frontal head is at +z
     out_of_face = -inwards
     yaw = math.atan2(out_of_face[0], -out_of_face[2])
     pitch = math.asin(np.clip(-out_of_face[1], -1, 1))
@@ -54,11 +54,12 @@ def head_angles(mesh: Float[np.ndarray, "478 3"]) -> tuple[float, float, float]:
 
 
 def fingerprint(window: UInt8[np.ndarray, "S S 3"], landmarks68: Float[np.ndarray, "68 2"]) -> UInt64[np.ndarray, "2"]:
-    """128 bits that near-copies of one picture share but for a few: the face's coarsest cosine waves, over their median or not.
+    """128 bits that differ little between near-copies of one picture: whether each of the face's coarsest cosine
+    coefficients is above their median.
 
     Args:
       window: a picture.
-      landmarks68: its pixels; they say what part is looked at, so that two framings of one photo agree.
+      landmarks68: pixels of the picture. They define the part that is used, so that two framings of one photo agree.
     """
     to_crop = crop_from_landmarks(landmarks68, size=_FINGERPRINT_SIZE)
     grey = cv2.cvtColor(crop_photo(window, to_crop, _FINGERPRINT_SIZE), cv2.COLOR_RGB2GRAY)
@@ -67,12 +68,16 @@ def fingerprint(window: UInt8[np.ndarray, "S S 3"], landmarks68: Float[np.ndarra
 
 
 def near_copies(prints: UInt64[np.ndarray, "n 2"], bits: int) -> dict[int, int]:
-    """Which rows are near-copies of an earlier row that is none itself: row → that row.
+    """Finds rows that are near-copies of an earlier row.
 
-    Compares all pairs: 200,000 photos are 2·10¹⁰, a minute or so.
+    All pairs are compared: 200,000 photos make 2·10¹⁰ pairs, which take about a minute.
 
     Args:
-      bits: of 128, in which two fingerprints may differ.
+      prints: fingerprints.
+      bits: in how many of 128 bits two fingerprints of near-copies may differ.
+
+    Returns:
+      For each near-copy, the earlier row, which is no near-copy itself.
     """
     copies: dict[int, int] = {}
     for begin in range(0, len(prints), _ROWS_AT_ONCE):

@@ -1,14 +1,13 @@
-"""One training example as bytes, and shards of them.
+"""Training examples as bytes (records), and shards of records.
 
-A record is one MessagePack map: numbers and text as such, each array as its plain little-endian bytes,
-the window as a JPEG file. Reading it runs no code (unlike pickle), needs no schema compiler (unlike
-protocol buffers), takes half a millisecond, and other languages can do it. Shapes and types are those of `Example`'s
-fields and not stored again; `VERSION` changes when they do. A render's true vertices and reflectance are 16-bit
-integers, 1/100 mm and 1/10,000 of the colours' range: half the bytes of float32, and finer than float16 where a head's
-vertices lie.
+A record is one MessagePack map. It holds numbers and text as such, arrays as little-endian bytes, and the window as a
+JPEG file. Reading a record runs no code (unlike pickle), needs no schema compiler (unlike protocol buffers), takes half
+a millisecond, and is possible in other languages. Shapes and types are those of the fields of `Example` and are not
+stored; `VERSION` changes when they do. A render's true vertices and reflectance are 16-bit integers in steps of 1/100 mm
+and 1/10,000 of the colour range: half the bytes of float32, and finer than float16 at a head's size.
 
-A window is compressed once, at a quality where a photo differs by less than a grey level on average, with
-colours at full resolution: a ninth of the bytes of plain pixels, a quarter of PNG's.
+A window is compressed once, with full colour resolution, at a quality where photos change by less than one grey level on
+average. This takes a ninth of the bytes of plain pixels and a quarter of those of a PNG.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,23 +26,23 @@ from fml_jax.files import complete_or_absent
 VERSION = 3
 _READABLE = (1, 2, 3)  # records of version 1 hold no truth, those of versions 1 and 2 no reference landmarks
 JPEG_QUALITY = 95
-# Each record alone in its chunk, for reading in any order; the JPEG in it cannot be compressed further.
+# One record a chunk, for random access; no compression, which would not shrink the JPEG any further.
 SHARD_OPTIONS = "group_size:1,uncompressed"
 
 
 class Stats(NamedTuple):
-    """What an example is like, for thresholds and histograms."""
+    """Statistics of an example, for thresholds and histograms."""
 
     size: float  # √(w·h) of the landmarks' box, photo pixels
-    sharpness: float  # deviation of the Laplacian at a fixed face size, grey levels
+    sharpness: float  # standard deviation of the Laplacian at a fixed face size, grey levels
     brightness: float  # mean grey level within the landmarks' hull, 0–255
-    yaw: float  # degrees, about, from the landmarks
-    pitch: float
-    roll: float
+    yaw: float  # degrees, approximate, from the landmarks
+    pitch: float  # degrees
+    roll: float  # degrees
 
 
 class Truth(NamedTuple):
-    """What a render shows, of the vertices that `load_face_model(detail="face")` has."""
+    """The true geometry and reflectance of a render, at the vertices of `load_face_model(detail="face")`."""
 
     vertices: Float[np.ndarray, "N 3"]  # model space, mm
     reflectance: Float[np.ndarray, "N 3"]  # RGB
@@ -51,26 +50,26 @@ class Truth(NamedTuple):
 
 @dataclass(frozen=True)
 class Example:
-    """A face made ready: a window of a photo (or a render), and what is known of it. S is the window's size."""
+    """A face for training: a window of S×S pixels of a photo (or a render), with its landmarks and labels."""
 
-    name: str  # of the photo within its corpus
-    source: str  # of the collection it came from
-    person: str  # whose photos share a split
+    name: str  # of the photo, unique in its corpus
+    source: str  # name of the collection
+    person: str  # photos of one person belong to one split
     window: UInt8[np.ndarray, "S S 3"]  # RGB
-    valid: Bool[np.ndarray, "S S"]  # a pixel of the photo itself
+    valid: Bool[np.ndarray, "S S"]  # True where the pixel comes from the photo itself
     to_photo: Float[np.ndarray, "2 3"]  # window pixels to photo pixels
     crop: Float[np.ndarray, "2 3"]  # window pixels to the detector's crop
     landmarks68: Float[np.ndarray, "68 2"]  # window pixels
     confidence: Float[np.ndarray, "68"]  # [0, 1]; 0 for landmarks outside the photo, which are guesses
     landmarks478: Float[np.ndarray, "478 3"]  # MediaPipe's points, window pixels; the third is depth, larger is farther
-    from_detector: bool  # the crop is the detector's own, not made from the landmarks
+    from_detector: bool  # True: the crop is framed by the detector; False: by the landmarks
     stats: Stats
     code: Float[np.ndarray, "257"] | None = None  # of a render: all that the base model can say of it, exactly
-    truth: Truth | None = None  # of a render, where it was asked for
+    truth: Truth | None = None  # of a render, where it is stored
     reference68: Float[np.ndarray, "68 2"] | None = None  # the collection's own landmarks, window pixels
 
 
-_ARRAYS = {  # float64 for maps to photos, whose pixels count by thousands
+_ARRAYS = {  # affine maps are float64: coordinates in photos are large
     "to_photo": ("<f8", (2, 3)),
     "crop": ("<f8", (2, 3)),
     "landmarks68": ("<f4", (68, 2)),
@@ -80,7 +79,7 @@ _ARRAYS = {  # float64 for maps to photos, whose pixels count by thousands
 _REFERENCE = ("<f4", (68, 2))
 _CODE = "<f4"
 _TRUTH = "<i2"
-_TRUTH_STEPS = Truth(vertices=0.01, reflectance=1e-4)  # what an integer counts: up to 328 mm and 3.28
+_TRUTH_STEPS = Truth(vertices=0.01, reflectance=1e-4)  # values of one step; the ranges are ±328 mm and ±3.28
 
 
 def encode(example: Example) -> bytes:
@@ -100,7 +99,9 @@ def encode(example: Example) -> bytes:
         "stats": [float(value) for value in example.stats],
         "code": b"" if example.code is None else np.asarray(example.code, _CODE).tobytes(),
         "reference68": b"" if example.reference68 is None else np.asarray(example.reference68, _REFERENCE[0]).tobytes(),
-        "truth": [] if example.truth is None else [_in_steps(*part) for part in zip(example.truth, _TRUTH_STEPS)],
+        "truth": []
+        if example.truth is None
+        else [_in_steps(*part) for part in zip(example.truth, _TRUTH_STEPS, strict=True)],
     }
     return msgpack.packb(fields)
 
@@ -124,7 +125,7 @@ def decode(record: bytes) -> Example:
             fields[name] = np.frombuffer(fields[name], dtype).reshape(shape)
         fields["stats"] = Stats(*fields["stats"])
         fields["code"] = np.frombuffer(fields["code"], _CODE) if fields["code"] else None
-        truth = [_from_steps(*part) for part in zip(fields.get("truth", ()), _TRUTH_STEPS)]
+        truth = [_from_steps(*part) for part in zip(fields.get("truth", ()), _TRUTH_STEPS, strict=False)]
         fields["truth"] = Truth(*truth) if truth else None
         reference = fields.get("reference68")
         fields["reference68"] = np.frombuffer(reference, _REFERENCE[0]).reshape(_REFERENCE[1]) if reference else None
@@ -136,7 +137,7 @@ def decode(record: bytes) -> Example:
 
 
 def write_shard(path: Path, records: Iterable[bytes]) -> None:
-    """Writes a file of records, which appears under its name only when it is complete.
+    """Writes a file of records; the file appears only when it is complete.
 
     Raises:
       InputError: the disk is full, or the folder cannot be written.
@@ -151,7 +152,7 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
 
 
 def _writing(call: Callable, *arguments):
-    """A call of ArrayRecord's writer, whose only error is told as what it is; its text has the system's reason."""
+    """Calls ArrayRecord's writer, and turns its RuntimeError into an OSError with the same text."""
     try:
         return call(*arguments)
     except RuntimeError as error:
@@ -174,7 +175,7 @@ def read_shard(path: Path) -> list[bytes]:
 
 
 def unreadable_shard(path: Path, error: Exception) -> InputError:
-    """What to tell of a shard that cannot be read."""
+    """The error for a shard that cannot be read."""
     return InputError(f"{path}: unreadable shard ({error}); delete it and run the same prepare command again")
 
 

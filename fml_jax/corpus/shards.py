@@ -1,9 +1,8 @@
-"""Many items made into shards of records by many processes, so that the work survives being killed.
+"""Many items made into shards of records by many processes, such that a killed build can be continued.
 
-Items are cut into shards of equal numbers, in order; a shard is one job. What it holds depends on its
-items alone, so the files are the same byte for byte whatever the number of workers. Each shard comes
-with a report, a line of JSON an item, which appears last: a shard with a report is finished, and a
-build that was killed goes on with the others.
+Items are divided, in order, into shards of equal numbers; one shard is one job. A shard's content depends on its items
+alone, so the files are identical for any number of workers. Each shard has a report with one line of JSON an item, which
+is written last: a shard with a report is finished, and a build that was killed continues with the others.
 """
 
 import hashlib
@@ -11,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 from tqdm import tqdm
@@ -26,17 +25,17 @@ PER_SHARD = 256
 
 
 class Item(Protocol):
-    """What an example is made from."""
+    """The input of one example, such as a photo."""
 
     name: str  # unique in its corpus
-    source: str
+    source: str  # name of the collection
 
 
 class Job(NamedTuple):
     """A shard to be made."""
 
     folder: Path
-    name: str
+    name: str  # of the files, without suffixes
     items: Sequence[Item]
 
 
@@ -44,9 +43,9 @@ class Job(NamedTuple):
 class Shard:
     """A finished shard."""
 
-    file: str  # its name in the folder
-    sha256: str
-    entries: list[dict]  # an item each, in order: of an example what `_entry` says, else its "reason" and "detail"
+    file: str  # name in the folder
+    sha256: str  # of the file
+    entries: list[dict[str, Any]]  # one an item, in order: see `_entry`; rejected items have a "reason" and a "detail"
 
 
 def build_shards(
@@ -58,14 +57,19 @@ def build_shards(
     per_shard: int = PER_SHARD,
     runner: Runner = run_in_processes,
 ) -> list[Shard]:
-    """Makes all items that no finished shard in the folder holds already.
+    """Makes the shards that are not finished yet.
 
     Args:
-      folder: where the shards are; made if missing. It must hold no shards of other items.
-      make: pure, and picklable when there are several workers; a method `start()`, if it has one, is
-        called once in each process.
-      workers: processes; with one, all happens in this one.
+      folder: of the shards; made if missing. It must hold no shards of other items.
+      items: all items of the corpus.
+      make: makes an item's example. It must be a function of the item alone, and picklable if there are several
+        workers. A method `start()`, if it has one, is called once in each process.
+      workers: number of processes; 1 does all work in this process.
+      per_shard: number of items that one shard is made from.
       runner: runs the jobs; see `fml_jax.runners`.
+
+    Returns:
+      All shards, in the order of the items.
 
     Raises:
       InputError: the disk is full, or a worker died.
@@ -85,7 +89,7 @@ def build_shards(
 
 
 class _Progress:
-    """Counts items on a bar: how many a second, how many rejected, how long to go."""
+    """Shows on a progress bar the items per second, the number of rejected items, and the remaining time."""
 
     def __init__(self, bar):
         self._bar, self._rejected = bar, 0
@@ -120,10 +124,11 @@ def build_shard(make: Callable[[Item], Example | Rejected], job: Job, note: Note
     """Makes and writes one shard and its report.
 
     Args:
-      note: is told of each item whether it was rejected.
+      make: see `build_shards`.
+      note: called after each item with whether it was rejected.
     """
     folder, name, items = job
-    entries: list[dict] = []
+    entries: list[dict[str, Any]] = []
     path = folder / f"{name}.arrayrecord"
     write_shard(path, _records(make, items, entries, note))
     head = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -143,8 +148,8 @@ def _records(make, items, entries, note) -> Iterator[bytes]:
         note(isinstance(made, Rejected))
 
 
-def _entry(example: Example) -> dict:
-    """What the corpus's index knows of an example."""
+def _entry(example: Example) -> dict[str, Any]:
+    """The row of an example in the corpus's index."""
     return {
         "name": example.name,
         "source": example.source,
@@ -164,5 +169,6 @@ def _remove_left_overs(folder: Path) -> None:
 
 
 def _read_report(folder: Path, name: str) -> Shard:
-    head, *entries = map(json.loads, (folder / f"{name}.jsonl").read_text("utf-8").splitlines())
+    # Only line feeds end a line of the report: names may hold other separators, such as U+2028.
+    head, *entries = map(json.loads, (folder / f"{name}.jsonl").read_text("utf-8").rstrip("\n").split("\n"))
     return Shard(f"{name}.arrayrecord", head["sha256"], entries)

@@ -1,7 +1,7 @@
-"""Which face of a photo is meant, and its landmarks.
+"""The target face of a photo, and its landmarks.
 
-MediaPipe may prefer a bystander, or overlook a face in a large photo; then it is shown the part about the
-face that is meant.
+MediaPipe may choose a bystander's face, or miss a face in a large photo. The part of the photo about the target face is
+then searched by itself.
 """
 
 import math
@@ -13,20 +13,24 @@ from jaxtyping import Float, UInt8
 from fml_jax.photos.landmarks import detect_mesh, ibug68
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1, photo pixels
-NEARER = 0.7  # a second, closer view of a box leaves neighbours out
+NEARER = 0.7  # size of a second, closer view of a box, which leaves neighbours out
 
 
 @dataclass(frozen=True)
 class TargetFace:
-    """The annotated face; else, where `off_centre` is set, the one in the middle; else the one in the largest box."""
+    """The annotated face if there is one; else the face in the middle if `off_centre` is set; else the largest."""
 
     shape: tuple[int, ...]  # of the photo, height first
-    boxes: list[Box]  # the detector's, largest first
+    boxes: list[Box]  # of the detector, largest first
     annotated: Box | None = None
-    off_centre: float | None = None  # how far the face may be from the middle, in parts of the photo's shorter side
+    off_centre: float | None = None  # largest distance of the face from the middle, in the photo's shorter sides
 
     def find(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | None:
-        """MediaPipe's points of it; those of another face where no view shows it, None where none shows any."""
+        """MediaPipe's points of the target face, in photo pixels.
+
+        Returns:
+          The points; those of another face if the target is not found; None if no face is found.
+        """
         other = None
         for view in self._views():
             mesh = detect_mesh(rgb, view)
@@ -36,7 +40,7 @@ class TargetFace:
         return other
 
     def has(self, landmarks68: Float[np.ndarray, "68 2"]) -> bool:
-        """Whether these are its landmarks."""
+        """Whether these are landmarks of the target face."""
         if self.annotated is not None:
             return _covers(self.annotated, _centre(landmarks68))
         if self.off_centre is None:
@@ -44,15 +48,15 @@ class TargetFace:
         return self.distance(landmarks68) <= self.off_centre or _covers(_tight(landmarks68), self._middle())
 
     def distance(self, points: Float[np.ndarray, "n 2"]) -> float:
-        """From the middle of the photo to that of the points' box, in parts of the photo's shorter side."""
+        """The distance from the photo's middle to the middle of the points' box, in the photo's shorter sides."""
         return float(np.linalg.norm(_centre(points) - self._middle())) / min(self.shape[:2])
 
     def is_in_a_box(self) -> bool:
-        """Whether the detector sees a face in the photo's middle."""
+        """Whether a box of the detector covers the photo's middle."""
         return any(_covers(box, self._middle()) for box in self.boxes)
 
     def _views(self) -> list[Box | None]:
-        """Where to look for it, one after the other; None is the whole photo."""
+        """The parts of the photo to search, in order; None is the whole photo."""
         if self.annotated is not None:
             return [self.annotated, _nearer(self.annotated)]
         if self.off_centre is None:
@@ -67,7 +71,10 @@ class TargetFace:
 
 
 def shows_face(box: Box, landmarks68: Float[np.ndarray, "68 2"]) -> bool:
-    """Whether a detector's box shows the face with these landmarks: half a side off at most, scale within 2."""
+    """Whether a detector's box and these landmarks show the same face.
+
+    The centres must agree within half the size of the landmarks' box, and the sizes within a factor of 2.
+    """
     low, high = landmarks68.min(axis=0), landmarks68.max(axis=0)
     side = math.sqrt(np.prod(high - low))
     centre = np.array([box[0] + box[2], box[1] + box[3]]) / 2

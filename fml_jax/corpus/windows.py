@@ -1,4 +1,4 @@
-"""The window of a photo that a training corpus keeps: a square about the face that leaves room to move the crop."""
+"""The window of a photo that a corpus stores: a square about the face, large enough to move the crop within it."""
 
 import math
 
@@ -9,16 +9,16 @@ from jaxtyping import Bool, Float, UInt8
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, invert_affine
 
 WINDOW_SIZE = 256  # pixels
-WINDOW_SIDE = 2.2  # crop sides that a window shows, where the photo has them
-BLACK = 12  # pixels no brighter than this, connected to the border, are no part of the photo
+WINDOW_SIDE = 2.2  # side of a window in crop sides, where the photo is large enough
+BLACK = 12  # pixels that are no brighter and connected to the border do not belong to the photo
 
 
 def window_affine(crop: Float[np.ndarray, "2 3"], shape: tuple[int, ...]) -> Float[np.ndarray, "2 3"]:
-    """Photo to window: WINDOW_SIDE crop sides about the crop, kept inside the photo where it fits.
+    """The affine from photo pixels to window pixels. The window is moved to lie inside the photo where it fits.
 
     Args:
-      crop: photo pixels to crop pixels.
-      shape: the photo's, height first.
+      crop: the affine from photo pixels to crop pixels.
+      shape: of the photo, height first.
     """
     photo = np.array(shape[1::-1])
     side = min(WINDOW_SIDE * CROP_SIZE / math.hypot(*crop[:, 0]), photo.max())
@@ -32,17 +32,17 @@ def window_affine(crop: Float[np.ndarray, "2 3"], shape: tuple[int, ...]) -> Flo
 def shown_by_photo(
     window: UInt8[np.ndarray, "256 256 3"], to_window: Float[np.ndarray, "2 3"], shape: tuple[int, ...]
 ) -> Bool[np.ndarray, "256 256"]:
-    """Which window pixels are the photo's own: inside it, and not in black areas along the window's edge."""
+    """Which window pixels belong to the photo: inside it, and not in black areas along the window's edge."""
     return _inside(to_window, shape) & ~black_border(window)
 
 
 def black_border(window: UInt8[np.ndarray, "256 256 3"]) -> Bool[np.ndarray, "256 256"]:
-    """Black areas that touch the window's edge, as aligned photo collections have them."""
+    """Black areas that touch the window's edge; collections of aligned photos have such borders."""
     black = (window.max(axis=2) <= BLACK).astype(np.uint8)
     _, labels = cv2.connectedComponents(black, connectivity=4)
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     border = np.isin(labels, np.setdiff1d(edge, [0]))
-    return cv2.dilate(border.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # the rim is compressed into grey
+    return cv2.dilate(border.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # compression turns the rim grey
 
 
 def _inside(to_window: Float[np.ndarray, "2 3"], shape: tuple[int, ...]) -> Bool[np.ndarray, "256 256"]:

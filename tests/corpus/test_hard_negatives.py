@@ -1,10 +1,10 @@
-"""False boxes lie beside faces and show none."""
+"""Hard negatives lie beside faces and show none."""
 
 import cv2
 import numpy as np
 import pytest
 
-from fml_jax.corpus.hard_negatives import BESIDE, false_boxes, hard_negative_crops
+from fml_jax.corpus.hard_negatives import BESIDE, hard_negative_boxes, hard_negative_crops
 from fml_jax.errors import InputError
 from fml_jax.photos.detection import Detection, detect_faces, overlap
 from fml_jax.photos.landmarks import detect_mesh
@@ -20,12 +20,12 @@ def test_they_lie_beside_faces_and_show_none(photos):
     found = 0
     for path in photos:
         rgb = read_photo(path)
-        boxes = false_boxes(rgb, np.random.default_rng(0), most=2)
+        boxes = hard_negative_boxes(rgb, np.random.default_rng(0), most=2)
         faces = detect_faces(rgb)
         for box in boxes:
             assert all(overlap(Detection(box, 0.0), face) <= BESIDE for face in faces)
             assert detect_mesh(rgb, box) is None
-        assert boxes == false_boxes(rgb, np.random.default_rng(0), most=2) and len(boxes) <= 2
+        assert boxes == hard_negative_boxes(rgb, np.random.default_rng(0), most=2) and len(boxes) <= 2
         found += len(boxes)
     assert found >= 5
 
@@ -37,7 +37,7 @@ def test_their_crops_come_in_mirrored_pairs_and_a_broken_photo_is_left_out(photo
     np.testing.assert_array_equal(crops[len(crops) // 2], crops[0, :, ::-1])
 
 
-def test_where_there_is_none_it_says_so(tmp_path):
+def test_photos_without_hard_negatives_are_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((120, 120, 3), 90, np.uint8))
-    with pytest.raises(InputError, match="no false box in 1 photos"):
+    with pytest.raises(InputError, match="no hard negative in 1 photos"):
         hard_negative_crops([tmp_path / "wall.png"], 5)

@@ -86,7 +86,7 @@ def test_youtube_has_people_and_reference_landmarks(tmp_path):
     touch(tmp_path / "points68.csv", f"Zo\xeb/Zo\xeb_01.jpg,{numbers}\n".encode())
     (photo,) = found("youtube", tmp_path)
     assert photo.person == "Zo\xeb" and photo.name == "youtube/Zo\xeb/Zo\xeb_01.jpg"
-    assert photo.annotated == (0, 1, 134, 135) and photo.reference68[1] == (2, 3)
+    assert photo.annotated == (-1, 0, 133, 134) and photo.reference68[1] == (1, 2)
     touch(tmp_path / "points68.csv", b"a/1.jpg,1,2\n")
     with pytest.raises(InputError, match="points68.csv: a/1.jpg: not 68 points"):
         found("youtube", tmp_path)
