@@ -17,12 +17,13 @@ from absl import app, flags
 from skimage import data
 
 from benchmarks.timing import in_turn
-from fml_jax.codes import CODE_SIZE, code_from_network
+from fml_jax.codes import code_from_network
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.networks.encoders import make_encoder
 from fml_jax.networks.weights import load_weights
+from fml_jax.ops.images import unit_range
 from fml_jax.photos.crops import crop_from_photo, crop_photo, jitter_affine
 from fml_jax.reconstruction.decoding import solve_and_decode_all
 from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
@@ -66,11 +67,12 @@ def _print_agreement(model: BaseModel, solver: ColourSolver, device: jax.Device)
 def _answers(model, solver, codes, device, precision):
     """The network's codes on a device, and these (or given ones, so that faults do not add up) decoded there."""
     params, about = load_weights(OPEN_WEIGHTS)
-    encoder = make_encoder(about["encoder"], CODE_SIZE)
+    encoder = make_encoder(about["encoder"], model.code_sizes.total)
 
     @jax.jit
     def network(params, crops):
-        return code_from_network(encoder.apply({"params": params}, crops.astype(jnp.float32) / 255)[0])
+        raw, _ = encoder.apply({"params": params}, unit_range(crops))
+        return code_from_network(raw, model.code_sizes)
 
     with jax.default_device(device), jax.default_matmul_precision(precision):
         crops = jax.device_put(_crops(), device)
@@ -80,9 +82,14 @@ def _answers(model, solver, codes, device, precision):
 
 
 def _print_times(model: BaseModel, solver: ColourSolver, name: str, batch: int) -> None:
-    encoder = make_encoder(name, CODE_SIZE)
+    encoder = make_encoder(name, model.code_sizes.total)
     params = jax.jit(encoder.init)(jax.random.key(0), jnp.zeros((1, 240, 240, 3)))["params"]
-    network = jax.jit(lambda params, crops: code_from_network(encoder.apply({"params": params}, crops / 255.0)[0]))
+
+    @jax.jit
+    def network(params, crops):
+        raw, _ = encoder.apply({"params": params}, unit_range(crops))
+        return code_from_network(raw, model.code_sizes)
+
     crops = jax.device_put(np.resize(_crops(), (batch, 240, 240, 3)))
     codes, floats = network(params, crops), crops / 255.0
     stages = {

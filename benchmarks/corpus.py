@@ -25,6 +25,7 @@ from fml_jax.corpus.examples import Settings
 from fml_jax.corpus.layouts import Source, find_photos
 from fml_jax.corpus.loader import CorpusBatches, CorpusRecords
 from fml_jax.corpus.records import Example, decode, encode
+from fml_jax.face_model.files import load_face_model
 from fml_jax.networks.encoders import make_encoder
 from fml_jax.photos import landmarks
 from fml_jax.photos.detection import detect_faces
@@ -100,7 +101,7 @@ def _time_reading(folder: Path) -> None:
 
 
 def _training_rate() -> float:
-    encoder = make_encoder("light")
+    encoder = make_encoder("light", load_face_model().code_sizes.total)
     params = jax.jit(encoder.init)(jax.random.key(0), jnp.zeros((1, 240, 240, 3)))["params"]
 
     def loss(params, crops):

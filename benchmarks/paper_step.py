@@ -124,7 +124,7 @@ def made_up_batch(model: BaseModel, rows: int) -> dict[str, np.ndarray]:
     """Smooth noise for crops, with the mean face's landmarks somewhat displaced."""
     rng = np.random.default_rng(SEED)
     coarse = rng.integers(0, 256, (rows, 12, 12, 3)).astype(np.uint8)
-    code = neutral_code(*model.code_sizes)
+    code = neutral_code(model.code_sizes)
     rotation = rotation_matrix(code.rotation)
     points = project(landmarks68(model.landmarks, to_camera(model.mean, code.rotation, code.translation), rotation))
     return {

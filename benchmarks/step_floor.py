@@ -24,6 +24,7 @@ from fml_jax.face_model.base import geometry, reflectance
 from fml_jax.image_formation.points import form_points_of
 from fml_jax.losses import FullWeights, Observation
 from fml_jax.losses.energies import energy_of_points
+from fml_jax.ops.images import unit_range
 from fml_jax.training.sharding import COMPILER_OPTIONS
 from fml_jax.training.step import step_key
 
@@ -94,7 +95,7 @@ def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]
     """Name → (function, what it is differentiated by, its other arguments), as the step calls them."""
     network, params, model = step.network, step.state.params, step.model
     batch = jax.device_put(step.batch)
-    crops = jax.jit(lambda crop: crop.astype(jnp.float32) / 255)(batch["crop"])
+    crops = jax.jit(unit_range)(batch["crop"])
 
     def encoder(of_encoder, of_final, crops):
         seen = network.encode({"encoder": of_encoder}, crops)

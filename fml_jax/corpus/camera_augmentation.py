@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from fml_jax.codes import EXPRESSION, IDENTITY, REFLECTANCE
+from fml_jax.codes import LIGHT, POSE_AND_LIGHT
 from fml_jax.image_formation.camera import FOCAL_IN_CROP_WIDTHS
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, moved_affine
 
@@ -22,14 +22,15 @@ GAIN_STD = 0.08  # of the logarithm, each channel; brightness on top of it varie
 COVERED = 0.3  # share of crops of which a rectangle is painted over
 
 _SAME = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-_POSE = slice(IDENTITY + EXPRESSION + REFLECTANCE, IDENTITY + EXPRESSION + REFLECTANCE + 6)
-_LIGHT = slice(_POSE.stop, _POSE.stop + 27)
+# Pose and light are the last numbers of a flat code, whatever the face model's sizes.
+_POSE = slice(-POSE_AND_LIGHT, -LIGHT)
+_LIGHT = slice(-LIGHT, None)
 
 
 def varied(
     crop: np.ndarray, code: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A crop [240, 240, 3] uint8, its code [257] and landmarks [68, 2], after small changes of the camera."""
+    """A crop [240, 240, 3] uint8, its flat code and landmarks [68, 2], after small changes of the camera."""
     roll = ROLL_STD * rng.standard_normal()
     shift = SHIFT_STD * CROP_SIZE * rng.standard_normal(2)
     scale = math.exp(SCALE_STD * rng.standard_normal())

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import grain
 import numpy as np
 
-from fml_jax.codes import CODE_SIZE
 from fml_jax.corpus.augmentation import Sample, random_face, random_negative
 from fml_jax.corpus.camera_augmentation import varied
 from fml_jax.corpus.card import Corpus, open_corpus
@@ -67,7 +66,7 @@ class CorpusBatches:
       landmarks  float32 [B, 68, 2]        crop pixels
       confidence float32 [B, 68]           of each landmark; 0 outside the photo
       is_face    float32 [B]               0 = a negative crop, whose other targets have no meaning
-      code       float32 [B, 257]          a render's; zeros for photos, which have no true code
+      code       float32 [B, K]            a render's flat code; K = 0 for photos, which have no true code
       has_code   float32 [B]               1 = a render
     on request, of renders that have them stored:
       vertices, reflectance  float32 [B, N, 3]  see `records.Truth`
@@ -161,7 +160,7 @@ def _photo_row(sample: Sample, is_face: bool) -> dict[str, np.ndarray]:
         "landmarks": sample.landmarks,
         "confidence": sample.confidence,
         "is_face": np.float32(is_face),
-        "code": np.zeros(CODE_SIZE, np.float32),
+        "code": np.zeros(0, np.float32),
         "has_code": np.float32(0),
     }
 

@@ -64,7 +64,7 @@ class Example:
     landmarks478: Float[np.ndarray, "478 3"]  # MediaPipe's points, window pixels; the third is depth, larger is farther
     from_detector: bool  # True: the crop is framed by the detector; False: by the landmarks
     stats: Stats
-    code: Float[np.ndarray, "257"] | None = None  # of a render: all that the base model can say of it, exactly
+    code: Float[np.ndarray, "code"] | None = None  # of a render: its exact flat code, as far as the base model can express it
     truth: Truth | None = None  # of a render, where it is stored
     reference68: Float[np.ndarray, "68 2"] | None = None  # the collection's own landmarks, window pixels
 

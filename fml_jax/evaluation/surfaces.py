@@ -91,7 +91,7 @@ def _of_codes(model, codes) -> Surfaces:
 
 @jax.jit
 def _decoded(model, codes):
-    code = leading_reflectance(codes, *model.code_sizes)
+    code = leading_reflectance(codes, model.code_sizes)
     vertices = jax.vmap(lambda *parts: geometry(model, *parts))(code.identity, code.expression)
     return vertices, jax.vmap(lambda beta: reflectance(model, beta))(code.reflectance)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from fml_jax.codes import flatten_code, unflatten_code
+from fml_jax.codes import CodeSizes, flatten_code, unflatten_code
 from fml_jax.errors import InputError
 from fml_jax.safe_npz import read_npz
 
@@ -14,12 +14,14 @@ _FIELDS = (
     "vertices", "triangles", "reflectance", "reflectance_corrections", "landmarks68", "projected", "box", "crop_from_photo",
     "illumination", "rotation", "translation", "score", "index", "source", "model_version",
 )  # fmt: skip
+_SIZES_OF_OLD_FILES = CodeSizes(80, 64, 80)  # of the open model, the only one when files did not record them
 
 
 def write_code_file(path: Path, face) -> None:
-    """All fields of a `Reconstruction` under their names, the code as one vector [257]."""
+    """All fields of a `Reconstruction` under their names, the code as one vector with its sizes."""
     arrays = {name: np.asarray(getattr(face, name)) for name in _FIELDS}
-    np.savez_compressed(path, format_version=FORMAT_VERSION, code=np.asarray(flatten_code(face.code)), **arrays)
+    arrays |= {"code": np.asarray(flatten_code(face.code)), "code_sizes": np.array(face.code.sizes)}
+    np.savez_compressed(path, format_version=FORMAT_VERSION, **arrays)
 
 
 def read_code_file(path: str | Path) -> dict:
@@ -42,4 +44,6 @@ def read_code_file(path: str | Path) -> dict:
     if missing := {*_FIELDS, "code"} - set(fields):
         raise InputError(f"{path}: a reconstruction without {', '.join(sorted(missing))}")
     texts = {name: str(fields[name]) for name in ("source", "model_version")}
-    return {**fields, **texts, "score": float(fields["score"]), "code": unflatten_code(jnp.asarray(fields["code"]))}
+    sizes = CodeSizes(*map(int, fields.pop("code_sizes", _SIZES_OF_OLD_FILES)))
+    code = unflatten_code(jnp.asarray(fields["code"]), sizes)
+    return {**fields, **texts, "score": float(fields["score"]), "code": code}

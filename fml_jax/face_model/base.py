@@ -7,6 +7,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Float
 
+from fml_jax.codes import CodeSizes
 from fml_jax.errors import InputError
 from fml_jax.face_model.landmarks import Landmarks
 from fml_jax.face_model.topology import Topology, make_topology
@@ -41,9 +42,9 @@ class BaseModel:
         return self.mean.shape[0]
 
     @property
-    def code_sizes(self) -> tuple[int, int, int]:
-        """(m_s, m_e, m_r)."""
-        return self.identity.shape[0], self.expression.shape[0], self.reflectance.shape[0]
+    def code_sizes(self) -> CodeSizes:
+        """(m_s, m_e, m_r), the numbers of parameters that decide the length of every code of this model."""
+        return CodeSizes(self.identity.shape[0], self.expression.shape[0], self.reflectance.shape[0])
 
 
 def geometry(
@@ -52,7 +53,11 @@ def geometry(
     expression: Float[Array, "expression"],
     summed: Callable = weighted_sum,
 ) -> Float[Array, "N 3"]:
-    """v_b(α) = a_g + Σ_k α_k b_k^g (eq. 3), mm; differentiable forward too where it is `summed` by `modes.plain_sum`."""
+    """v_b(α) = a_g + Σ_k α_k b_k^g (eq. 3), mm.
+
+    Args:
+      summed: how modes are summed; `weighted_sum_plain` allows forward-mode differentiation, too.
+    """
     return model.mean + summed(identity, model.identity) + summed(expression, model.expression)
 
 

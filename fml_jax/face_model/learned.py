@@ -81,11 +81,11 @@ def random_face(model: FaceModel, key: jax.Array, expression: float = 0.5) -> Fi
       expression: standard deviation of the expression's parameters, of which most faces use few at a time.
     """
     for_identity, for_expression, for_reflectance, for_delta = jax.random.split(key, 4)
-    identities, expressions, reflectances = model.base.code_sizes
-    base = neutral_code(identities, expressions, reflectances).replace(
-        identity=jax.random.normal(for_identity, (identities,)),
-        expression=expression * jax.random.normal(for_expression, (expressions,)),
-        reflectance=jax.random.normal(for_reflectance, (reflectances,)),
+    sizes = model.base.code_sizes
+    base = neutral_code(sizes).replace(
+        identity=jax.random.normal(for_identity, (sizes.identity,)),
+        expression=expression * jax.random.normal(for_expression, (sizes.expression,)),
+        reflectance=jax.random.normal(for_reflectance, (sizes.reflectance,)),
     )
     delta = model.delta_mean + model.delta_factor @ jax.random.normal(for_delta, model.delta_mean.shape)
     geometry, reflectance = jnp.split(delta, [model.sizes[0]])

@@ -11,7 +11,7 @@ from fml_jax.losses import BaseWeights, Observation, base_energy
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.modes import weighted_sum
 
-# One photo has to determine all 257 numbers: landmarks hold the shape, the prior what they leave open. A weaker prior
+# One photo has to determine all numbers of a code: landmarks hold the shape, the prior what they leave open. A weaker prior
 # on shape explains colours better, but pushes the inside of the mouth through the skin around it.
 WEIGHTS = BaseWeights(photo=4000.0, sparse=3.8, reg=0.14, rstd=0.06, contour="pose")
 
@@ -44,7 +44,7 @@ def fit_energy(model: BaseModel, code: FaceCode, observation: Observation, *, ey
         return LIGHT * relit + EYES * jnp.sum(in_eyes) / jnp.maximum(jnp.sum(model.regions["eyes"]), 1)
 
     def energy(raw):
-        candidate = code_from_network(raw, *sizes)
+        candidate = code_from_network(raw, sizes)
         return base_energy(model, candidate, observation, weights=WEIGHTS)[0] + undetermined(candidate)
 
     def step(state, _):
@@ -57,4 +57,4 @@ def fit_energy(model: BaseModel, code: FaceCode, observation: Observation, *, ey
     start = network_from_code(code)
     state = (start, optimizer.init(start), start, jnp.float32(jnp.inf))
     (_, _, best, _), _ = jax.lax.scan(step, state, length=STEPS)
-    return code_from_network(best, *sizes)
+    return code_from_network(best, sizes)

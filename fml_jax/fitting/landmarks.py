@@ -4,15 +4,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fml_jax.codes import FaceCode, code_from_network, network_from_code
+from fml_jax.codes import POSE_AND_LIGHT, FaceCode, code_from_network, network_from_code
 from fml_jax.face_model.base import BaseModel, geometry
-from fml_jax.face_model.landmarks import landmarks68
 from fml_jax.fitting.energy import WEIGHTS
-from fml_jax.image_formation.camera import project, to_camera
-from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.losses import PAPER_LANDMARKS
 from fml_jax.ops.arrays import Array
-from fml_jax.ops.modes import plain_sum
+from fml_jax.ops.modes import weighted_sum_plain
 
 STEPS = 12
 _FIRST_DAMPING = 1e-2
@@ -31,16 +29,15 @@ def fit_landmarks(
       confidence: c_f of eq. 10, at least 0; 0 excludes a landmark.
     """
     sizes = model.code_sizes
-    shape_size = sizes[0] + sizes[1]
+    shape_size = sizes.identity + sizes.expression
     start = jnp.asarray(network_from_code(code))
-    free = jnp.concatenate([jnp.arange(shape_size), sum(sizes) + jnp.arange(6)])
+    free = jnp.concatenate([jnp.arange(shape_size), sizes.total - POSE_AND_LIGHT + jnp.arange(6)])
     landmark_scale = jnp.sqrt(WEIGHTS.sparse * PAPER_LANDMARKS * confidence / PAPER_LANDMARKS.sum())
 
     def residuals(values):
-        candidate = code_from_network(start.at[free].set(values), *sizes)
-        vertices = geometry(model, candidate.identity, candidate.expression, plain_sum)
-        points = landmarks68(model.landmarks, vertices, rotation_matrix(candidate.rotation))
-        gaps = project(to_camera(points, candidate.rotation, candidate.translation)) - landmarks
+        candidate = code_from_network(start.at[free].set(values), sizes)
+        vertices = geometry(model, candidate.identity, candidate.expression, weighted_sum_plain)
+        gaps = project_landmarks(model, candidate, vertices) - landmarks
         prior = jnp.sqrt(WEIGHTS.reg) * values[:shape_size]
         return jnp.concatenate([(landmark_scale[:, None] * gaps).ravel(), prior])
 
@@ -55,4 +52,4 @@ def fit_landmarks(
         return (values, jnp.where(better, damping / 5, damping * 10)), None
 
     (values, _), _ = jax.lax.scan(step, (start[free], jnp.float32(_FIRST_DAMPING)), length=STEPS)
-    return code_from_network(start.at[free].set(values), *sizes)
+    return code_from_network(start.at[free].set(values), sizes)

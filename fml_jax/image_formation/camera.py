@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fml_jax.image_formation.rotation import rotation_matrix, turned
+from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.ops.arrays import Array
+from fml_jax.ops.small_matrices import transform
 
 CROP_SIZE = 240  # pixels, the paper's
 
@@ -20,7 +21,7 @@ def to_camera(
     vertices: Float[Array, "N 3"], rotation: Float[Array, "3"], translation: Float[Array, "3"]
 ) -> Float[Array, "N 3"]:
     """Φ(v) = R v + t: model space (mm) to camera space (mm; x right, y down, z forward)."""
-    return turned(vertices, rotation_matrix(rotation)) + translation
+    return transform(vertices, rotation_matrix(rotation)) + translation
 
 
 def project(positions: Float[Array, "N 3"], crop_size: int = CROP_SIZE) -> Float[Array, "N 2"]:

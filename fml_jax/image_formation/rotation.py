@@ -1,21 +1,20 @@
 """Rotations as axis-angle vectors, smooth everywhere, zero included."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
 from fml_jax.ops.arrays import Array
 
-# Below this squared angle sin θ/θ and (1 − cos θ)/θ² come from their series: the next terms are
-# under float32's last digit there, while the quotients themselves lose digits.
+# Below this squared angle sin θ/θ and (1 − cos θ)/θ² are computed from their series. The terms left
+# out are below float32's precision there, while the quotients would lose digits.
 _SERIES_BELOW = 1e-2
 
 
 def rotation_matrix(axis_angle: Float[Array, "3"]) -> Float[Array, "3 3"]:
     """R = exp([ω]×) ∈ SO(3) for ω in radians (Rodrigues' formula).
 
-    R = I + a K + b K² with a = sin θ/θ, b = (1 − cos θ)/θ² and K = [ω]×. Both factors are
-    functions of θ², so neither they nor their gradients meet the root's singularity at zero.
+    R = I + a K + b K² with a = sin θ/θ, b = (1 − cos θ)/θ² and K = [ω]×. Both factors are computed
+    as functions of θ², so that their gradients are finite at zero, where the root's is not.
     """
     squared = jnp.sum(axis_angle**2)
     a, b = _rodrigues_factors(squared)
@@ -25,26 +24,10 @@ def rotation_matrix(axis_angle: Float[Array, "3"]) -> Float[Array, "3 3"]:
     return jnp.eye(3, dtype=axis_angle.dtype) + a * cross + b * (cross @ cross)
 
 
-@jax.custom_jvp
-def turned(vectors: Float[Array, "N 3"], matrix: Float[Array, "3 3"]) -> Float[Array, "N 3"]:
-    """M v of each vector.
-
-    Written out by columns: XLA's CPU backend takes four times as long for a product with so small a matrix.
-    """
-    return sum(vectors[:, k, None] * matrix[:, k] for k in range(3))
-
-
-@turned.defjvp
-def _turned_jvp(primals, tangents):
-    # Products again: the sum over all vectors that the matrix's gradient is takes longer written out.
-    (vectors, matrix), (moved, twist) = primals, tangents
-    return turned(vectors, matrix), moved @ matrix.T + vectors @ twist.T
-
-
 def _rodrigues_factors(squared):
     small = squared < _SERIES_BELOW
-    # Each branch sees only arguments at which it is smooth: `where` alone would still let the
-    # unused branch's NaN into the gradient.
+    # Each branch is given only arguments where it is smooth: `where` alone would still let a NaN of
+    # the unused branch into the gradient.
     series = jnp.where(small, squared, 0.0)
     a_series = 1 - series / 6 * (1 - series / 20 * (1 - series / 42))
     b_series = 0.5 - series / 24 * (1 - series / 30 * (1 - series / 56))
@@ -56,10 +39,10 @@ def _rodrigues_factors(squared):
 
 
 def turn_angles(rotation: Float[Array, "3 3"]) -> Float[Array, "3"]:
-    """(yaw, pitch, roll) in degrees of a face with camera rotation R; all zero when it faces the camera.
+    """(yaw, pitch, roll) in degrees of a face with camera rotation R; all are zero when it faces the camera.
 
     Yaw is positive when the subject turns to their left (the picture's right), pitch when they
-    look up, roll when the picture of the head is turned clockwise; the head rolls first, turns last.
+    look up, roll when the picture of the head is turned clockwise. R is roll first, then pitch, then yaw.
     """
     out_of_face = rotation[:, 2]
     left = rotation[:, 0]

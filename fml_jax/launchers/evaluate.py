@@ -157,7 +157,7 @@ def evaluate_synthetic(reconstructor) -> None:
     faces = len(CorpusBatches(_SYNTHETIC.value, "all", 1))
     batch = CorpusBatches(_SYNTHETIC.value, "all", faces, jitter=0.0).batch(0)
     codes, _ = reconstructor.codes(batch["crop"])
-    true = unflatten_code(batch["code"], *reconstructor.model.code_sizes)
+    true = unflatten_code(batch["code"], reconstructor.model.code_sizes)
     own = synthetic_errors(reconstructor.model, jax.device_get(codes), true)
     solved = synthetic_errors(reconstructor.model, reconstructor.predict(batch["crop"]).codes, true)
     rows = [(name.removeprefix("synthetic/").replace("_", " "), own[name], solved[name]) for name in own]

@@ -9,7 +9,7 @@ from fml_jax.face_model.landmarks import CONTOUR, INNER_MOUTH_CORNERS, contour_b
 from fml_jax.image_formation.camera import project, view_rays
 from fml_jax.image_formation.points import Points
 from fml_jax.ops.arrays import Array
-from fml_jax.ops.dot_products import squared_lengths
+from fml_jax.ops.dot_products import guarded_lengths
 
 # F of the paper: 66 landmarks.
 PAPER_LANDMARKS = np.array([k not in INNER_MOUTH_CORNERS for k in range(68)])
@@ -25,9 +25,7 @@ def photometric_residuals(
       region: vertices that may count, for example the model's "face" region; or how much each
         counts, at least 0.
     """
-    squared = squared_lengths(observed - points.colours)
-    # The norm's gradient at zero is guarded at the root's argument; 1e-8 is far under one grey level.
-    return jnp.sqrt(squared + 1e-8), points.visible * region
+    return guarded_lengths(observed - points.colours), points.visible * region
 
 
 def landmark_residuals(

@@ -9,11 +9,14 @@ from jaxtyping import Float
 
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel, geometry
-from fml_jax.face_model.landmarks import landmarks68, landmarks478
+from fml_jax.face_model.landmarks import landmarks478
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.illumination import shading
+from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.image_formation.sphere import fibonacci_sphere
 from fml_jax.ops.arrays import Array
+from fml_jax.ops.dot_products import guarded_lengths
 
 # MediaPipe's points that lie farthest from iBUG's and from each other: cheeks, forehead, sides of the nose.
 SPREAD_POINTS = np.array(
@@ -55,7 +58,7 @@ def supervised_energy(
       keypoints: what the encoder says of `keypoint_pixels`, crop pixels.
     """
     terms = {
-        "pixels": jnp.mean(_guarded_norm(_thinned_pixels(model, code) - _thinned_pixels(model, true))),
+        "pixels": jnp.mean(guarded_lengths(_thinned_pixels(model, code) - _thinned_pixels(model, true))),
         "rotation": jnp.sum((rotation_matrix(code.rotation) - rotation_matrix(true.rotation)) ** 2),
         "depth": jnp.log(jnp.maximum(code.translation[2], 1.0) / true.translation[2]) ** 2,
         "identity": _mode_error(model.identity, code.identity - true.identity),
@@ -65,24 +68,23 @@ def supervised_energy(
     }
     if keypoints is not None:
         aims = keypoint_pixels(model, true)
-        terms["keypoints"] = jnp.mean(_guarded_norm(keypoints - aims))
+        terms["keypoints"] = jnp.mean(guarded_lengths(keypoints - aims))
     return sum(getattr(weights, name) * value for name, value in terms.items()), terms
 
 
 def keypoint_pixels(model: BaseModel, code: FaceCode) -> Float[Array, "100 2"]:
     """Where an encoder's keypoints should lie: iBUG's 68, then `SPREAD_POINTS`, pixels of the crop."""
-    R = rotation_matrix(code.rotation)
     vertices = geometry(model, code.identity, code.expression)
     spread = landmarks478(model.landmarks, vertices)[SPREAD_POINTS]
-    points = jnp.concatenate([landmarks68(model.landmarks, vertices, R), spread])
-    return project(to_camera(points, code.rotation, code.translation))
+    spread = project(to_camera(spread, code.rotation, code.translation))
+    return jnp.concatenate([project_landmarks(model, code, vertices), spread])
 
 
 def keypoint_energy(
     keypoints: Float[Array, "100 2"], landmarks: Float[Array, "68 2"], confidence: Float[Array, "68"]
 ) -> Float[Array, ""]:
     """How far an encoder's first 68 keypoints lie from detected landmarks: mean distance, pixels."""
-    return jnp.mean(confidence * _guarded_norm(keypoints[:68] - landmarks))
+    return jnp.mean(confidence * guarded_lengths(keypoints[:68] - landmarks))
 
 
 def score_energy(logit: Float[Array, ""], is_face: Float[Array, ""]) -> Float[Array, ""]:
@@ -107,16 +109,4 @@ def _shading_error(gamma_difference):
     return jnp.mean(jnp.sum(shading(jnp.asarray(_VISIBLE_NORMALS), gamma_difference) ** 2, axis=1))
 
 
-def _hemisphere(count: int) -> np.ndarray:
-    """Unit directions spread evenly over z < 0 (a Fibonacci spiral), [count, 3]."""
-    k = np.arange(count) + 0.5
-    z, angle = -k / count, np.pi * (1 + 5**0.5) * k
-    radius = np.sqrt(1 - z**2)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1).astype(np.float32)
-
-
-_VISIBLE_NORMALS = _hemisphere(64)
-
-
-def _guarded_norm(vectors):
-    return jnp.sqrt(jnp.sum(vectors**2, axis=-1) + 1e-8)
+_VISIBLE_NORMALS = fibonacci_sphere(64, top=0.0).astype(np.float32)

@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float
 
-from fml_jax.codes import FinalCode, code_from_network, final_code_from_network
+from fml_jax.codes import LIGHT, FinalCode, code_from_network, final_code_from_network
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
@@ -59,7 +59,7 @@ class Network:
     def final_level(self, params: dict, output: EncoderOutput, model: BaseModel) -> tuple[FinalCode, Corrections]:
         """Both levels' codes [B, …], and the corrections F_g(δ_g) and F_r(δ_r), [B, N, 3] each (eq. 1 and 2)."""
         raw = jnp.concatenate([output.raw, self.final_level_outputs(params, output)], axis=-1)
-        code = final_code_from_network(raw, self.sizes, model.code_sizes)
+        code = final_code_from_network(raw, model.code_sizes, self.sizes)
         assert self.correctives is not None, "a network without correctives has no final level"
         spaces = {"params": params.get("correctives", {})}
         corrections: Any = self.correctives.apply(spaces, code.geometry, code.reflectance)
@@ -95,7 +95,7 @@ class Network:
 
     @property
     def _final_layer(self):
-        return Dense(sum(self.sizes) + 27, kernel_init=nn.initializers.zeros_init())
+        return Dense(sum(self.sizes) + LIGHT, kernel_init=nn.initializers.zeros_init())
 
 
 def make_network(encoder: str, correctives: Mapping, model: BaseModel, *, mesh: Mesh | None = None) -> Network:
@@ -112,7 +112,7 @@ def make_network(encoder: str, correctives: Mapping, model: BaseModel, *, mesh: 
     Raises:
       InputError: an unknown name.
     """
-    body = make_encoder(encoder, sum(model.code_sizes) + 33)
+    body = make_encoder(encoder, model.code_sizes.total)
     kind = correctives["kind"]
     if kind == "none":
         return Network(body, mesh=mesh)
@@ -131,7 +131,7 @@ def level_points(
 ) -> dict[str, Points]:
     """The points of the faces predicted of crops (RGB in [0, 1]): "base" and, at level "full", "final"."""
     output = network.encode(params, crops)
-    base = jax.vmap(lambda raw: form_points(model, code_from_network(raw, *model.code_sizes)))(output.raw)
+    base = jax.vmap(lambda raw: form_points(model, code_from_network(raw, model.code_sizes)))(output.raw)
     if level != "full":
         return {"base": base}
     code, corrections = network.final_level(params, output, model)

@@ -1,1 +1,1 @@
-"""Array operations tuned for CPUs, each beside its plain equivalent."""
+"""Array operations tuned for XLA's CPU backend; beside each, `NAME_plain` computes the same in the obvious way."""

@@ -1,12 +1,17 @@
-"""Convolutions that take CPUs less time: in two halves, strided stems by strides, kernels' gradients as products.
+"""Convolutions in forms that take CPUs less time.
 
-XLA's CPU backend gives two cores hardly a quarter more speed for a convolution of a small map than one, but runs
-operations at once that do not wait for each other. A convolution of three channels leaves most of a CPU's vector
-registers empty. And XLA writes the gradient of a kernel as a convolution in which the batch stands for the channels and
-the whole map for the kernel; on CPUs that is up to eight times slower than the matrix products it amounts to.
+Three tricks, all of them for XLA's CPU backend, and none of which changes the result:
+
+1. A convolution of a small map hardly gains from a second core, but XLA runs independent operations in parallel. So a
+   map is convolved in two halves.
+2. A convolution of three channels uses only a part of a CPU's vector registers. So a strided convolution packs the
+   pixels within one stride into channels of one pixel.
+3. XLA computes the gradient of a kernel as a convolution whose kernel is as large as the map, which is up to eight
+   times slower than the equivalent matrix products. So it is computed as matrix products.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +21,14 @@ from fml_jax.ops.arrays import Array
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
-# With fewer channels than this, one place of the kernel is too thin: in gradients a row of places shares a product, and
-# of a strided convolution the places within a stride become one.
-_THIN = 16
+# With fewer channels than this, one kernel position makes too narrow a product: in gradients the positions of a kernel
+# row share one product, and in a strided convolution the pixels within a stride are packed into one.
+_NARROW = 16
 
-# Kernels of fewer rows than this are done as soon as they are divided.
+# A kernel with fewer rows than this takes less time than the division into halves.
 _WORTH_DIVIDING = 3
 
-# Maps of more places than this are left to XLA: copies of them would take gigabytes (VGG-16's first layers).
+# Maps of more pixels than this are left to XLA: the copies would take gigabytes (VGG-16's first layers).
 _LARGE = 64 * 64
 
 
@@ -32,30 +37,41 @@ def convolve(
     kernel: Float[Array, "h w I O"],
     strides: Sequence[int],
     padding: str,
+    *,
     alone: bool = True,
-    **others,
+    **others: Any,
 ) -> Float[Array, "B H2 W2 O"]:
-    """A convolution of maps, for `nn.Conv(conv_general_dilated=…)`; differentiable backward only.
+    """A convolution of maps, for `nn.Conv(conv_general_dilated=…)`; it supports reverse-mode differentiation only.
 
     Args:
+      strides: of rows and columns.
       padding: "SAME" or "VALID".
-      alone: whether nothing else keeps the other cores busy while it runs, so that it is worth dividing.
-      others: what `jax.lax.conv_general_dilated` has besides, where Flax says it: no dilation, no groups, no precision.
+      alone: whether no other operation uses the remaining cores meanwhile, so that halves are worthwhile.
+      others: further arguments of `jax.lax.conv_general_dilated` that Flax passes. Dilation, groups and precision
+        must have their default values.
 
     Raises:
-      ValueError: one of these is asked for, or other maps than [B, H, W, C].
+      ValueError: one of these differs from its default.
     """
-    if x.ndim != 4:
-        raise ValueError(f"convolve knows maps [B, H, W, C], not {x.ndim} axes")
-    plain = {"lhs_dilation": (1, 1), "rhs_dilation": (1, 1), "feature_group_count": 1, "precision": None}
-    if asked := [name for name, value in plain.items() if _as_given(others.get(name, value)) != value]:
-        raise ValueError(f"convolve does not know {', '.join(asked)}")
-    pads = jax.lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
-    return _convolution(x, kernel, tuple(strides), tuple(map(tuple, pads)), alone)
+    defaults = {"lhs_dilation": (1, 1), "rhs_dilation": (1, 1), "feature_group_count": 1, "precision": None}
+    if unsupported := [name for name, value in defaults.items() if _as_tuple(others.get(name, value)) != value]:
+        raise ValueError(f"convolve does not support {', '.join(unsupported)}")
+    return _convolution(x, kernel, tuple(strides), _pads(x, kernel, strides, padding), alone)
 
 
-def _as_given(value):
+def convolve_plain(
+    x: Float[Array, "B H W I"], kernel: Float[Array, "h w I O"], strides: Sequence[int], padding: str
+) -> Float[Array, "B H2 W2 O"]:
+    """The same convolution by `jax.lax.conv_general_dilated`."""
+    return _plain(x, kernel, tuple(strides), _pads(x, kernel, strides, padding))
+
+
+def _as_tuple(value):
     return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def _pads(x, kernel, strides, padding):
+    return tuple(map(tuple, jax.lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)))
 
 
 def _plain(x, kernel, strides, pads):
@@ -64,7 +80,7 @@ def _plain(x, kernel, strides, pads):
 
 def _by_platform(x, kernel, strides, pads, alone):
     small = x.shape[1] * x.shape[2] <= _LARGE * strides[0] * strides[1]
-    on_cpu = _divided if alone and small and kernel.shape[0] >= _WORTH_DIVIDING else _quickest
+    on_cpu = _in_halves if alone and small and kernel.shape[0] >= _WORTH_DIVIDING else _packed_or_plain
     return jax.lax.platform_dependent(
         x,
         kernel,
@@ -73,30 +89,30 @@ def _by_platform(x, kernel, strides, pads, alone):
     )
 
 
-def _divided(x, kernel, strides, pads):
-    """The convolution in two halves of its rows."""
+def _in_halves(x, kernel, strides, pads):
+    """The convolution as two independent ones, of the upper and the lower half of the output's rows."""
     rows, stride = kernel.shape[0], strides[0]
     x = jnp.pad(x, ((0, 0), pads[0], (0, 0), (0, 0)))
     count = (x.shape[1] - rows) // stride + 1
     if count < 2:
-        return _quickest(x, kernel, strides, ((0, 0), pads[1]))
+        return _packed_or_plain(x, kernel, strides, ((0, 0), pads[1]))
     halves = ((0, count // 2), (count // 2, count))
-    seen = [x[:, begin * stride : (end - 1) * stride + rows] for begin, end in halves]
-    return jnp.concatenate([_quickest(part, kernel, strides, ((0, 0), pads[1])) for part in seen], axis=1)
+    parts = [x[:, begin * stride : (end - 1) * stride + rows] for begin, end in halves]
+    return jnp.concatenate([_packed_or_plain(part, kernel, strides, ((0, 0), pads[1])) for part in parts], axis=1)
 
 
-def _quickest(x, kernel, strides, pads):
+def _packed_or_plain(x, kernel, strides, pads):
     width = x.shape[2] + sum(pads[1])
     whole_strides = kernel.shape[1] % strides[1] == 0 and width % strides[1] == 0
-    if strides[1] > 1 and x.shape[3] < _THIN and whole_strides:
-        return _by_strides(x, kernel, strides, pads)
+    if strides[1] > 1 and x.shape[3] < _NARROW and whole_strides:
+        return _packed(x, kernel, strides, pads)
     return _plain(x, kernel, strides, pads)
 
 
-def _by_strides(x, kernel, strides, pads):
-    """The convolution with the places of a row that lie within one stride taken for channels of one place.
+def _packed(x, kernel, strides, pads):
+    """The convolution with the pixels of a row that lie within one stride packed into the channels of one pixel.
 
-    They are neighbours in memory, so that nothing has to move.
+    They are neighbours in memory, so packing is only a change of shape.
     """
     stride, (batch, *_, channels), (rows, columns, _, outputs) = strides[1], x.shape, kernel.shape
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
@@ -130,22 +146,22 @@ _convolution.defvjp(_forward, _backward)
 
 
 def _kernel_gradient(x, cotangent, shape, strides, pads):
-    """Σ over crops and places of (what a place of the kernel saw) ⊗ (what is asked of the output)."""
+    """The kernel's gradient: for each kernel position, Σ over crops and pixels of input ⊗ output cotangent."""
     height, width, channels, outputs = shape
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    asked = cotangent.reshape(-1, outputs)
-    high, wide = (stride * (size - 1) + 1 for stride, size in zip(strides, cotangent.shape[1:3]))
+    cotangents = cotangent.reshape(-1, outputs)
+    high, wide = (stride * (size - 1) + 1 for stride, size in zip(strides, cotangent.shape[1:3], strict=True))
 
-    def seen_by(row, column):
+    def inputs_of(row, column):
         return x[:, row : row + high : strides[0], column : column + wide : strides[1]]
 
-    def product(seen):
-        return seen.reshape(-1, seen.shape[-1]).T @ asked
+    def product(inputs):
+        return inputs.reshape(-1, inputs.shape[-1]).T @ cotangents
 
-    rows = []
+    gradients = []
     for row in range(height):
-        seen = [seen_by(row, column) for column in range(width)]
-        if channels < _THIN:
-            seen = [jnp.concatenate(seen, axis=-1)]
-        rows += map(product, seen)
-    return jnp.concatenate(rows).reshape(shape)
+        inputs = [inputs_of(row, column) for column in range(width)]
+        if channels < _NARROW:
+            inputs = [jnp.concatenate(inputs, axis=-1)]
+        gradients += map(product, inputs)
+    return jnp.concatenate(gradients).reshape(shape)

@@ -1,4 +1,4 @@
-"""Weighted sums of modes: what every affine map of the face model, fixed or learned, spends its time on."""
+"""Weighted sums of modes: the operation on which every affine map of the face model spends its time."""
 
 from jaxtyping import Float
 
@@ -7,10 +7,10 @@ from fml_jax.ops.products import product
 
 
 def weighted_sum(weights: Float[Array, "*batch K"], modes: Float[Array, "K N 3"]) -> Float[Array, "*batch N 3"]:
-    """Σ_k w_k m_k; differentiable backward only, in less time than `plain_sum`."""
+    """Σ_k w_k m_k, by `product`; it supports reverse-mode differentiation only."""
     return product(weights, modes)
 
 
-def plain_sum(weights: Float[Array, "*batch K"], modes: Float[Array, "K N 3"]) -> Float[Array, "*batch N 3"]:
-    """The same, differentiable forward and backward."""
+def weighted_sum_plain(weights: Float[Array, "*batch K"], modes: Float[Array, "K N 3"]) -> Float[Array, "*batch N 3"]:
+    """Σ_k w_k m_k, without custom derivatives: for forward-mode differentiation, too."""
     return (weights @ modes.reshape(len(modes), -1)).reshape(*weights.shape[:-1], *modes.shape[1:])

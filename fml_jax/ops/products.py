@@ -1,8 +1,8 @@
-"""Products of rows with a large matrix, differentiated as CPUs take least time for it.
+"""Products of a few rows with a large matrix, and gradients in the form that takes CPUs the least time.
 
-JAX writes the rows' gradient as asked @ matrix.T, the rows first, for which XLA's CPU backend takes up to three times
-as long as for the same numbers with the matrix first. And the matrix's gradient is as large as the matrix, while few
-rows are all that it is made of: who passes a `Factored` matrix gets those instead.
+JAX computes the rows' gradient as cotangents @ matrix.T, with the rows first. XLA's CPU backend takes up to three
+times as long for that as for the same numbers with the matrix first. The matrix's gradient is as large as the matrix,
+although it is the sum of only a few outer products. A `Factored` matrix receives their factors (`LowRankGradient`).
 """
 
 import jax
@@ -16,47 +16,59 @@ from fml_jax.ops.arrays import Array
 
 @struct.dataclass
 class LowRankGradient:
-    """Σ_b rows_b ⊗ asked_b, the gradient of a matrix [K, M], before it is multiplied out."""
+    """The gradient of a matrix [K, M] as the factors of Σ_b rows_b ⊗ cotangents_b.
+
+    B is the number of rows that the matrix was multiplied with; the gradient's rank is at most B.
+    """
 
     rows: jax.Array  # [B, K]
-    asked: jax.Array  # [B, M]
+    cotangents: jax.Array  # [B, M], of the product's output
 
     def array(self) -> Float[Array, "K M"]:
-        """The gradient itself.
+        """The gradient as an array.
 
-        A sum over the rows, not a product of matrices: in this form the compiler takes it into what it is asked for,
-        and the array is never in memory.
+        It is a sum over the rows and not a product of matrices, because the compiler fuses the sum with the
+        elementwise operations that use it, so that the array never exists in memory.
         """
-        return sum(self.rows[b, :, None] * self.asked[b] for b in range(len(self.rows)))
+        return sum(self.rows[b, :, None] * self.cotangents[b] for b in range(len(self.rows)))
+
+    def array_plain(self) -> Float[Array, "K M"]:
+        """The gradient as an array, computed as a product of matrices."""
+        return self.rows.T @ self.cotangents
 
     def squared_norm(self) -> Float[Array, ""]:
-        """Σ of the array's squares: Σ_bc ⟨rows_b, rows_c⟩ ⟨asked_b, asked_c⟩."""
-        squared = jnp.sum((self.rows @ self.rows.T) * (self.asked @ self.asked.T))
-        return jnp.maximum(squared, 0.0)  # rows that cancel leave a rounded rest of either sign
+        """The sum of the array's squares: Σ_bc ⟨rows_b, rows_c⟩ ⟨cotangents_b, cotangents_c⟩."""
+        squared = jnp.sum((self.rows @ self.rows.T) * (self.cotangents @ self.cotangents.T))
+        return jnp.maximum(squared, 0.0)  # where rows cancel, rounding may leave a small negative number
 
 
 @struct.dataclass
 class Factored:
-    """A matrix whose gradient is to come as `LowRankGradient`, at `gradient`.
+    """A matrix whose gradient is computed as a `LowRankGradient`, stored in the gradient's field `gradient`.
 
-    It may be used once: of several uses the factors would be added, not the products. Flax takes it for a parameter
-    because the matrix comes first: that is the leaf whose shape it checks.
+    It may be used in one product only: of several uses JAX would add the factors, not the outer products. Flax accepts
+    it as a parameter because `matrix` is its first leaf, the one whose shape Flax checks.
     """
 
     matrix: jax.Array  # [K, M]
-    gradient: LowRankGradient  # anything; only its shapes count, B being the rows that the matrix will meet
+    gradient: LowRankGradient  # a placeholder: only its shapes matter
 
     @classmethod
     def of(cls, matrix: Float[Array, "K M"], rows: int) -> "Factored":
-        """A matrix that will meet so many rows."""
+        """A matrix that will be multiplied with `rows` rows."""
         return cls(matrix, LowRankGradient(*(jnp.zeros((rows, side)) for side in matrix.shape)))
 
 
 def product(rows: Float[Array, "*batch K"], matrix: Float[Array, "K *M"] | Factored) -> Array:
-    """Σ_k rows_k matrix_k, [*batch, *M]; differentiable backward only."""
+    """Σ_k rows_k matrix_k, [*batch, *M]; it supports reverse-mode differentiation only."""
     if isinstance(matrix, Factored):
         return _factored_product(rows, matrix.matrix, matrix.gradient)
     return _product(rows, matrix)
+
+
+def product_plain(rows: Float[Array, "*batch K"], matrix: Float[Array, "K *M"]) -> Array:
+    """Σ_k rows_k matrix_k, [*batch, *M], without custom derivatives."""
+    return jnp.tensordot(rows, matrix, 1)
 
 
 @jax.custom_vjp
@@ -68,11 +80,11 @@ def _forward(rows, matrix):
     return _product(rows, matrix), (rows, matrix)
 
 
-def _backward(saved, asked):
+def _backward(saved, cotangents):
     rows, matrix = saved
-    flat = asked.reshape(-1, _flat(matrix).shape[1])
+    flat = cotangents.reshape(-1, _flat(matrix).shape[1])
     of_matrix = (_as_rows(rows).T @ flat).reshape(matrix.shape)
-    return _rows_asked(matrix, flat).reshape(rows.shape), of_matrix
+    return _rows_gradient(matrix, flat).reshape(rows.shape), of_matrix
 
 
 _product.defvjp(_forward, _backward)
@@ -87,24 +99,24 @@ def _factored_forward(rows, matrix, gradient):
     return _product(rows, matrix), (rows, matrix)
 
 
-def _factored_backward(saved, asked):
+def _factored_backward(saved, cotangents):
     rows, matrix = saved
-    asked = _as_rows(asked)
-    of_rows = _rows_asked(matrix, asked).reshape(rows.shape)
-    return of_rows, None, LowRankGradient(_as_rows(rows), asked)
+    cotangents = _as_rows(cotangents)
+    of_rows = _rows_gradient(matrix, cotangents).reshape(rows.shape)
+    return of_rows, None, LowRankGradient(_as_rows(rows), cotangents)
 
 
 _factored_product.defvjp(_factored_forward, _factored_backward)
 
 
-def _rows_asked(matrix: Float[Array, "K *M"], asked: Float[Array, "B P"]) -> Float[Array, "B K"]:
+def _rows_gradient(matrix: Float[Array, "K *M"], cotangents: Float[Array, "B P"]) -> Float[Array, "B K"]:
     """The rows' gradient of their product with the matrix."""
-    # Without the barrier the compiler takes the transposition into the product, and the rows come first again.
-    return jax.lax.optimization_barrier(_flat(matrix) @ asked.T).T
+    # Without the barrier the compiler merges the transposition into the product, which puts the rows first again.
+    return jax.lax.optimization_barrier(_flat(matrix) @ cotangents.T).T
 
 
 def _flat(matrix):
-    # As a product of two matrices: XLA's CPU backend takes ten times as long for a contraction over two axes.
+    # For a product of two matrices: XLA's CPU backend takes ten times as long for a contraction over two axes.
     return matrix.reshape(len(matrix), -1)
 
 
@@ -113,7 +125,7 @@ def _as_rows(rows):
 
 
 class Dense(nn.Module):
-    """`nn.Dense` by `product`, with the same parameters."""
+    """`nn.Dense` computed with `product`; parameters and values are the same."""
 
     features: int
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
@@ -121,5 +133,6 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch K"]) -> Float[Array, "*batch features"]:
+        """x W + b."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         return product(x, kernel) + self.param("bias", self.bias_init, (self.features,))

@@ -3,15 +3,13 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Float
 
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
-from fml_jax.face_model.landmarks import landmarks68
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.camera import project, to_camera
-from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.ops.arrays import Array
 
 
@@ -59,6 +57,9 @@ def solve_and_decode_all(
 
 
 def _projected(model: BaseModel, code: FaceCode, vertices: Array) -> DecodedFace:
-    landmarks = landmarks68(model.landmarks, vertices, rotation_matrix(code.rotation))
-    pixels = project(to_camera(jnp.concatenate([landmarks, vertices]), code.rotation, code.translation))
-    return DecodedFace(vertices, reflectance(model, code.reflectance), pixels[:68], pixels[68:])
+    return DecodedFace(
+        vertices=vertices,
+        reflectance=reflectance(model, code.reflectance),
+        landmarks=project_landmarks(model, code, vertices),
+        projected=project(to_camera(vertices, code.rotation, code.translation)),
+    )

@@ -20,6 +20,7 @@ from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.networks.encoders import encode, make_encoder
 from fml_jax.networks.weights import load_weights, read_metadata
 from fml_jax.ops.arrays import Array
+from fml_jax.ops.images import unit_range
 from fml_jax.reconstruction.decoding import DecodedFace, solve_and_decode_all
 
 OPEN_WEIGHTS = Path(__file__).parent / "open_light.npz"
@@ -57,7 +58,7 @@ def predict(
       solver: `ColourSolver.of(model)` solves light and reflectance on each crop, as `Reconstructor` does by default;
         None leaves the network's own.
     """
-    crops = crops.astype(jnp.float32) / 255 if crops.dtype == jnp.uint8 else crops
+    crops = unit_range(crops) if crops.dtype == jnp.uint8 else crops
     codes, scores = predict_codes(params, model, crops, encoder=encoder)
     codes, faces = solve_and_decode_all(model, solver, codes, crops=crops)
     return Prediction(codes, scores, faces)
@@ -71,9 +72,9 @@ def predict_codes(
     encoder: str = "light",
 ) -> tuple[FaceCode, Float[Array, "B"]]:
     """Codes and scores alone, without faces; arguments as of `predict`."""
-    crops = crops.astype(jnp.float32) / 255 if crops.dtype == jnp.uint8 else crops
-    output = encode(make_encoder(encoder, _code_size(model)), params, crops)
-    return code_from_network(output.raw, *model.code_sizes), jax.nn.sigmoid(output.logits)
+    crops = unit_range(crops) if crops.dtype == jnp.uint8 else crops
+    output = encode(make_encoder(encoder, model.code_sizes.total), params, crops)
+    return code_from_network(output.raw, model.code_sizes), jax.nn.sigmoid(output.logits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ def load_network(path: str | Path | None = None, model: BaseModel | None = None)
     if about["model"] != model.name:
         raise InputError(f"{path}: made for the face model {about['model']}, not {model.name}")
     try:
-        body = make_encoder(about["encoder"], _code_size(model))
+        body = make_encoder(about["encoder"], model.code_sizes.total)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     crops = jax.ShapeDtypeStruct((1, CROP_SIZE, CROP_SIZE, 3), jnp.float32)
@@ -123,7 +124,3 @@ def load_network(path: str | Path | None = None, model: BaseModel | None = None)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     version = f"{model.name}, {about['encoder']} encoder, weights {digest}"
     return TrainedNetwork(params, about["encoder"], version, about)
-
-
-def _code_size(model: BaseModel) -> int:
-    return sum(model.code_sizes) + 33

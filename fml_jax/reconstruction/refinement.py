@@ -20,6 +20,7 @@ from fml_jax.fitting.landmarks import fit_landmarks
 from fml_jax.image_formation.illumination import shading
 from fml_jax.image_formation.points import Points, form_points_of, inside_image
 from fml_jax.losses import Observation
+from fml_jax.ops.images import unit_range
 from fml_jax.ops.sampling import sample_bilinear
 from fml_jax.photos.crops import apply_affine, crop_photo
 from fml_jax.reconstruction.decoding import decode_one
@@ -113,7 +114,7 @@ def _observed_points(topology, vertices, reflectance, code, crop):
 
 
 def _crop(face: Reconstruction) -> Float[jax.Array, "240 240 3"]:
-    return jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
+    return jnp.asarray(unit_range(crop_photo(face.photo, face.crop_from_photo)))
 
 
 def _detected(face: Reconstruction) -> np.ndarray | None:

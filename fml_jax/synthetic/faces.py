@@ -22,14 +22,15 @@ from fml_jax.corpus.quality import face_stats
 from fml_jax.corpus.records import Example, Truth
 from fml_jax.corpus.shards import PER_SHARD
 from fml_jax.face_model.base import BaseModel, geometry, kept_vertices, reflectance
-from fml_jax.face_model.landmarks import landmarks68, landmarks478
+from fml_jax.face_model.landmarks import landmarks478
 from fml_jax.face_model.topology import vertex_normals
 from fml_jax.files import checked_path
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS, project, to_camera
 from fml_jax.image_formation.illumination import sh_basis
+from fml_jax.image_formation.landmark_projection import camera_landmarks
 from fml_jax.image_formation.points import form_points_of
 from fml_jax.image_formation.raster import interpolate, rasterize
-from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.image_formation.sphere import fibonacci_sphere
 from fml_jax.photos.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, SIDE_FACTOR
 from fml_jax.runners import Runner, run_in_processes
 from fml_jax.synthetic import scene as scene
@@ -40,7 +41,7 @@ _FACES_CAMERA = np.diag([1.0, -1.0, -1.0])
 _RECIPE_VERSION = 3  # raise it when the same seed gives other faces
 
 _UNMOVED = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-_PROJECTED = jax.jit(project)
+_PROJECTED, _CAMERA_LANDMARKS = jax.jit(project), jax.jit(camera_landmarks)
 _GEOMETRY, _REFLECTANCE = jax.jit(geometry), jax.jit(reflectance)
 
 
@@ -49,7 +50,7 @@ class SyntheticFace:
     """A crop and what it shows."""
 
     crop: np.ndarray  # [240, 240, 3] uint8
-    code: np.ndarray  # [257] float32, as `codes.flatten_code` orders it
+    code: np.ndarray  # [code] float32, as `codes.flatten_code` orders it
     landmarks: np.ndarray  # [68, 2] float32, crop pixels
     mesh: (
         np.ndarray
@@ -68,7 +69,7 @@ def render_synthetic(
     """Draws a face, its light, its surroundings and its camera, and renders them.
 
     Args:
-      model: a model of a whole head; one with 80, 64 and 80 modes gives codes of 257 numbers.
+      model: a model of a whole head; its `code_sizes` decide the length of the code.
       units: what its expressions are made of.
       rng: decides everything; the same state gives the same face.
       background_photos: RGB uint8 photos whose borders serve as backgrounds now and then.
@@ -82,7 +83,7 @@ def render_synthetic(
         hair = dataclasses.replace(hair, cover=hair.cover * ~np.asarray(model.regions["face"]))
     points = _form_with_hair(person, code, hair.cover, hair.colour, hair.thickness)
     pixels, depth, colours = (np.asarray(part) for part in (points.pixels, points.positions[:, 2], points.colours))
-    landmarks = np.asarray(_PROJECTED(_camera_landmarks(person, code)))
+    landmarks = np.asarray(_PROJECTED(_CAMERA_LANDMARKS(person, code)))
 
     triangles = np.asarray(model.topology.triangles)
     triangle_index, barycentric = rasterize(pixels, depth, triangles, CROP_SIZE, CROP_SIZE)
@@ -103,10 +104,10 @@ def render_synthetic(
 
 def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generator, *, spread: float = 1.0) -> FaceCode:
     """A random face, framed as crops of photos are, and lit plausibly; identities and expressions are `spread` times the ordinary."""
-    identities, _, reflectances = model.code_sizes
-    beta, brightness = _sample_reflectance(model, rng, reflectances)
+    sizes = model.code_sizes
+    beta, brightness = _sample_reflectance(model, rng, sizes.reflectance)
     code = FaceCode(
-        identity=_float32(rng.normal(size=identities) * spread),
+        identity=_float32(rng.normal(size=sizes.identity) * spread),
         expression=_float32(units.sample(rng) * spread),
         reflectance=beta,
         rotation=_float32(_sample_rotation(rng)),
@@ -114,7 +115,7 @@ def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generat
         illumination=_float32(_sample_illumination(rng, brightness)),
     )
     # Without a translation, the landmarks in camera space are the turned ones.
-    return code.replace(translation=_float32(_framing_translation(np.asarray(_camera_landmarks(model, code)), rng)))
+    return code.replace(translation=_float32(_framing_translation(np.asarray(_CAMERA_LANDMARKS(model, code)), rng)))
 
 
 class SyntheticFaceNumber(NamedTuple):
@@ -226,14 +227,6 @@ def _form_with_hair(model, code, cover, colour, thickness):
 
 
 @jax.jit
-def _camera_landmarks(model, code):
-    """The 68 landmarks in camera space, [68, 3] mm."""
-    R = rotation_matrix(code.rotation)
-    vertices = geometry(model, code.identity, code.expression)
-    return landmarks68(model.landmarks, vertices, R) @ R.T + code.translation
-
-
-@jax.jit
 def _mesh(model, code):
     """MediaPipe's points in crop pixels, and how much farther than their mean they are, in such pixels too."""
     on_face = landmarks478(model.landmarks, geometry(model, code.identity, code.expression))
@@ -293,7 +286,7 @@ def _sample_illumination(rng, brightness):
     Cameras expose for what they see: with a skin of the given brightness, the face's side that is
     seen ends between 0.2 and 0.65 on average.
     """
-    normals = _sphere(400)
+    normals = fibonacci_sphere(400)
     directions = rng.normal([0.0, -0.5, -0.8], [0.8, 0.5, 0.5], size=(rng.integers(1, 4), 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     lamps = np.maximum(normals @ directions.T, 0)
@@ -314,14 +307,6 @@ def _brightened(gamma, darkest, floor=0.1):
     if darkest < floor:
         gamma[0] += floor - darkest
     return gamma
-
-
-def _sphere(count):
-    """Directions spread evenly (a Fibonacci spiral), [count, 3]."""
-    k = np.arange(count) + 0.5
-    z = 1 - 2 * k / count
-    angle = np.pi * (1 + 5**0.5) * k
-    return np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], axis=1)
 
 
 def _float32(array):

@@ -17,6 +17,7 @@ from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.camera import CROP_SIZE
+from fml_jax.ops.images import unit_range
 from fml_jax.photos.reading import list_photos, read_photo
 
 _BACKGROUND_PHOTOS = 400  # as many are kept in memory
@@ -184,7 +185,7 @@ def _photo_border(rng, photos):
     patch = cv2.resize(
         photo[top : top + side, left : left + side], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR
     )
-    return patch.astype(np.float32) / 255
+    return unit_range(patch)
 
 
 def _shoulders(rng, picture, neck, height):

@@ -36,6 +36,8 @@ class StageBatches:
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step, synthetic rows first; the same whenever it is asked for."""
         parts = [source.batch(step) for source in self._sources]
+        length = max(part["code"].shape[1] for part in parts)
+        parts = [part | {"code": np.pad(part["code"], ((0, 0), (0, length - part["code"].shape[1])))} for part in parts]
         names = set.intersection(*(set(part) for part in parts))
         return {name: np.concatenate([part[name] for part in parts]) for name in sorted(names)}
 

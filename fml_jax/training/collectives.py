@@ -46,7 +46,7 @@ def compile_stage(network: Network, model: BaseModel, stage: Mapping, seed: int,
     shapes = jax.eval_shape(lambda: init_state(network, optimizer, seed, averaged=stage["average"] > 0))
     shardings = state_shardings(mesh, shapes)
     state = jax.tree.map(lambda shape, place: shape.update(sharding=place), shapes, shardings)
-    batch = batch_shapes(stage["synthetic"] + stage["photos"], sum(model.code_sizes) + 33)
+    batch = batch_shapes(stage["synthetic"] + stage["photos"], model.code_sizes.total)
     model, batch = _described(model, replicated(mesh)), _described(batch, over_batch(mesh))
     step = compiled_step(make_train_step(network, optimizer, stage, seed), mesh, shardings)
     return step.lower(state, model, batch).compile(), state

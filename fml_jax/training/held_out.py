@@ -1,18 +1,17 @@
 """How good a network is on faces it was not trained on, measured while it trains."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fml_jax.codes import FaceCode, code_from_network, leading_reflectance
 from fml_jax.errors import InputError
 from fml_jax.evaluation.metrics import displacement_error, landmark_error, rotation_error
 from fml_jax.evaluation.surfaces import Surfaces, free_surfaces, known_surfaces, relit_photometric_error, surface_errors
-from fml_jax.face_model.base import BaseModel, geometry
-from fml_jax.face_model.landmarks import landmarks68
-from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.face_model.base import BaseModel
+from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.networks.multilevel import Network, level_points
+from fml_jax.ops.images import unit_range
 from fml_jax.training.sharding import replicated
 from fml_jax.training.step import make_loss
 
@@ -52,12 +51,12 @@ class Evaluator:
         self._stages = config["stages"]
 
         def surfaces(params, model, crops, level):
-            levels = level_points(network, params, model, crops=_unit(crops), level=level)
+            levels = level_points(network, params, model, crops=unit_range(crops), level=level)
             return {name: (points.positions, points.reflectance) for name, points in levels.items()}
 
         everywhere = dict(out_shardings=replicated(network.mesh))
-        self._network = jax.jit(lambda params, crops: network.encode(params, _unit(crops)).raw, **everywhere)
-        self._project = jax.jit(jax.vmap(lambda code: projected68(model, code)))
+        self._network = jax.jit(lambda params, crops: network.encode(params, unit_range(crops)).raw, **everywhere)
+        self._project = jax.jit(jax.vmap(lambda code: project_landmarks(model, code)))
         of_stages = {name: (network, stage, config["seed"]) for name, stage in self._stages.items()}
         self._terms = {name: jax.jit(_terms(*of_stage), **everywhere) for name, of_stage in of_stages.items()}
         self._supervised = {name: jax.jit(_supervised(*of_stage), **everywhere) for name, of_stage in of_stages.items()}
@@ -67,14 +66,14 @@ class Evaluator:
         """Means over the batches, under the names that the metrics file has; terms are those of the named stage."""
         values = {}
         for kind, batch in self._batches.items():
-            codes = code_from_network(self._network(params, batch["crop"]), *self._model.code_sizes)
+            codes = code_from_network(self._network(params, batch["crop"]), self._model.code_sizes)
             values[f"{kind}/landmark_error"] = _mean_landmark_error(self._project(codes), batch["landmarks"])
             chunks = list(_chunks(batch))
             terms = [self._terms[stage](params, self._model, chunk) for chunk in chunks]
             values |= {f"{kind}/{name}": _mean_of([term[name] for term in terms], chunks) for name in terms[0]}
             if kind == "synthetic":
                 values |= synthetic_errors(
-                    self._model, codes, leading_reflectance(batch["code"], *self._model.code_sizes)
+                    self._model, codes, leading_reflectance(batch["code"], self._model.code_sizes)
                 )
                 values |= self._truth_errors(params, self._stages[stage]["level"], chunks)
                 if self._stages[stage]["synthetic"]:
@@ -104,8 +103,8 @@ class Evaluator:
 
     def _free_photometric_errors(self, surfaces, chunk):
         """In their true poses; what the truth itself scores is the camera's noise and blur."""
-        posed = leading_reflectance(chunk["code"], *self._model.code_sizes)
-        crops = chunk["crop"].astype(np.float32) / 255
+        posed = leading_reflectance(chunk["code"], self._model.code_sizes)
+        crops = unit_range(chunk["crop"])
         return {
             f"photo_{name}": relit_photometric_error(self._model, each, posed, crops) for name, each in surfaces.items()
         }
@@ -139,10 +138,6 @@ def _supervised(network, stage, seed):
     return lambda params, model, batch: loss(params, model, batch, jax.random.key(seed))[0]
 
 
-def _unit(crops):
-    return crops.astype(jnp.float32) / 255
-
-
 def _chunks(batch):
     """Rows of a batch, so many at a time that the points of all of them fit into memory."""
     rows = len(batch["crop"])
@@ -152,13 +147,6 @@ def _chunks(batch):
 
 def _mean_of(values, chunks) -> float:
     return float(np.average(np.asarray(values), weights=[chunk["is_face"].sum() for chunk in chunks]))
-
-
-def projected68(model: BaseModel, code: FaceCode):
-    """The 68 landmarks of a code in pixels of its crop, [68, 2]."""
-    vertices = geometry(model, code.identity, code.expression)
-    points = landmarks68(model.landmarks, vertices, rotation_matrix(code.rotation))
-    return project(to_camera(points, code.rotation, code.translation))
 
 
 def synthetic_errors(model: BaseModel, codes: FaceCode, true: FaceCode) -> dict[str, float]:

@@ -9,6 +9,7 @@ import numpy as np
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.learned import FaceModel, delta_statistics
 from fml_jax.networks.multilevel import Network
+from fml_jax.ops.images import unit_range
 from fml_jax.training.sharding import gathered, over_batch, placed, replicated
 from fml_jax.training.step import TrainState
 
@@ -34,7 +35,7 @@ def learned_model(
 def _deltas(network, state, batch, photos, faces) -> np.ndarray:
     everywhere = replicated(network.mesh)
     said = jax.jit(
-        lambda params, crops: network.corrective_parameters(params, crops.astype(jnp.float32) / 255), out_shardings=everywhere
+        lambda params, crops: network.corrective_parameters(params, unit_range(crops)), out_shardings=everywhere
     )
     found, first = [], int(state.step)
     for step in range(first, first + faces):  # far fewer will do, unless hardly a row shows a face

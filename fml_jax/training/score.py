@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from fml_jax.networks.encoders import encode, make_encoder
+from fml_jax.ops.images import unit_range
 
 DECAY = 1e-4  # of the squared weights, features having deviation 1, against a mean cross-entropy
 FACES = "faces"  # the kind of crops that are to score high
@@ -49,7 +50,7 @@ def rightly_scored(params: dict, encoder: str, crops: Crops) -> dict[str, float]
 def _features(params, encoder, crops) -> np.ndarray:
     """What the last layers read, [S, F]."""
     encoder = make_encoder(encoder, params["code"]["bias"].size)
-    read = jax.jit(lambda crops: encode(encoder, params, crops / 255.0).features)
+    read = jax.jit(lambda crops: encode(encoder, params, unit_range(crops)).features)
     return np.concatenate([np.asarray(read(crops[at : at + _BATCH])) for at in range(0, len(crops), _BATCH)])
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
@@ -14,6 +13,7 @@ from fml_jax.files import complete_or_absent
 from fml_jax.image_formation.drawing import Paint, clay, draw, shown_on_photos
 from fml_jax.image_formation.points import Points
 from fml_jax.networks.multilevel import Network, level_points
+from fml_jax.ops.images import unit_range
 from fml_jax.training.sharding import placed, replicated
 
 FOLDER = "sheets"
@@ -33,7 +33,7 @@ class Sheets:
         self._everywhere = replicated(network.mesh)
 
         def points(params, model, crops, level):
-            return level_points(network, params, model, crops=crops.astype(jnp.float32) / 255, level=level)
+            return level_points(network, params, model, crops=unit_range(crops), level=level)
 
         self._points = jax.jit(points, static_argnames="level", out_shardings=self._everywhere)
 

@@ -23,6 +23,7 @@ from fml_jax.losses import (
 )
 from fml_jax.networks.encoders import EncoderOutput
 from fml_jax.networks.multilevel import Network
+from fml_jax.ops.images import unit_range
 from fml_jax.training.low_rank_gradients import (
     gradient_norm,
     low_rank_gradients_of,
@@ -102,7 +103,7 @@ def make_loss(network: Network, stage: Mapping) -> Callable:
     photo_part = _full_part if stage["level"] == "full" else _base_part
 
     def loss(params, model, batch, key):
-        crops = batch["crop"].astype(jnp.float32) / 255
+        crops = unit_range(batch["crop"])
         seen = network.encode(params, crops)
         parts = [_score_part(seen, batch, stage["score"])]
         if synthetic:
@@ -149,7 +150,7 @@ def _supervised_part(model, seen: EncoderOutput, batch, stage) -> _Part:
     weights, sizes = SupervisedWeights(**stage["supervised"]), model.code_sizes
 
     def one(raw, code, keypoints):
-        found, true = code_from_network(raw, *sizes), leading_reflectance(code, *sizes)
+        found, true = code_from_network(raw, sizes), leading_reflectance(code, sizes)
         return supervised_energy(model, found, true, weights=weights, keypoints=keypoints)
 
     energies, terms = jax.vmap(one)(seen.raw, batch["code"], seen.keypoints)
@@ -160,7 +161,7 @@ def _base_part(network, params, model, seen: EncoderOutput, crops, batch, first,
     weights = BaseWeights(**stage["base"])
 
     def energy(raw, observation):
-        return base_energy(model, code_from_network(raw, *model.code_sizes), observation, weights=weights)
+        return base_energy(model, code_from_network(raw, model.code_sizes), observation, weights=weights)
 
     energies, terms = jax.vmap(energy)(seen.raw, _observations(crops, batch))
     return _photo_part(seen, batch, first, energies, terms, weights.keypoints)

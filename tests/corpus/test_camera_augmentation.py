@@ -10,10 +10,10 @@ from fml_jax.corpus import camera_augmentation as augmentation
 from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.face_model.files import load_face_model
 from fml_jax.image_formation.illumination import shading
+from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.synthetic.expressions import expression_units
 from fml_jax.synthetic.faces import build_synthetic, render_synthetic
-from fml_jax.training.held_out import projected68
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def faces(model):
 def test_the_landmarks_are_where_the_code_puts_them(model, faces, seed):
     face = faces[seed % len(faces)]
     _, code, landmarks = augmentation.varied(face.crop, face.code, face.landmarks, np.random.default_rng(seed))
-    projected = np.asarray(projected68(model, unflatten_code(jnp.asarray(code))))
+    projected = np.asarray(project_landmarks(model, unflatten_code(jnp.asarray(code), model.code_sizes)))
     assert np.linalg.norm(landmarks - face.landmarks, axis=1).mean() > 1  # something has happened
     # Coming nearer is not quite enlarging: about a pixel where the head is deep.
     assert np.linalg.norm(projected - landmarks, axis=1).max() < 1.5

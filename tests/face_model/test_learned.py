@@ -45,7 +45,7 @@ def test_random_faces_differ_and_lie_where_the_trained_ones_did(tiny_model):
     wanted = np.asarray(model.delta_factor @ model.delta_factor.T)
     np.testing.assert_allclose(np.cov(deltas.T), wanted, atol=0.1 * wanted.max())
     assert np.std(codes.base.identity) == pytest.approx(1, abs=0.05)
-    np.testing.assert_array_equal(codes.base.rotation[0], neutral_code().rotation)
+    np.testing.assert_array_equal(codes.base.rotation[0], neutral_code(tiny_model.code_sizes).rotation)
 
 
 def test_a_random_face_is_base_plus_correction(tiny_model):

@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from fml_jax.fitting.energy import WEIGHTS, fit_energy
+from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.points import form_points
 from fml_jax.losses import Observation, base_energy
-from fml_jax.training.held_out import projected68
 from tests.conftest import random_code
 
 
 def test_the_energy_falls_and_the_best_code_is_kept(tiny_model):
     tiny_model = tiny_model.replace(regions={**tiny_model.regions, "eyes": jnp.zeros(tiny_model.vertex_count, bool)})
     truth = random_code(tiny_model, np.random.default_rng(11))
-    targets = projected68(tiny_model, truth)
+    targets = project_landmarks(tiny_model, truth)
     points = form_points(tiny_model, truth)
     crop = np.full((240, 240, 3), 0.4, np.float32)
     pixels = np.clip(np.asarray(points.pixels).round().astype(int), 0, 239)

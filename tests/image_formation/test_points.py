@@ -11,7 +11,6 @@ from fml_jax.image_formation import reference
 from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera, view_rays
 from fml_jax.image_formation.points import form_points
 from fml_jax.image_formation.rotation import rotation_matrix
-from fml_jax.ops.sampling import sample_bilinear
 
 CASES = ("turned", "zero rotation", "behind the camera", "outside the image")
 
@@ -108,31 +107,6 @@ def test_frontal_face_is_upright_and_unmirrored(tiny_model):
     left, top = project(to_camera(corners, jnp.asarray([np.pi, 0, 0], jnp.float32), jnp.asarray([0.0, 0.0, 900.0])))
     assert left[0] > CROP_SIZE / 2 and abs(left[1] - (CROP_SIZE - 1) / 2) < 1e-2
     assert top[1] < CROP_SIZE / 2 and abs(top[0] - (CROP_SIZE - 1) / 2) < 1e-2
-
-
-def test_bilinear_sampling_agrees_with_the_reference_and_its_differences():
-    rng = np.random.default_rng(1)
-    image = rng.random((7, 5, 3)).astype(np.float32)
-    pixels = np.concatenate([rng.uniform(-2, 8, (40, 2)), [[0, 0], [4, 6], [4, 0]]])
-    expected = [reference.sample_bilinear(image, pixel) for pixel in pixels]
-    np.testing.assert_allclose(
-        sample_bilinear(jnp.asarray(image), jnp.asarray(pixels, jnp.float32)), expected, atol=1e-5
-    )
-
-    inside = rng.uniform(0.1, 3.9, (30, 2))
-    inside = inside[np.abs(inside - np.round(inside)).min(1) > 0.01]  # away from the kinks
-    gradient = jax.grad(lambda p: jnp.sum(sample_bilinear(jnp.asarray(image), p)))(jnp.asarray(inside, jnp.float32))
-    for pixel, exact in zip(inside, gradient, strict=True):
-        for axis in range(2):
-            shift = 1e-5 * np.eye(2)[axis]
-            numeric = reference.sample_bilinear(image, pixel + shift) - reference.sample_bilinear(image, pixel - shift)
-            assert float(exact[axis]) == pytest.approx(numeric.sum() / 2e-5, abs=1e-3)
-
-
-def test_gradient_outside_the_image_is_zero():
-    image = jnp.asarray(np.random.default_rng(2).random((6, 6, 3)), jnp.float32)
-    gradient = jax.grad(lambda p: jnp.sum(sample_bilinear(image, p)))(jnp.asarray([[-3.0, -2.0], [9.0, 8.0]]))
-    np.testing.assert_array_equal(gradient, 0)
 
 
 def test_shading_of_known_lights(tiny_model, tiny_code):

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from fml_jax.image_formation import reference
-from fml_jax.image_formation.rotation import rotation_matrix, turn_angles, turned
+from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 
 NEAR_AND_FAR = [0.0, 1e-20, 1e-8, 1e-4, 0.0999, 0.1, 0.1001, 1.0, np.pi - 1e-4, np.pi, 5.0]
 
@@ -51,15 +51,3 @@ def test_turn_angles_undo_a_turn(angles):
     # that turns to its left, or looks up, turns about −y and −x there.
     turn = Rotation.from_euler("YXZ", [-yaw, -pitch, roll], degrees=True).as_matrix()
     np.testing.assert_allclose(turn_angles(jnp.asarray(turn @ flip, jnp.float32)), angles, atol=1e-3)
-
-
-def test_turning_is_a_product_forward_and_backward():
-    values = [jax.random.normal(jax.random.key(k), shape) for k, shape in enumerate([(2, 7, 3), (2, 3, 3)] * 2)]
-    primals, tangents = tuple(values[:2]), tuple(values[2:])
-
-    def product(vectors, matrices):
-        return jnp.einsum("bnj,bij->bni", vectors, matrices)
-
-    ours, plain = (jax.jvp(function, primals, tangents) for function in (jax.vmap(turned), product))
-    back, plain_back = (jax.vjp(function, *primals)[1](tangents[0]) for function in (jax.vmap(turned), product))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), (ours, back), (plain, plain_back))

@@ -32,7 +32,7 @@ from tests.conftest import random_code
 
 @pytest.fixture
 def start(tiny_model):
-    return neutral_code(*tiny_model.code_sizes)
+    return neutral_code(tiny_model.code_sizes)
 
 
 def projected68(model, code):
@@ -44,17 +44,16 @@ def descend(energy, code, steps=150, rate=0.02):
     """Adam on a code's network scale; returns the code and the energies on the way."""
     from fml_jax.codes import code_from_network, network_from_code
 
-    sizes = [code.identity.shape[0], code.expression.shape[0], code.reflectance.shape[0]]
     raw = network_from_code(code)
     optimizer = optax.adam(rate)
-    value_and_grad = jax.jit(jax.value_and_grad(lambda raw: energy(code_from_network(raw, *sizes))))
+    value_and_grad = jax.jit(jax.value_and_grad(lambda raw: energy(code_from_network(raw, code.sizes))))
     state, values = optimizer.init(raw), []
     for _ in range(steps):
         value, gradient = value_and_grad(raw)
         updates, state = optimizer.update(gradient, state)
         raw = optax.apply_updates(raw, updates)
         values.append(float(value))
-    return code_from_network(raw, *sizes), values
+    return code_from_network(raw, code.sizes), values
 
 
 def test_sparse_energy_is_equation_10():

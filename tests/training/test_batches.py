@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from fml_jax.codes import CODE_SIZE
 from fml_jax.corpus.building import build
 from fml_jax.errors import InputError
 from fml_jax.training.batches import StageBatches, batch_shapes, copy_cards, validation_batch
@@ -71,7 +70,7 @@ def test_synthetic_faces_can_stand_in_for_photos(config):
 
 def test_the_shapes_are_told_without_data(config):
     batch = StageBatches(config, {"synthetic": 2, "photos": 3}).batch(0)
-    told = batch_shapes(5, CODE_SIZE)
+    told = batch_shapes(5, 257)
     assert {name: (column.shape, column.dtype) for name, column in batch.items()} == {
         name: (shape.shape, shape.dtype) for name, shape in told.items()
     }

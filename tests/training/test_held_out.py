@@ -33,14 +33,14 @@ def test_the_reflectance_error_leaves_out_a_shift_and_other_vertices():
 
 def test_a_code_is_cut_to_the_modes_that_a_model_has(tiny_model):
     code = random_code(tiny_model, np.random.default_rng(0))
-    cut = leading_reflectance(flatten_code(code), *tiny_model.code_sizes[:2], 2)
+    cut = leading_reflectance(flatten_code(code), tiny_model.code_sizes._replace(reflectance=2))
     np.testing.assert_array_equal(cut.reflectance, code.reflectance[:2])
     for part in ("identity", "expression", "rotation", "translation", "illumination"):
         np.testing.assert_array_equal(getattr(cut, part), getattr(code, part))
-    whole = leading_reflectance(flatten_code(code), *tiny_model.code_sizes)
+    whole = leading_reflectance(flatten_code(code), tiny_model.code_sizes)
     np.testing.assert_array_equal(whole.reflectance, code.reflectance)
     with pytest.raises(ValueError):
-        leading_reflectance(flatten_code(code)[:-1], *tiny_model.code_sizes)
+        leading_reflectance(flatten_code(code)[:-1], tiny_model.code_sizes)
 
 
 def test_a_model_with_fewer_modes_says_so(tiny_model):
@@ -117,7 +117,7 @@ def with_truth(model, batch):
     hidden = np.random.default_rng(5).normal(size=shapes.shape[1])
     hidden -= shapes.T @ np.linalg.lstsq(shapes.T, hidden, rcond=None)[0]
     hidden = 2 * hidden.reshape(81, 3) / np.linalg.norm(hidden.reshape(81, 3), axis=1).mean()
-    codes = leading_reflectance(batch["code"], *model.code_sizes)
+    codes = leading_reflectance(batch["code"], model.code_sizes)
     return {
         **batch,
         "vertices": np.asarray(jax.vmap(lambda *parts: geometry(model, *parts))(codes.identity, codes.expression))

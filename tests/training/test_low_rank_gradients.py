@@ -122,7 +122,7 @@ def test_adadelta_takes_factors_as_it_takes_arrays():
     for _ in range(5):
         modes = LowRankGradient(*(jnp.asarray(rng.normal(size=(3, size)), jnp.float32) for size in (6, 50)))
         gradient = {"modes": modes, "offset": jnp.asarray(rng.normal(size=50), jnp.float32)}
-        dense = {**gradient, "modes": modes.rows.T @ modes.asked}
+        dense = {**gradient, "modes": modes.rows.T @ modes.cotangents}
         np.testing.assert_allclose(gradient_norm(gradient), optax.tree.norm(dense), rtol=1e-5)
         for k, (rule, each) in enumerate(((mine, gradient), (plain, dense))):
             updates, states[k] = rule.update(each, states[k], shown[k])

@@ -1,0 +1,26 @@
+"""Pixel arithmetic that photos, networks and pictures share."""
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from fml_jax.ops.arrays import Array
+
+
+def unit_range(pixels: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """8-bit pixels as float32 in [0, 1]: 255 becomes 1. A NumPy array stays one."""
+    return pixels.astype(np.float32) / 255
+
+
+def halve(images: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H//2 W//2 C"]:
+    """Averages of 2×2 pixels; H and W are even.
+
+    Written as four strided slices, which XLA's CPU backend adds ten times as fast as it reduces a reshaped array.
+    """
+    even, odd = images[..., ::2, :, :], images[..., 1::2, :, :]
+    return (even[..., ::2, :] + odd[..., ::2, :] + even[..., 1::2, :] + odd[..., 1::2, :]) / 4
+
+
+def halve_plain(images: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H//2 W//2 C"]:
+    """Averages of 2×2 pixels, as a mean over a reshaped array."""
+    *batch, height, width, channels = images.shape
+    return images.reshape(*batch, height // 2, 2, width // 2, 2, channels).mean(axis=(-4, -2))

@@ -1,0 +1,16 @@
+import numpy as np
+import pytest
+
+from fml_jax.ops.images import halve, halve_plain, unit_range
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 3), (2, 8, 6, 1)])
+def test_halves_are_averages_of_two_by_two_pixels(shape):
+    images = np.random.default_rng(0).random(shape, np.float32)
+    np.testing.assert_allclose(halve(images), halve_plain(images), rtol=1e-5)
+
+
+def test_pixels_become_floats_from_zero_to_one():
+    values = unit_range(np.arange(256, dtype=np.uint8))
+    assert values.dtype == np.float32 and values[0] == 0 and values[-1] == 1
+    np.testing.assert_array_equal(np.rint(values * 255), np.arange(256))
