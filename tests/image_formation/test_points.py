@@ -78,7 +78,7 @@ def test_gradients_agree_with_finite_differences_of_the_reference(tiny_model, ti
         _, pixels, _, _, colours = slow_points(tiny_model, code)
         return np.sum(pixels * pixel_weights) + np.sum(colours * colour_weights)
 
-    gradient = jax.grad(fast)(code)
+    gradient = jax.jit(jax.grad(fast))(code)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     for name in vars(code):
         part = np.asarray(getattr(code, name), np.float64)
