@@ -1,12 +1,15 @@
 """Fits the face model to one photo by gradient descent, with the package's pure functions alone.
 
-python examples/fit_photo.py photo.jpg
+    python examples/fit_photo.py photo.jpg
+
+Prints the energy of the network's prediction and of the fit (eq. 6).
 """
 
 import sys
 
 import jax
 import jax.numpy as jnp
+import optax
 
 import fml_jax
 from fml_jax.codes import code_from_network, network_from_code
@@ -15,7 +18,7 @@ from fml_jax.losses import Observation, base_energy
 from fml_jax.photos.crops import apply_affine
 
 
-def fit(path: str, steps: int = 100, rate: float = 0.01) -> tuple[float, float, fml_jax.FaceCode]:
+def fit(path: str, steps: int = 40) -> tuple[float, float, fml_jax.FaceCode]:
     """The energy (eq. 6) of the network's prediction, that after the fit, and the fitted code."""
     model = fml_jax.load_face_model(detail="face")
     face = fml_jax.Reconstructor()(path)[0]
@@ -27,10 +30,11 @@ def fit(path: str, steps: int = 100, rate: float = 0.01) -> tuple[float, float, 
         return base_energy(model, code_from_network(raw, *model.code_sizes), observation, weights=WEIGHTS)[0]
 
     raw = start = network_from_code(face.code)
-    gradient = jax.jit(jax.grad(energy))
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, steps))
+    state, gradient = optimizer.init(start), jax.jit(jax.grad(energy))
     for _ in range(steps):
-        slope = gradient(raw)
-        raw -= rate * slope / jnp.linalg.norm(slope)
+        updates, state = optimizer.update(gradient(raw), state)
+        raw = optax.apply_updates(raw, updates)
     return float(energy(start)), float(energy(raw)), code_from_network(raw, *model.code_sizes)
 
 

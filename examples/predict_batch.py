@@ -1,6 +1,8 @@
 """Predicts the faces of many crops in one compiled call.
 
-python examples/predict_batch.py photo1.jpg photo2.jpg …
+    python examples/predict_batch.py photo1.jpg photo2.jpg …
+
+Prints a line for each face.
 """
 
 import sys

@@ -46,7 +46,8 @@ def load_weights(path: str | Path, expected: Mapping[str, tuple[int, ...]] | Non
     """Reads what `save_weights` wrote.
 
     Args:
-      expected: shapes by '/'-joined names that the file must hold (it may hold more); checked before any is read.
+      expected: shapes by '/'-joined names; only these parameters are read, after all of them have been checked.
+        None reads all that the file holds.
 
     Returns:
       The parameters, float32, as Flax nests them, and the metadata.
@@ -61,17 +62,27 @@ def load_weights(path: str | Path, expected: Mapping[str, tuple[int, ...]] | Non
         raise InputError(
             f"{path}: made for another {metadata['encoder']} encoder than this program has ({problem}); train anew"
         )
-    for name, header in headers.items():
-        if name != _NOTE and header.dtype.kind != "f":
-            raise InputError(f"{path}: weights {name!r} are {header.dtype} and not real numbers")
-    for name in headers:
+    names = headers.keys() - {_NOTE} if expected is None else expected.keys()
+    for name in names:
+        if headers[name].dtype.kind != "f":
+            raise InputError(f"{path}: weights {name!r} are {headers[name].dtype} and not real numbers")
         if any(other.startswith(f"{name}/") for other in headers):
             raise InputError(f"{path}: not a {_KIND} ({name!r} is both an array and a group of arrays)")
-    arrays = read_npz(path, _KIND, headers.keys() - {_NOTE})
+    with np.errstate(over="ignore"):  # reported below, by name
+        arrays = {name: array.astype(np.float32) for name, array in read_npz(path, _KIND, names).items()}
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if broken:
         raise InputError(f"{path}: weights {broken[0]!r} are not finite")
-    return unflatten_dict({name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}, sep="/"), metadata
+    return unflatten_dict({name: jnp.asarray(array) for name, array in arrays.items()}, sep="/"), metadata
+
+
+def has_final_level(path: str | Path) -> bool:
+    """Whether a weights file holds the layer of the final level (`multilevel.Network`).
+
+    Raises:
+      InputError: the file is missing or not of this format.
+    """
+    return any(name.startswith("final/") for name in read_headers(path, _KIND))
 
 
 def read_metadata(path: str | Path) -> dict:

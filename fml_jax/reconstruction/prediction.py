@@ -18,7 +18,7 @@ from fml_jax.face_model.files import load_face_model
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.networks.encoders import encode, make_encoder
-from fml_jax.networks.weights import load_weights, read_metadata
+from fml_jax.networks.weights import has_final_level, load_weights, read_metadata
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
 from fml_jax.reconstruction.decoding import DecodedFace, solve_and_decode_all
@@ -119,7 +119,7 @@ def load_network(path: str | Path | None = None, model: BaseModel | None = None)
     crops = jax.ShapeDtypeStruct((1, CROP_SIZE, CROP_SIZE, 3), jnp.float32)
     expected = flatten_dict(jax.eval_shape(body.init, jax.random.key(0), crops)["params"], sep="/")
     params, about = load_weights(path, {name: leaf.shape for name, leaf in expected.items()})
-    if "final" in params:
+    if has_final_level(path):
         logging.warning("%s: the network's final level is not used; faces show its base level", path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     version = f"{model.name}, {about['encoder']} encoder, weights {digest}"

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel
+from fml_jax.files import checked_path
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.photos.crops import apply_affine, invert_affine
 from fml_jax.reconstruction.pickling import packed, unpacked
@@ -89,9 +90,10 @@ class Reconstruction:
           The paths of the files.
 
         Raises:
-          InputError: the files cannot be written, or are another face's.
+          InputError: the folder's path is empty, or the files cannot be written or are another face's.
         """
-        return type(self)._write(self, Path(folder), self.name if stem is None else stem, overwrite=overwrite)
+        stem = self.name if stem is None else stem
+        return type(self)._write(self, checked_path(folder), stem, overwrite=overwrite)
 
     def __getstate__(self) -> dict[str, Any]:
         return packed(self._fields())
