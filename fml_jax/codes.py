@@ -31,8 +31,7 @@ class CodeSizes(NamedTuple):
         return self.identity + self.expression + self.reflectance + POSE_AND_LIGHT
 
 
-@struct.dataclass
-class FaceCode:
+class FaceCode(struct.PyTreeNode):
     """The base level's parameters of one face, x = (α, β, R, t, γ).
 
     Every array may carry leading batch axes; the shapes below are of one face.
@@ -51,8 +50,7 @@ class FaceCode:
         return CodeSizes(*(part.shape[-1] for part in (self.identity, self.expression, self.reflectance)))
 
 
-@struct.dataclass
-class FinalCode:
+class FinalCode(struct.PyTreeNode):
     """Both levels' parameters of one face; leading batch axes as in `FaceCode`.
 
     The levels share the pose and the base level's parameters; the final level has its own light.
@@ -71,7 +69,7 @@ class FinalCode:
 
 # One unit of the network's raw output in units of each part: about the part's spread over ordinary
 # crops, so that all outputs of the last layer have the same scale.
-_SCALES = {
+_SCALES: dict[str, float | tuple[float, float, float]] = {
     "identity": 1.0,
     "expression": 1.0,
     "reflectance": 1.0,
@@ -111,8 +109,9 @@ def unflatten_code(vector: Float[Array, "*batch code"], sizes: CodeSizes) -> Fac
     lengths = [*sizes, 3, 3, LIGHT]
     if vector.shape[-1] != sizes.total:
         raise ValueError(f"a code of {lengths} numbers has {sizes.total}, this one {vector.shape[-1]}")
-    *parts, gamma = jnp.split(vector, _ends(lengths), axis=-1)
-    return FaceCode(*parts, illumination=gamma.reshape(*gamma.shape[:-1], 9, 3))
+    identity, expression, reflectance, rotation, translation, gamma = jnp.split(vector, _ends(lengths), axis=-1)
+    illumination = gamma.reshape(*gamma.shape[:-1], 9, 3)
+    return FaceCode(identity, expression, reflectance, rotation, translation, illumination)
 
 
 def leading_reflectance(vector: Float[Array, "*batch code"], sizes: CodeSizes) -> FaceCode:
@@ -165,7 +164,7 @@ def final_code_from_network(
         raise ValueError(f"a final code of {lengths} numbers has {sum(lengths)}, this one {raw.shape[-1]}")
     first, geometry, reflectance, gamma = jnp.split(raw, _ends(lengths), axis=-1)
     base = code_from_network(first, sizes)
-    offset = _SCALES["illumination"] * gamma.reshape(*gamma.shape[:-1], 9, 3)
+    offset = jnp.asarray(_SCALES["illumination"]) * gamma.reshape(*gamma.shape[:-1], 9, 3)
     return FinalCode(base, geometry, reflectance, base.illumination + offset)
 
 

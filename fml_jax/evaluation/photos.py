@@ -18,7 +18,7 @@ EVEN = np.arange(68) % 2 == 0
 def colour_error(face: Reconstruction) -> float:
     """Mean RGB distance from the photo over visible skin."""
     points, seen, members = _seen_points(face)
-    return photometric_error(points.colours, seen, members)
+    return photometric_error(np.asarray(points.colours), seen, members)
 
 
 def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
@@ -28,11 +28,11 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
     reconstruction is not); the mean reflectance has the light that fits the photo best.
     """
     points, seen, members = _seen_points(face)
-    of_mean = relit(np.asarray(face.model.reflectance_mean), points.normals, seen, members)
+    of_mean = relit(np.asarray(face.model.reflectance_mean), np.asarray(points.normals), seen, members)
     return {
         "landmarks": landmark_error(face.landmarks68, reference),
         "landmarks, mean face": landmark_error(_mean_face_landmarks(face, reference), reference),
-        "colours": photometric_error(points.colours, seen, members),
+        "colours": photometric_error(np.asarray(points.colours), seen, members),
         "colours, mean reflectance": photometric_error(of_mean, seen, members),
     }
 
@@ -64,7 +64,7 @@ def _held_out_colour_error(refined: Reconstruction) -> float:
     """Of the vertices that the corrections were not shown, a random half."""
     used = np.random.default_rng(0).random(len(refined.vertices)) < 0.5
     points, seen, members = _seen_points(with_corrections(refined, used))
-    return photometric_error(points.colours, seen, members & ~used)
+    return photometric_error(np.asarray(points.colours), seen, members & ~used)
 
 
 def _mean_face_landmarks(face, reference):
@@ -91,4 +91,4 @@ def _landmarks_in_photo(face, code):
 def _seen_points(face) -> tuple[Points, np.ndarray, np.ndarray]:
     """Points of the face, the photo's colours at them, and which of them are visible skin."""
     points, seen = observed_points(face)
-    return points, seen, points.visible & np.asarray(face.model.regions["skin"])
+    return points, seen, np.asarray(points.visible & face.model.regions["skin"])

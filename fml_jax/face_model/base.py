@@ -15,8 +15,7 @@ from fml_jax.ops.arrays import Array
 from fml_jax.ops.modes import weighted_sum
 
 
-@struct.dataclass
-class BaseModel:
+class BaseModel(struct.PyTreeNode):
     """A face model of N vertices, frozen; arrays only, so that it passes through jit.
 
     Model space: mm, x to the subject's left, y up, z out of the face, origin at the head's centre.

@@ -6,6 +6,7 @@ any base can be used without that base's file, without the encoder and without t
 
 import os
 from pathlib import Path
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -48,8 +49,7 @@ _SHAPES = {
 }
 
 
-@struct.dataclass
-class FaceModel:
+class FaceModel(struct.PyTreeNode):
     """Both levels of a learned face model."""
 
     base: BaseModel
@@ -61,14 +61,17 @@ class FaceModel:
     @property
     def sizes(self) -> tuple[int, int]:
         """(C_g, C_r)."""
-        spaces = (self.correctives.get(name) for name in ("geometry", "reflectance"))
-        return tuple(0 if space is None else space["modes"].shape[0] for space in spaces)
+        geometry, reflectance = (
+            len(self.correctives[name]["modes"]) if name in self.correctives else 0
+            for name in ("geometry", "reflectance")
+        )
+        return geometry, reflectance
 
 
 def corrections(model: FaceModel, code: FinalCode) -> Corrections:
     """F_g(δ_g) and F_r(δ_r) of one face, [N, 3] each; see `final_geometry` and `final_reflectance`."""
     spaces = Correctives(model.base.vertex_count, model.nonlinearities)
-    return spaces.apply({"params": model.correctives}, code.geometry, code.reflectance)
+    return cast(Corrections, spaces.apply({"params": model.correctives}, code.geometry, code.reflectance))
 
 
 def random_face(model: FaceModel, key: jax.Array, expression: float = 0.5) -> FinalCode:
@@ -112,7 +115,7 @@ def save_learned_model(path: str | Path, model: FaceModel) -> None:
     arrays |= {"name": base.name, "nonlinearities": model.nonlinearities, "format_version": FORMAT_VERSION}
     partial = path.with_name(path.name + ".partial")
     with open(partial, "wb") as file:
-        np.savez(file, **{name: np.asarray(array) for name, array in arrays.items()})
+        np.savez(file, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
     os.replace(partial, path)
 
 
@@ -137,8 +140,13 @@ def load_learned_model(path: str | Path) -> FaceModel:
         regions=jax.tree.map(jnp.asarray, tables.get("regions", {})),
         name=str(arrays["name"]),
     )
-    statistics = (jnp.asarray(arrays[name]) for name in ("delta_mean", "delta_factor"))
-    return FaceModel(base, jax.tree.map(jnp.asarray, spaces), *statistics, int(arrays["nonlinearities"]))
+    return FaceModel(
+        base=base,
+        correctives=jax.tree.map(jnp.asarray, spaces),
+        delta_mean=jnp.asarray(arrays["delta_mean"]),
+        delta_factor=jnp.asarray(arrays["delta_factor"]),
+        nonlinearities=int(arrays["nonlinearities"]),
+    )
 
 
 def _reshaped(space, shape):

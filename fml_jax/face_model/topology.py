@@ -178,7 +178,8 @@ def _walks(triangles: np.ndarray, vertex_count: int) -> np.ndarray:
     begins, ends = (np.append(np.roll(triangles, -k, axis=1), -1)[corners] for k in (1, 2))
     left = (begins != ends) & (begins != own[:, None]) & (ends != own[:, None])  # a triangle of two corners has no area
     first = ~(begins[:, :, None] == ends[:, None, :]).any(axis=2)  # no edge leads to these
-    at, columns = own, []
+    at = own
+    columns: list[np.ndarray] = []
     while left.any() or len(columns) < 2:
         starts = (at == own)[:, None]
         choices = np.where(starts, left * (1 + first), left & (begins == at[:, None]))

@@ -1,6 +1,11 @@
 """The array type that the pure functions take: JAX's own, or NumPy's, which JAX accepts as well."""
 
+from typing import TYPE_CHECKING, Any
+
 import jax
 import numpy as np
 
-Array = jax.Array | np.ndarray
+if TYPE_CHECKING:
+    Array = Any  # a union of the two would not survive arithmetic, whose results type checkers cannot follow
+else:
+    Array = jax.Array | np.ndarray

@@ -14,8 +14,7 @@ from jaxtyping import Float
 from fml_jax.ops.arrays import Array
 
 
-@struct.dataclass
-class LowRankGradient:
+class LowRankGradient(struct.PyTreeNode):
     """The gradient of a matrix [K, M] as the factors of Σ_b rows_b ⊗ cotangents_b.
 
     B is the number of rows that the matrix was multiplied with; the gradient's rank is at most B.
@@ -42,8 +41,7 @@ class LowRankGradient:
         return jnp.maximum(squared, 0.0)  # where rows cancel, rounding may leave a small negative number
 
 
-@struct.dataclass
-class Factored:
+class Factored(struct.PyTreeNode):
     """A matrix whose gradient is computed as a `LowRankGradient`, stored in the gradient's field `gradient`.
 
     It may be used in one product only: of several uses JAX would add the factors, not the outer products. Flax accepts
