@@ -8,13 +8,12 @@ import numpy as np
 from fml_jax.errors import InputError
 from fml_jax.export.code_files import write_code_file
 from fml_jax.export.meshes import write_obj, write_ply
-from fml_jax.reconstruction.reconstruction import Reconstruction, register_writer
+from fml_jax.reconstruction.reconstruction import Reconstruction
 from fml_jax.safe_npz import read_npz
 
 OVERLAY_SIZE = 480
 
 
-@register_writer
 def save_reconstruction(face: Reconstruction, folder: Path, stem: str, *, overwrite: bool = False) -> list[Path]:
     """STEM_k.npz (all numbers), .obj (mesh with UVs), .ply (mesh with reflectance), _overlay.png; k is `face.index`.
 

@@ -1,11 +1,11 @@
 """What is known of one face after reconstruction, its pictures and its files."""
 
 import copy
-from collections.abc import Callable
+import importlib
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,6 +17,10 @@ from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.photos.crops import apply_affine, invert_affine
 from fml_jax.reconstruction.pickling import packed, unpacked
 from fml_jax.reconstruction.pictures import render
+
+# The function behind `Reconstruction.save`, as module and name. It is looked up when a face is saved: the room of files
+# builds upon this one, which works without it.
+WRITER = ("fml_jax.export.saving", "save_reconstruction")
 
 
 @dataclass(repr=False, eq=False)
@@ -47,8 +51,6 @@ class Reconstruction:
     index: int  # which face of the photo, 0 the largest
     photo: np.ndarray  # [H, W, 3] uint8
     model: BaseModel
-
-    _write: ClassVar[Callable[..., list[Path]]]
 
     def __repr__(self) -> str:
         place = ", ".join(f"{number:.0f}" for number in self.box)
@@ -93,7 +95,8 @@ class Reconstruction:
           InputError: the folder's path is empty, or the files cannot be written or are another face's.
         """
         stem = self.name if stem is None else stem
-        return type(self)._write(self, checked_path(folder), stem, overwrite=overwrite)
+        write = getattr(importlib.import_module(WRITER[0]), WRITER[1])
+        return write(self, checked_path(folder), stem, overwrite=overwrite)
 
     def __getstate__(self) -> dict[str, Any]:
         return packed(self._fields())
@@ -110,15 +113,6 @@ class Reconstruction:
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-def register_writer(write: Callable[..., list[Path]]) -> Callable[..., list[Path]]:
-    """Decorator: makes `write(face, folder, stem, *, overwrite)` the function behind `Reconstruction.save`.
-
-    The room `export` uses it, so that this room need not import that one.
-    """
-    Reconstruction._write = staticmethod(write)
-    return write
 
 
 def in_photo(
