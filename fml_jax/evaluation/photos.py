@@ -28,7 +28,7 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
     reconstruction is not); the mean reflectance has the light that fits the photo best.
     """
     points, seen, members = _seen_points(face)
-    of_mean = relit(np.asarray(face.model.reflectance_mean), np.asarray(points.normals), seen, members)
+    of_mean = relit(np.asarray(face.model.reflectance_mean), np.asarray(points.normals), seen, members=members)
     return {
         "landmarks": landmark_error(face.landmarks68, reference),
         "landmarks, mean face": landmark_error(_mean_face_landmarks(face, reference), reference),

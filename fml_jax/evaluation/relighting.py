@@ -5,7 +5,7 @@ import numpy as np
 from fml_jax.image_formation.illumination import sh_basis
 
 
-def relit(reflectance: np.ndarray, normals: np.ndarray, seen: np.ndarray, members: np.ndarray) -> np.ndarray:
+def relit(reflectance: np.ndarray, normals: np.ndarray, seen: np.ndarray, *, members: np.ndarray) -> np.ndarray:
     """Colours [N, 3] of a reflectance [N, 3] on camera-space normals [N, 3] under the light that fits best.
 
     Args:

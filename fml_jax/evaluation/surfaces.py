@@ -60,7 +60,7 @@ def reflectance_error(
     return float(np.linalg.norm(gaps - gaps.mean(axis=1, keepdims=True), axis=-1).mean())
 
 
-def relit_photometric_error(model: BaseModel, surfaces: Surfaces, codes: FaceCode, crops: np.ndarray) -> float:
+def relit_photometric_error(model: BaseModel, surfaces: Surfaces, codes: FaceCode, *, crops: np.ndarray) -> float:
     """E_photo (eq. 9) of surfaces in the pose of their codes, each under the light that fits its crop best.
 
     Args:
@@ -70,7 +70,8 @@ def relit_photometric_error(model: BaseModel, surfaces: Surfaces, codes: FaceCod
     posed = jax.device_get(_posed(model.topology, *_for_each(surfaces, len(crops)), codes, crops))
     for points, seen in (jax.tree.map(lambda column: column[k], posed) for k in range(len(crops))):
         members = points.visible & face
-        errors.append(photometric_error(relit(points.reflectance, points.normals, seen, members), seen, members))
+        colours = relit(points.reflectance, points.normals, seen, members=members)
+        errors.append(photometric_error(colours, seen, members))
     return float(np.mean(errors))
 
 

@@ -50,6 +50,7 @@ def geometry(
     model: BaseModel,
     identity: Float[Array, "identity"],
     expression: Float[Array, "expression"],
+    *,
     summed: Callable = weighted_sum,
 ) -> Float[Array, "N 3"]:
     """v_b(α) = a_g + Σ_k α_k b_k^g (eq. 3), mm.

@@ -68,7 +68,7 @@ class Correctives(nn.Module):
     vertex_count: int
     nonlinearities: int = 0
 
-    def setup(self):
+    def setup(self) -> None:
         self.geometry = CorrectiveSpace(self.vertex_count, GEOMETRY_SPREAD, self.nonlinearities)
         self.reflectance = CorrectiveSpace(self.vertex_count, REFLECTANCE_SPREAD, self.nonlinearities)
 

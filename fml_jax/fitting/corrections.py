@@ -119,7 +119,7 @@ def _hidden(points: Points, triangles: np.ndarray) -> Bool[np.ndarray, "N"]:
     """Vertices behind another part of the face, as a cheek behind the nose; undefined for vertices outside the crop."""
     places = (np.asarray(points.pixels) + 0.5) * (_RASTER / CROP_SIZE) - 0.5
     depth = np.asarray(points.positions)[:, 2]
-    triangle, barycentric = rasterize(places, depth, triangles, _RASTER, _RASTER)
+    triangle, barycentric = rasterize(places, depth, triangles, height=_RASTER, width=_RASTER)
     surface = np.where(triangle >= 0, np.sum(barycentric * depth[triangles[triangle]], axis=-1), np.inf)
     x, y = np.clip(np.rint(places), 0, _RASTER - 1).astype(int).T
     return depth > surface[y, x] + _BEHIND

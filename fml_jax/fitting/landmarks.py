@@ -36,7 +36,7 @@ def fit_landmarks(
 
     def residuals(values):
         candidate = code_from_network(start.at[free].set(values), sizes)
-        vertices = geometry(model, candidate.identity, candidate.expression, weighted_sum_plain)
+        vertices = geometry(model, candidate.identity, candidate.expression, summed=weighted_sum_plain)
         gaps = project_landmarks(model, candidate, vertices) - landmarks
         prior = jnp.sqrt(WEIGHTS.reg) * values[:shape_size]
         return jnp.concatenate([(landmark_scale[:, None] * gaps).ravel(), prior])

@@ -28,6 +28,7 @@ def draw(
     pixels: Float[np.ndarray, "N 2"],
     depth: Float[np.ndarray, "N"],
     triangles: Int[np.ndarray, "T 3"],
+    *,
     paints: Mapping[str, Paint],
     size: int,
 ) -> dict[str, UInt8[np.ndarray, "S S 3"]]:
@@ -41,7 +42,7 @@ def draw(
     """
     fine = 2 * size
     enlarged = (np.asarray(pixels) + 0.5) * fine / CROP_SIZE - 0.5
-    raster = rasterize(enlarged, depth, triangles, fine, fine)
+    raster = rasterize(enlarged, depth, triangles, height=fine, width=fine)
     hit = (raster[0] >= 0)[..., None].astype(np.float32)
     return {name: _painted(paint, triangles, raster, hit) for name, paint in paints.items()}
 
@@ -62,7 +63,7 @@ def shown_on_photos(model: BaseModel) -> Float[np.ndarray, "N 1"]:
 def _painted(paint, triangles, raster, hit):
     colours = np.clip(paint.colours, 0, 1).astype(np.float32)
     opacity = np.broadcast_to(np.asarray(paint.opacity, np.float32), (len(colours), 1))
-    cover = interpolate(opacity, triangles, *raster) * hit
-    mesh = interpolate(colours, triangles, *raster) * cover
+    cover = interpolate(opacity, triangles, raster) * hit
+    mesh = interpolate(colours, triangles, raster) * cover
     picture = halve(mesh) + (1 - halve(cover)) * paint.ground
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -18,6 +18,7 @@ def rasterize(
     pixels: Shaped[np.ndarray, "N 2"],
     depth: Shaped[np.ndarray, "N"],
     triangles: Int[np.ndarray, "T 3"],
+    *,
     height: int,
     width: int,
 ) -> tuple[Int[np.ndarray, "H W"], Float[np.ndarray, "H W 3"]]:
@@ -50,10 +51,14 @@ def rasterize(
 def interpolate(
     attributes: Shaped[np.ndarray, "N C"],
     triangles: Int[np.ndarray, "T 3"],
-    triangle_index: Int[np.ndarray, "H W"],
-    barycentric: Float[np.ndarray, "H W 3"],
+    raster: tuple[Int[np.ndarray, "H W"], Float[np.ndarray, "H W 3"]],
 ) -> Float[np.ndarray, "H W C"]:
-    """Vertex attributes at every pixel of a raster (float32); zeros where nothing was hit."""
+    """Vertex attributes at every pixel of a raster (float32); zeros where nothing was hit.
+
+    Args:
+      raster: what `rasterize` returns, the triangle and the barycentric coordinates at each pixel.
+    """
+    triangle_index, barycentric = raster
     attributes = np.asarray(attributes, np.float32)
     image = np.zeros((*triangle_index.shape, attributes.shape[1]), np.float32)
     hit = triangle_index >= 0

@@ -11,7 +11,7 @@ import numpy as np
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS, NEAREST
 
 
-def rotation_matrix(axis_angle):
+def rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:
     """Rodrigues' formula; the identity at zero."""
     angle = math.sqrt(sum(component**2 for component in axis_angle))
     if angle == 0:
@@ -21,7 +21,7 @@ def rotation_matrix(axis_angle):
     return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
 
 
-def vertex_normal(i, vertices, triangles):
+def vertex_normal(i: int, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Area-weighted mean of the normals of the triangles around vertex i; zero where there is no area."""
     total = np.zeros(3)
     for a, b, c in triangles:
@@ -31,7 +31,7 @@ def vertex_normal(i, vertices, triangles):
     return total / length if length > 0 else total
 
 
-def project(position):
+def project(position: np.ndarray) -> np.ndarray:
     """Π of one camera-space point."""
     x, y, z = position
     depth = max(z, NEAREST)
@@ -40,7 +40,7 @@ def project(position):
     return np.array([focal * x / depth + centre, focal * y / depth + centre])
 
 
-def shade(normal, gamma):
+def shade(normal: np.ndarray, gamma: np.ndarray) -> np.ndarray:
     """Σ_b γ_b H_b(n) for one normal, from the harmonics' own constants and the cosine lobe's A_l."""
     x, y, z = normal
     lobe = {0: math.pi, 1: 2 * math.pi / 3, 2: math.pi / 4}
@@ -56,10 +56,11 @@ def shade(normal, gamma):
         (2, 0.25 * math.sqrt(5 / math.pi) * (3 * z**2 - 1)),
     ]
     unit = lobe[0] * harmonics[0][1]  # scaled so that the first coefficient is the mean irradiance
-    return sum(np.asarray(g) * lobe[band] * value / unit for g, (band, value) in zip(gamma, harmonics))
+    weights = [lobe[band] * value / unit for band, value in harmonics]
+    return np.asarray(weights) @ np.asarray(gamma)
 
 
-def sample_bilinear(image, pixel):
+def sample_bilinear(image: np.ndarray, pixel: np.ndarray) -> np.ndarray:
     """The image at one real position; outside, the nearest edge."""
     height, width = image.shape[:2]
     x, y = min(max(pixel[0], 0), width - 1), min(max(pixel[1], 0), height - 1)
@@ -71,14 +72,22 @@ def sample_bilinear(image, pixel):
     return (1 - v) * upper + v * lower
 
 
-def form_points(vertices, triangles, reflectance, rotation, translation, gamma):
-    """Positions, pixels, normals, visibility and colours of all vertices, as lists turned arrays."""
+def form_points(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    reflectance: np.ndarray,
+    *,
+    rotation: np.ndarray,
+    translation: np.ndarray,
+    gamma: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, pixels, normals, visibility and colours of all vertices."""
     R = rotation_matrix(rotation)
     positions = np.array([R @ vertex + translation for vertex in vertices])
     normals = np.array([vertex_normal(i, positions, triangles) for i in range(len(positions))])
     pixels = np.array([project(position) for position in positions])
-    colours = np.array([r * shade(n, gamma) for r, n in zip(reflectance, normals)])
-    visible = np.array([_visible(*row) for row in zip(positions, normals, pixels)])
+    colours = np.array([r * shade(n, gamma) for r, n in zip(reflectance, normals, strict=True)])
+    visible = np.array([_visible(*row) for row in zip(positions, normals, pixels, strict=True)])
     return positions, pixels, normals, visible, colours
 
 

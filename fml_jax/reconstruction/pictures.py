@@ -75,7 +75,7 @@ def _painted_pictures(face, kinds, crop, size):
         paints["overlay"] = paints["overlay"]._replace(
             ground=crop / np.float32(255), opacity=shown_on_photos(face.model)
         )
-    return draw(np.asarray(project(positions)), positions[:, 2], face.triangles, paints, size)
+    return draw(np.asarray(project(positions)), positions[:, 2], face.triangles, paints=paints, size=size)
 
 
 def _colours(face, kind, normals):

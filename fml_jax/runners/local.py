@@ -89,7 +89,8 @@ class _Pool:
         self._counts = context.Array("q", 2)  # items kept and rejected
         self._executor = concurrent.futures.ProcessPoolExecutor(workers, context, _start, (task, self._counts))
         self._running: dict[concurrent.futures.Future, Any] = {}
-        self._most, self._others, self._processes = workers * ahead, set(multiprocessing.active_children()), []
+        self._most, self._others = workers * ahead, set(multiprocessing.active_children())
+        self._processes: list = []
 
     def results(self, jobs: Iterator[Any], progress: _Progress) -> Iterator[tuple[Any, list[int]]]:
         """Each job's result with the numbers of its items that were kept and rejected."""

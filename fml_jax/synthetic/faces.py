@@ -86,9 +86,9 @@ def render_synthetic(
     landmarks = np.asarray(_PROJECTED(_CAMERA_LANDMARKS(person, code)))
 
     triangles = np.asarray(model.topology.triangles)
-    triangle_index, barycentric = rasterize(pixels, depth, triangles, CROP_SIZE, CROP_SIZE)
+    raster = rasterize(pixels, depth, triangles, height=CROP_SIZE, width=CROP_SIZE)
     attributes = np.concatenate([np.clip(colours, 0, 1), hair.cover[:, None]], axis=1)
-    rendered = interpolate(attributes, triangles, triangle_index, barycentric)
+    rendered = interpolate(attributes, triangles, raster)
     face, hair_cover = rendered[:, :, :3], rendered[:, :, 3:]
 
     picture = scene.background(rng, landmarks, hair, background_photos)

@@ -106,7 +106,7 @@ class Evaluator:
         posed = leading_reflectance(chunk["code"], self._model.code_sizes)
         crops = unit_range(chunk["crop"])
         return {
-            f"photo_{name}": relit_photometric_error(self._model, each, posed, crops) for name, each in surfaces.items()
+            f"photo_{name}": relit_photometric_error(self._model, each, posed, crops=crops) for name, each in surfaces.items()
         }
 
 

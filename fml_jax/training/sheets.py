@@ -78,7 +78,7 @@ def _row(model, crop, levels):
             "reflectance": Paint(points.reflectance),
             "geometry": Paint(clay(points.normals)),
         }
-        drawn = draw(points.pixels, points.positions[:, 2], np.asarray(model.topology.triangles), paints, _SIZE)
+        drawn = draw(points.pixels, points.positions[:, 2], np.asarray(model.topology.triangles), paints=paints, size=_SIZE)
         pictures.append(drawn["level"])
     pictures += [drawn["reflectance"], drawn["geometry"]]
     gap = ((0, _GAP), (0, _GAP), (0, 0))

@@ -89,5 +89,5 @@ def test_the_light_is_found_again(tiny_model):
         tiny_model.topology, vertices[0], grey[0], jax.tree.map(lambda part: part[0], codes)
     ).visible
     assert visible.sum() > 20
-    assert relit_photometric_error(tiny_model, Surfaces(vertices, grey), codes, crops) < 1e-3
-    assert relit_photometric_error(tiny_model, Surfaces(vertices, stripes), codes, crops) > 0.1
+    assert relit_photometric_error(tiny_model, Surfaces(vertices, grey), codes, crops=crops) < 1e-3
+    assert relit_photometric_error(tiny_model, Surfaces(vertices, stripes), codes, crops=crops) > 0.1

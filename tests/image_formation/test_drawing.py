@@ -13,7 +13,7 @@ GREEN = np.tile([0.2, 0.6, 0.4], (4, 1))
 
 
 def picture(paint):
-    return draw(CORNERS, np.full(4, 900.0), TRIANGLES, {"one": paint}, SIZE)["one"]
+    return draw(CORNERS, np.full(4, 900.0), TRIANGLES, paints={"one": paint}, size=SIZE)["one"]
 
 
 def test_the_mesh_covers_its_place_and_the_ground_shows_beside_it():
@@ -33,9 +33,9 @@ def test_opacity_lets_the_ground_through_and_colours_are_clipped():
 
 
 def test_edges_are_smooth():
-    shifted = draw(CORNERS + 2.0, np.full(4, 900.0), TRIANGLES, {"one": Paint(0 * GREEN, np.ones((1, 1, 3)))}, SIZE)[
-        "one"
-    ]
+    shifted = draw(
+        CORNERS + 2.0, np.full(4, 900.0), TRIANGLES, paints={"one": Paint(0 * GREEN, np.ones((1, 1, 3)))}, size=SIZE
+    )["one"]
     assert 100 < shifted[30, 15, 0] < 155  # half covered
 
 

@@ -28,8 +28,9 @@ def slow_points(model, code):
         + np.tensordot(float64(code.expression), modes[2], 1)
     )
     colours = modes[3] + np.tensordot(float64(code.reflectance), modes[4], 1)
-    pose = [float64(part) for part in (code.rotation, code.translation, code.illumination)]
-    return reference.form_points(vertices, np.asarray(model.topology.triangles), colours, *pose)
+    pose = {"rotation": float64(code.rotation), "translation": float64(code.translation)}
+    triangles = np.asarray(model.topology.triangles)
+    return reference.form_points(vertices, triangles, colours, **pose, gamma=float64(code.illumination))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -34,7 +34,7 @@ def test_agrees_with_the_loop():
     corners = np.concatenate([small, big, thin, flat])
     pixels, triangles = corners.reshape(-1, 2), np.arange(3 * len(corners)).reshape(-1, 3)
     depth = rng.uniform(5, 9, len(pixels))
-    index, barycentric = rasterize(pixels, depth, triangles, 15, 21)
+    index, barycentric = rasterize(pixels, depth, triangles, height=15, width=21)
     slow_index, slow_barycentric = slow_raster(pixels, depth, triangles, 15, 21)
     assert len(np.unique(index)) > 10
     np.testing.assert_array_equal(index, slow_index)
@@ -50,17 +50,17 @@ def test_a_grid_has_no_gaps():
     k = np.arange(63).reshape(7, 9)
     a, b, c, d = (part.ravel() for part in (k[:-1, :-1], k[1:, :-1], k[1:, 1:], k[:-1, 1:]))
     triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    index, barycentric = rasterize(pixels, np.ones(63), triangles, 7, 9)
+    index, barycentric = rasterize(pixels, np.ones(63), triangles, height=7, width=9)
     assert (index >= 0).all()
-    np.testing.assert_allclose(interpolate(pixels, triangles, index, barycentric), np.stack([x, y], 2), atol=1e-5)
+    np.testing.assert_allclose(interpolate(pixels, triangles, (index, barycentric)), np.stack([x, y], 2), atol=1e-5)
 
 
 def test_nearest_of_two_planes_wins():
     pixels = np.tile([[-9.0, -9.0], [30.0, -9.0], [-9.0, 30.0]], (2, 1))
     triangles = np.array([[0, 1, 2], [3, 5, 4]])
-    index, _ = rasterize(pixels, np.array([2.0, 2, 2, 1, 1, 1]), triangles, 4, 4)
+    index, _ = rasterize(pixels, np.array([2.0, 2, 2, 1, 1, 1]), triangles, height=4, width=4)
     assert (index == 1).all()
-    index, _ = rasterize(pixels, np.ones(6), triangles, 4, 4)
+    index, _ = rasterize(pixels, np.ones(6), triangles, height=4, width=4)
     assert (index == 0).all()
 
 
@@ -69,13 +69,15 @@ def test_nearest_of_two_planes_wins():
 )
 def test_corners_that_cannot_be_drawn(corner, depth):
     pixels = np.array([[-9.0, -9.0], [30.0, -9.0], corner])
-    index, barycentric = rasterize(pixels, np.array([1.0, 1.0, depth]), np.array([[0, 1, 2]]), 4, 5)
+    index, barycentric = rasterize(pixels, np.array([1.0, 1.0, depth]), np.array([[0, 1, 2]]), height=4, width=5)
     assert (index == -1).all() and (barycentric == 0).all()
 
 
 def test_empty_mesh_and_mesh_outside():
-    nothing, _ = rasterize(np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3), int), 3, 4)
-    outside, _ = rasterize(np.array([[50.0, 50], [60, 50], [50, 1e12]]), np.ones(3), np.array([[0, 1, 2]]), 3, 4)
+    nothing, _ = rasterize(np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3), int), height=3, width=4)
+    outside, _ = rasterize(
+        np.array([[50.0, 50], [60, 50], [50, 1e12]]), np.ones(3), np.array([[0, 1, 2]]), height=3, width=4
+    )
     assert nothing.shape == outside.shape == (3, 4)
     assert (nothing == -1).all() and (outside == -1).all()
 
@@ -83,8 +85,8 @@ def test_empty_mesh_and_mesh_outside():
 def test_interpolation_is_affine_and_zero_outside():
     pixels = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     triangles = np.array([[0, 1, 2]])
-    index, barycentric = rasterize(pixels, np.ones(3), triangles, 8, 8)
+    index, barycentric = rasterize(pixels, np.ones(3), triangles, height=8, width=8)
     attributes = np.array([[1.0], [3.0], [5.0]])  # 1 + 0.2 x + 0.4 y
-    image = interpolate(attributes, triangles, index, barycentric)[:, :, 0]
+    image = interpolate(attributes, triangles, (index, barycentric))[:, :, 0]
     y, x = np.mgrid[:8, :8]
     np.testing.assert_allclose(image, np.where(x + y <= 10, 1 + 0.2 * x + 0.4 * y, 0), atol=1e-5)

@@ -52,12 +52,12 @@ def render(
 ) -> Picture:
     """Draws a head with a directional light (camera axes, y up, z to the camera) and an ambient one."""
     pixels, depth = view.project(vertices)
-    triangle_index, barycentric = rasterize(pixels, depth, triangles, view.size, view.size)
+    triangle_index, barycentric = rasterize(pixels, depth, triangles, height=view.size, width=view.size)
     normals = vertex_normals(vertices, triangles) @ view.rotation().T
     direction = np.asarray(light) / np.linalg.norm(light)
     shading = ambient + (1.15 - ambient) * np.maximum(normals @ direction, 0) + 0.08 * normals[:, 1]
     lit = np.clip(colours * shading[:, None], 0, 1).astype(np.float32)
-    shaded = interpolate(lit, triangles, triangle_index, barycentric)
+    shaded = interpolate(lit, triangles, (triangle_index, barycentric))
     image = np.where((triangle_index >= 0)[..., None], shaded, background)
     return Picture((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), triangle_index, barycentric)
 
