@@ -1,4 +1,4 @@
-"""The one error that a user's input can raise, and names of files as text that can be printed."""
+"""The error for unusable input, and file names as text that can be printed."""
 
 
 class InputError(ValueError):
@@ -13,7 +13,7 @@ class InputError(ValueError):
 
 
 def printable(name: object) -> str:
-    """A path or message as text that every file and terminal takes.
+    """A path or message as text that can be printed and written to any file.
 
     Names of files are bytes; those that are not UTF-8 reach Python as lone surrogates, which cannot be encoded.
     They become escapes such as `\\udcff`, so that different names stay different.

@@ -31,7 +31,7 @@ def output_folder(path: str | os.PathLike) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unusable(folder, error.strerror) from None
+        raise _unusable(folder, error.strerror or str(error)) from None
     if not os.access(folder, os.W_OK):
         raise _unusable(folder, "Permission denied")
     return folder

@@ -46,7 +46,7 @@ def random_face(example: Example, rng: np.random.Generator, jitter: float = 1.0,
       jitter: scales the measured scatter of crops, the roll and the change of colours; 0 for none.
       mirror: probability of a mirrored crop.
     """
-    shift = tuple(jitter * std for std in HAAR_SHIFT_STD)
+    shift = (jitter * HAAR_SHIFT_STD[0], jitter * HAAR_SHIFT_STD[1])
     affine = jitter_affine(np.array(example.crop), rng, shift, jitter * HAAR_SCALE_STD, jitter * ROLL_STD)
     points, reference = example.landmarks68, example.reference68
     inside = ((points >= -0.5) & (points <= len(example.window) - 0.5)).all(axis=1)
@@ -72,7 +72,7 @@ def mirrored(sample: Sample) -> Sample:
 
 
 def _mirrored_points(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "68 2"]:
-    return (points * np.float32([-1, 1]) + np.float32([CROP_SIZE - 1, 0]))[IBUG_MIRROR]
+    return (points * np.array([-1, 1], np.float32) + np.array([CROP_SIZE - 1, 0], np.float32))[IBUG_MIRROR]
 
 
 def random_negative(example: Example, rng: np.random.Generator) -> Sample:

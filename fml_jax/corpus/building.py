@@ -30,7 +30,7 @@ from fml_jax.corpus.layouts import LAYOUTS, Photo, Source, find_photos, source_n
 from fml_jax.corpus.page import write_page
 from fml_jax.corpus.quality import near_copies
 from fml_jax.corpus.records import VERSION
-from fml_jax.corpus.shards import PER_SHARD, Item, Shard, build_shards
+from fml_jax.corpus.shards import PER_SHARD, AnyItem, Item, Shard, build_shards
 from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError, printable
 from fml_jax.files import checked_path, complete_or_absent, output_folder
@@ -138,8 +138,8 @@ def build_corpus(
 
 def build(
     folder: Path,
-    items: Sequence[Item],
-    make: Callable[[Item], Example | Rejected],
+    items: Sequence[AnyItem],
+    make: Callable[[AnyItem], Example | Rejected],
     *,
     about: dict[str, Any],
     workers: int | None = None,

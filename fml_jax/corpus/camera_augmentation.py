@@ -1,14 +1,15 @@
-"""Synthetic crops changed a little each time they are seen, their codes changed along exactly.
+"""Augmentation of synthetic crops that keeps their codes exact.
 
-A network that sees ten thousand renders fifteen times learns them by heart. What a camera may do
-changes a crop and leaves its face as it is: it can roll, pan, come nearer and weigh its colours.
-Each of these has its counterpart in the code's pose and illumination.
+A network that sees the same renders many times memorises them. A change of the camera (roll, pan, distance, gain of
+the colour channels) changes the crop but not the face: it corresponds to an exact change of the code's pose and
+illumination.
 """
 
 import math
 
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8
 from scipy.spatial.transform import Rotation
 
 from fml_jax.codes import LIGHT, POSE_AND_LIGHT
@@ -19,7 +20,7 @@ ROLL_STD = math.radians(8)
 SHIFT_STD = 0.02  # crop sides
 SCALE_STD = 0.04  # of the logarithm
 GAIN_STD = 0.08  # of the logarithm, each channel; brightness on top of it varies as much
-COVERED = 0.3  # share of crops of which a rectangle is painted over
+COVERED = 0.3  # share of crops in which a random rectangle is painted over
 
 _SAME = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 # Pose and light are the last numbers of a flat code, whatever the face model's sizes.
@@ -27,10 +28,22 @@ _POSE = slice(-POSE_AND_LIGHT, -LIGHT)
 _LIGHT = slice(-LIGHT, None)
 
 
-def varied(
-    crop: np.ndarray, code: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A crop [240, 240, 3] uint8, its flat code and landmarks [68, 2], after small changes of the camera."""
+def random_camera_change(
+    crop: UInt8[np.ndarray, "240 240 3"],
+    code: Float[np.ndarray, "code"],
+    landmarks: Float[np.ndarray, "68 2"],
+    *,
+    rng: np.random.Generator,
+) -> tuple[UInt8[np.ndarray, "240 240 3"], Float[np.ndarray, "code"], Float[np.ndarray, "68 2"]]:
+    """A render as a camera sees it after a small random change, and its code.
+
+    Args:
+      code: the face's flat code.
+      landmarks: crop pixels.
+
+    Returns:
+      Crop, code and landmarks after the change.
+    """
     roll = ROLL_STD * rng.standard_normal()
     shift = SHIFT_STD * CROP_SIZE * rng.standard_normal(2)
     scale = math.exp(SCALE_STD * rng.standard_normal())
@@ -39,7 +52,7 @@ def varied(
     moved = cv2.warpAffine(
         crop, affine, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    # A gain that would burn out much of the picture is no gain any more: the code could not follow it.
+    # The gain is limited so that few pixels saturate: a saturated picture no longer corresponds to the code.
     gain = np.minimum(gain, 250 / np.maximum(np.percentile(moved[60:180:4, 60:180:4], 95, axis=(0, 1)), 1))
     moved = cv2.LUT(moved, np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)[:, None])
     if rng.random() < COVERED:
@@ -53,8 +66,8 @@ def varied(
 def _moved_pose(pose, shift, scale, roll):
     """Rotation and translation [6] after the camera has rolled, panned by a shift in pixels, and come nearer.
 
-    Panning turns the camera rather than moving it, so that near and far points shift alike; coming
-    nearer differs from enlarging by a third of a pixel at the ears.
+    A pan turns the camera and does not move it, so that near and far points shift alike. Coming nearer differs from
+    enlarging the picture by a third of a pixel at the ears.
     """
     focal = FOCAL_IN_CROP_WIDTHS * CROP_SIZE
     pan = Rotation.from_rotvec([-math.atan(shift[1] / focal), math.atan(shift[0] / focal), 0])
@@ -65,15 +78,18 @@ def _moved_pose(pose, shift, scale, roll):
     return np.concatenate([rotation, pan.apply([x, y, z / scale])])
 
 
-def near_frontal(axis_angle: np.ndarray) -> np.ndarray:
-    """Of a rotation's two axis-angles, the one nearer to (π, 0, 0): codes have no jump where the angle passes π."""
+def near_frontal(axis_angle: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    """Of a rotation's two axis-angle vectors, the one nearer to (π, 0, 0), so that codes do not jump at the angle π."""
     angle = np.linalg.norm(axis_angle)
     other = axis_angle * (1 - 2 * math.pi / angle) if angle > 0 else axis_angle
     return min(axis_angle, other, key=lambda candidate: np.linalg.norm(candidate - [math.pi, 0, 0]))
 
 
 def _rolled_light(gamma, roll):
-    """γ [9, 3] of the same lamps for a camera that has rolled: functions of x and y turn by the roll, of xy and x² − y² by twice."""
+    """γ [9, 3] of the same lamps for a camera that has rolled.
+
+    The functions of x and y turn by the roll; xy and x² − y² turn by twice the roll.
+    """
     gamma = gamma.copy()
     for first, second, angle in ((1, 2, roll), (5, 6, roll), (7, 4, 2 * roll)):
         a, b = gamma[first].copy(), gamma[second].copy()

@@ -92,9 +92,9 @@ def _folder(place: Path, seconds: float) -> list[Photo]:
 def _list(place: Path, seconds: float) -> list[Photo]:
     """A text file with one photo or video a line, optionally a comma and the person; paths are relative to the file."""
     found = []
-    for path, *person in _rows_of(place):
+    for path, *more in _rows_of(place):
         full = place.parent / path.strip()
-        person = person[0].strip() if person else full.parent.name
+        person = more[0].strip() if more else full.parent.name
         if full.suffix.lower() in VIDEO_SUFFIXES:
             found += _frames(full, place.parent, person, seconds)
         else:
@@ -157,7 +157,7 @@ def _300vw(place: Path, seconds: float) -> list[Photo]:
     photos = []
     for video in sorted(place.glob("*/vid.avi")):
         for photo in _frames(video, place, video.parent.name, seconds):
-            points = video.parent / "annot" / f"{photo.frame + 1:06d}.pts"
+            points = video.parent / "annot" / f"{(photo.frame or 0) + 1:06d}.pts"
             if points.is_file():
                 photos.append(photo._replace(annotated=_box_of_points(points)))
     return _not_empty(photos, place, "001/vid.avi with 001/annot/000001.pts")

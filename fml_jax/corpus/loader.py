@@ -7,16 +7,19 @@ run that resumes on another number of machines, where a saved iterator could not
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import grain
 import numpy as np
 
 from fml_jax.corpus.augmentation import Sample, random_face, random_negative
-from fml_jax.corpus.camera_augmentation import varied
+from fml_jax.corpus.camera_augmentation import random_camera_change
 from fml_jax.corpus.card import Corpus, open_corpus
 from fml_jax.corpus.records import Example, decode, unreadable_shard
 from fml_jax.errors import InputError
 from fml_jax.photos.crops import CROP_SIZE
+
+Row = dict[str, Any]  # arrays and numbers of one example, or of a batch
 
 SPLITS = ("train", "validation", "test", "all")
 
@@ -117,7 +120,7 @@ class CorpusBatches:
         """The number of examples in the split."""
         return self._size
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
+    def batch(self, step: int) -> Row:
         """The batch of a step."""
         places = range(step * self._batch_size, (step + 1) * self._batch_size)
         rows = [
@@ -125,7 +128,7 @@ class CorpusBatches:
         ]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
-    def _row(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def _row(self, example: Example, rng: np.random.Generator) -> Row:
         if example.code is not None:
             truth = example.truth._asdict() if self._truth and example.truth else {}
             return _render_row(example, rng if self._jitter else None) | truth
@@ -153,7 +156,7 @@ def _endless(corpus: Corpus, entries: list[dict], seed: int) -> grain.MapDataset
     return mixed.repeat() if len(parts) == 1 else mixed
 
 
-def _photo_row(sample: Sample, is_face: bool) -> dict[str, np.ndarray]:
+def _photo_row(sample: Sample, is_face: bool) -> Row:
     return {
         "crop": sample.crop,
         "mask": sample.mask,
@@ -165,7 +168,7 @@ def _photo_row(sample: Sample, is_face: bool) -> dict[str, np.ndarray]:
     }
 
 
-def _reference_columns(sample: Sample) -> dict[str, np.ndarray]:
+def _reference_columns(sample: Sample) -> Row:
     has_reference = sample.reference is not None
     return {
         "reference": sample.reference if has_reference else np.zeros((68, 2), np.float32),
@@ -173,10 +176,11 @@ def _reference_columns(sample: Sample) -> dict[str, np.ndarray]:
     }
 
 
-def _render_row(example: Example, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+def _render_row(example: Example, rng: np.random.Generator | None) -> Row:
     """The row of a render; with a generator, a random change of the camera is applied."""
-    face = example.window, example.code, example.landmarks68
-    crop, code, landmarks = face if rng is None else varied(*face, rng)
+    crop, code, landmarks = example.window, example.code, example.landmarks68
+    if rng is not None and code is not None:
+        crop, code, landmarks = random_camera_change(crop, code, landmarks, rng=rng)
     return {
         "crop": crop,
         "mask": np.ones((CROP_SIZE, CROP_SIZE), np.uint8),

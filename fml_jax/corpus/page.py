@@ -33,17 +33,22 @@ _PAGE = """<!doctype html>
 <style>
 :root {{ color-scheme: light dark; --line: #8884; --quiet: #888; --bar: #4a7fb5; }}
 body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 1320px; margin: 2rem auto; padding: 0 1rem; }}
-h1, h2 {{ font-weight: 600; margin: 0 }} h2 {{ font-size: 1.1rem; margin: 2rem 0 .6rem; border-top: 1px solid var(--line); padding-top: 1rem }}
+h1, h2 {{ font-weight: 600; margin: 0 }}
+h2 {{ font-size: 1.1rem; margin: 2rem 0 .6rem; border-top: 1px solid var(--line); padding-top: 1rem }}
 p {{ color: var(--quiet); margin: .2rem 0 }}
-table {{ border-collapse: collapse }} td, th {{ text-align: left; padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
+table {{ border-collapse: collapse }}
+td, th {{ text-align: left; padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
 td.number {{ text-align: right; font-variant-numeric: tabular-nums }} th {{ font-weight: 400; color: var(--quiet) }}
 .bar {{ background: var(--bar); height: .7em; display: inline-block; border-radius: 2px }}
 .histograms {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem }}
-.histograms svg {{ width: 100%; height: auto; display: block }} svg rect {{ fill: var(--bar) }} svg text {{ fill: var(--quiet); font-size: 11px }}
+.histograms svg {{ width: 100%; height: auto; display: block }}
+svg rect {{ fill: var(--bar) }}
+svg text {{ fill: var(--quiet); font-size: 11px }}
 figure {{ margin: 0 }} figcaption {{ color: var(--quiet); font-size: .85rem }}
 .sheet {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .4rem }}
 .sheet img {{ width: 100%; display: block; border-radius: 4px }}
-.scale {{ display: inline-block; width: 8rem; height: .7em; border-radius: 2px; margin: 0 .4em; background: linear-gradient(to right, {scale}) }}
+.scale {{ display: inline-block; width: 8rem; height: .7em; border-radius: 2px; margin: 0 .4em;
+  background: linear-gradient(to right, {scale}) }}
 </style>
 <h1>{title}</h1>
 <p>{split}</p>
@@ -112,7 +117,8 @@ def draw_landmarks(
 
 def _colour(confidence: float) -> tuple[int, int, int]:
     sure = np.clip((confidence - _UNSURE) / (_SURE - _UNSURE), 0, 1)
-    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(0.58 * float(sure), 0.9, 1.0))
+    red, green, blue = colorsys.hsv_to_rgb(0.58 * float(sure), 0.9, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _spread(entries: list[dict], count: int) -> list[dict]:
@@ -136,14 +142,16 @@ def _figure(example: Example) -> str:
     inside = (np.abs(points - CROP_SIZE / 2) < CROP_SIZE).all(axis=1)
     picture = draw_landmarks(crop, points[inside], example.confidence[inside])
     jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-    code, name = base64.b64encode(jpeg).decode(), html.escape(example.name, quote=True)
-    return f'<img src="data:image/jpeg;base64,{code}" alt="{name}" title="{name}, confidence {example.confidence.mean():.2f}" loading="lazy">'
+    code, name = base64.b64encode(jpeg.tobytes()).decode(), html.escape(example.name, quote=True)
+    title = f"{name}, confidence {example.confidence.mean():.2f}"
+    return f'<img src="data:image/jpeg;base64,{code}" alt="{name}" title="{title}" loading="lazy">'
 
 
 def _sources(sources: list[dict]) -> str:
     rows = [
         f"<tr><td>{_text(source['name'])}<td class=number>{source['photos']}<td class=number>{source['examples']}"
-        f"<td class=number>{source['weight']:g}<td>{_text(source['input'] or '')}<td>{_text(source['where'])}<td>{_text(source['terms'])}"
+        f"<td class=number>{source['weight']:g}<td>{_text(source['input'] or '')}"
+        f"<td>{_text(source['where'])}<td>{_text(source['terms'])}"
         for source in sources
     ]
     heads = "".join(
@@ -177,7 +185,8 @@ def _histogram(title: str, values: list[float]) -> str:
         for k, anchor in ((0, "start"), (_BINS // 2, "middle"), (_BINS, "end"))
     )
     caption = f"{title}: median {np.median(values):.3g}"
-    return f'<figure><svg viewBox="0 0 {10 * _BINS} 118" role="img" aria-label="{caption}">{bars}{ticks}</svg><figcaption>{caption}</figcaption></figure>'
+    drawing = f'<svg viewBox="0 0 {10 * _BINS} 118" role="img" aria-label="{caption}">{bars}{ticks}</svg>'
+    return f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
 
 
 def _text(value) -> str:

@@ -3,11 +3,11 @@
 A record is one MessagePack map. It holds numbers and text as such, arrays as little-endian bytes, and the window as a
 JPEG file. Reading a record runs no code (unlike pickle), needs no schema compiler (unlike protocol buffers), takes half
 a millisecond, and is possible in other languages. Shapes and types are those of the fields of `Example` and are not
-stored; `VERSION` changes when they do. A render's true vertices and reflectance are 16-bit integers in steps of 1/100 mm
-and 1/10,000 of the colour range: half the bytes of float32, and finer than float16 at a head's size.
+stored; `VERSION` changes when they do. A render's true vertices and reflectance are 16-bit integers in steps of 1/100
+mm and 1/10,000 of the colour range: half the bytes of float32, and finer than float16 at a head's size.
 
-A window is compressed once, with full colour resolution, at a quality where photos change by less than one grey level on
-average. This takes a ninth of the bytes of plain pixels and a quarter of those of a PNG.
+A window is compressed once, with full colour resolution, at a quality where photos change by less than one grey level
+on average. This takes a ninth of the bytes of plain pixels and a quarter of those of a PNG.
 """
 
 from collections.abc import Callable, Iterable
@@ -64,7 +64,9 @@ class Example:
     landmarks478: Float[np.ndarray, "478 3"]  # MediaPipe's points, window pixels; the third is depth, larger is farther
     from_detector: bool  # True: the crop is framed by the detector; False: by the landmarks
     stats: Stats
-    code: Float[np.ndarray, "code"] | None = None  # of a render: its exact flat code, as far as the base model can express it
+    code: Float[np.ndarray, "code"] | None = (
+        None  # of a render: its exact flat code, as far as the base model can express it
+    )
     truth: Truth | None = None  # of a render, where it is stored
     reference68: Float[np.ndarray, "68 2"] | None = None  # the collection's own landmarks, window pixels
 
@@ -79,7 +81,7 @@ _ARRAYS = {  # affine maps are float64: coordinates in photos are large
 _REFERENCE = ("<f4", (68, 2))
 _CODE = "<f4"
 _TRUTH = "<i2"
-_TRUTH_STEPS = Truth(vertices=0.01, reflectance=1e-4)  # values of one step; the ranges are ±328 mm and ±3.28
+_TRUTH_STEPS = (0.01, 1e-4)  # values of one step; the ranges are ±328 mm and ±3.28
 
 
 def encode(example: Example) -> bytes:
@@ -101,7 +103,7 @@ def encode(example: Example) -> bytes:
         "reference68": b"" if example.reference68 is None else np.asarray(example.reference68, _REFERENCE[0]).tobytes(),
         "truth": []
         if example.truth is None
-        else [_in_steps(*part) for part in zip(example.truth, _TRUTH_STEPS, strict=True)],
+        else [_in_steps(part, step) for part, step in zip(example.truth, _TRUTH_STEPS, strict=True)],
     }
     return msgpack.packb(fields)
 
@@ -125,7 +127,7 @@ def decode(record: bytes) -> Example:
             fields[name] = np.frombuffer(fields[name], dtype).reshape(shape)
         fields["stats"] = Stats(*fields["stats"])
         fields["code"] = np.frombuffer(fields["code"], _CODE) if fields["code"] else None
-        truth = [_from_steps(*part) for part in zip(fields.get("truth", ()), _TRUTH_STEPS, strict=False)]
+        truth = [_from_steps(part, step) for part, step in zip(fields.get("truth", ()), _TRUTH_STEPS, strict=False)]
         fields["truth"] = Truth(*truth) if truth else None
         reference = fields.get("reference68")
         fields["reference68"] = np.frombuffer(reference, _REFERENCE[0]).reshape(_REFERENCE[1]) if reference else None

@@ -1,8 +1,8 @@
 """Many items made into shards of records by many processes, such that a killed build can be continued.
 
 Items are divided, in order, into shards of equal numbers; one shard is one job. A shard's content depends on its items
-alone, so the files are identical for any number of workers. Each shard has a report with one line of JSON an item, which
-is written last: a shard with a report is finished, and a build that was killed continues with the others.
+alone, so the files are identical for any number of workers. Each shard has a report with one line of JSON an item,
+which is written last: a shard with a report is finished, and a build that was killed continues with the others.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import cv2
 from tqdm import tqdm
@@ -27,8 +27,16 @@ PER_SHARD = 256
 class Item(Protocol):
     """The input of one example, such as a photo."""
 
-    name: str  # unique in its corpus
-    source: str  # name of the collection
+    @property
+    def name(self) -> str:
+        """The item's name, unique in its corpus."""
+
+    @property
+    def source(self) -> str:
+        """The name of the collection."""
+
+
+AnyItem = TypeVar("AnyItem", bound=Item)
 
 
 class Job(NamedTuple):
@@ -50,8 +58,8 @@ class Shard:
 
 def build_shards(
     folder: Path,
-    items: Sequence[Item],
-    make: Callable[[Item], Example | Rejected],
+    items: Sequence[AnyItem],
+    make: Callable[[AnyItem], Example | Rejected],
     *,
     workers: int,
     per_shard: int = PER_SHARD,
@@ -108,7 +116,7 @@ def is_finished(folder: Path, name: str) -> bool:
 class ShardTask:
     """The task of a build: each of its jobs makes one shard."""
 
-    def __init__(self, make: Callable[[Item], Example | Rejected]):
+    def __init__(self, make: Callable[[Any], Example | Rejected]):
         self._make = make
 
     def start(self) -> None:
@@ -120,7 +128,7 @@ class ShardTask:
         build_shard(self._make, job, note)
 
 
-def build_shard(make: Callable[[Item], Example | Rejected], job: Job, note: Note) -> None:
+def build_shard(make: Callable[[Any], Example | Rejected], job: Job, note: Note) -> None:
     """Makes and writes one shard and its report.
 
     Args:

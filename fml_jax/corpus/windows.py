@@ -48,4 +48,4 @@ def black_border(window: UInt8[np.ndarray, "256 256 3"]) -> Bool[np.ndarray, "25
 def _inside(to_window: Float[np.ndarray, "2 3"], shape: tuple[int, ...]) -> Bool[np.ndarray, "256 256"]:
     pixels = np.stack(np.meshgrid(np.arange(float(WINDOW_SIZE)), np.arange(float(WINDOW_SIZE))), axis=-1)
     photo = apply_affine(invert_affine(to_window), pixels)
-    return ((photo >= -0.5) & (photo <= np.array(shape[1::-1]) - 0.5)).all(axis=-1)
+    return np.all((photo >= -0.5) & (photo <= np.array(shape[1::-1]) - 0.5), axis=-1)

@@ -13,11 +13,12 @@ Synthetic faces, rendered with known codes; --input names photos for their backg
     fml-prepare --layout=synthetic --count=16000 --output=data/synthetic
     fml-prepare --layout=synthetic --beyond --count=3000 --output=data/beyond
 
-A build that was cut off goes on when the same command is run again. OUTPUT/index.html shows what was
-made, OUTPUT/rejected.csv what was not, and why.
+The same command continues a build that was interrupted. OUTPUT/index.html shows the examples; OUTPUT/rejected.csv lists
+the photos that were rejected, with reasons.
 """
 
 import dataclasses
+from typing import Any
 
 from absl import flags
 
@@ -31,7 +32,7 @@ _LAYOUT = flags.DEFINE_multi_enum(
     "layout",
     ["folder"],
     [*LAYOUTS, "synthetic"],
-    "How an input lies on the disk; once for all inputs or once for each.",
+    "Collection or arrangement of files of an input; given once for all inputs, or once for each.",
     flag_values=_FLAGS,
 )
 _INPUT = flags.DEFINE_multi_string(
@@ -40,7 +41,7 @@ _INPUT = flags.DEFINE_multi_string(
 _WEIGHT = flags.DEFINE_multi_float(
     "weight",
     [],
-    "How often a photo of an input is seen in training, compared with the others'; 1 by default.",
+    "How often a photo of an input is used in training, relative to the other inputs; 1 by default.",
     flag_values=_FLAGS,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True, flag_values=_FLAGS)
@@ -53,30 +54,29 @@ _RUNNER = flags.DEFINE_enum(
     flag_values=_FLAGS,
 )
 _SECONDS = flags.DEFINE_float(
-    "seconds", 1.0, "Between the frames taken of a video.", lower_bound=0.0, flag_values=_FLAGS
+    "seconds", 1.0, "Seconds between the frames that are taken from a video.", lower_bound=0.0, flag_values=_FLAGS
 )
 _COUNT = flags.DEFINE_integer("count", 16000, "Synthetic faces to render.", lower_bound=1, flag_values=_FLAGS)
 _SEED = flags.DEFINE_integer("seed", 0, "Synthetic faces: another seed gives other faces.", flag_values=_FLAGS)
 _BEYOND = flags.DEFINE_boolean(
     "beyond",
     False,
-    "Synthetic faces outside the face model's span, for trainings of the final level; nothing hides them.",
+    "Synthetic faces outside the face model's span, without occlusion, for training the final level.",
     flag_values=_FLAGS,
 )
 _TRUTH = flags.DEFINE_boolean(
     "truth",
     None,
-    "Store synthetic faces' true vertices and reflectance beside their codes: 104 kB a face where the record has about 32 "
-    "without, 4 GB for 40,000 faces. By default with --beyond alone; of other faces the code tells both (eq. 3-4).",
+    "Store the true vertices and reflectance of synthetic faces beside their codes: 104 kB a face besides 32 kB, "
+    "4 GB for 40,000 faces. By default only with --beyond: for other faces, eq. 3-4 give both from the code.",
     flag_values=_FLAGS,
 )
 _DETECTOR = flags.DEFINE_enum(
     "detector",
     Settings.detector,
     DETECTORS,
-    "Who frames the crop: OpenCV's Haar cascades, YuNet, or MediaPipe's landmarks. haar+mediapipe: the Haar box, and the "
-    "landmarks where no Haar box is on the face; haar+yunet: YuNet's box there. Without mediapipe in it, photos without "
-    "a box on the face are rejected.",
+    "The detector whose box frames the crop; after a +, the one to use where the first has no box on the face. "
+    "mediapipe stands for the box of MediaPipe's landmarks. Without it, photos without a box on the face are rejected.",
     flag_values=_FLAGS,
 )
 _THRESHOLDS = {
@@ -92,8 +92,8 @@ def main() -> None:
     """Makes the corpus."""
     card = _synthetic() if _LAYOUT.value == ["synthetic"] else _photos()
     rendered = _LAYOUT.value == ["synthetic"]
-    told = f"{card['examples']} faces" if rendered else f"{card['examples']} of {card['photos']} photos"
-    print(f"{told} are in {_OUTPUT.value}; {_OUTPUT.value}/index.html shows them")
+    result = f"{card['examples']} faces" if rendered else f"{card['examples']} of {card['photos']} photos"
+    print(f"{result} are in {_OUTPUT.value}; {_OUTPUT.value}/index.html shows them")
 
 
 def _synthetic() -> dict:
@@ -119,8 +119,8 @@ def _photos() -> dict:
     from fml_jax.corpus.building import build_corpus
 
     if _BEYOND.value or _TRUTH.value:
-        raise InputError("--beyond and --truth belong to --layout=synthetic: of photos neither is known")
-    settings = {"detector": _DETECTOR.value}
+        raise InputError("--beyond and --truth belong to --layout=synthetic; leave them out for photos")
+    settings: dict[str, Any] = {"detector": _DETECTOR.value}
     settings |= {name: flag.value for name, flag in _THRESHOLDS.items() if flag.value is not None}
     return build_corpus(
         _sources(), _OUTPUT.value, _WORKERS.value, settings=settings, seconds=_SECONDS.value, runner=_runner()
@@ -143,7 +143,7 @@ def _sources() -> list[Source]:
         raise InputError("--layout=synthetic makes a corpus of its own; training mixes it with that of photos")
     if not len(inputs) == len(layouts) == len(weights) or min(weights) <= 0:
         raise InputError("--layout and --weight: give one for each --input (weights above 0), in the same order")
-    return [Source(*each) for each in zip(layouts, inputs, weights)]
+    return [Source(*each) for each in zip(layouts, inputs, weights, strict=True)]
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""MediaPipe's face landmark model file, which is no part of MediaPipe's wheel."""
+"""MediaPipe's face landmark model file, which MediaPipe's wheel does not contain."""
 
 import os
 import zipfile
@@ -18,5 +18,5 @@ LANDMARK_MODEL = ModelFile(
 
 
 def find_landmark_model(path: str | os.PathLike | None = None) -> Path:
-    """Its path; see `model_files.find_model`."""
+    """The path of the file; see `model_files.find_model`."""
     return find_model(LANDMARK_MODEL, path)

@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 from fml_jax.errors import InputError
 from fml_jax.photos.landmark_model import LANDMARK_MODEL, find_landmark_model
 
-# The MediaPipe point at the place of each iBUG point. Left and right are the subject's; iBUG starts
-# at the subject's right, which is the left of the photo.
+# The MediaPipe point for each iBUG point. Left and right are the subject's; iBUG's order starts at the subject's right,
+# which is on the left in the photo.
 IBUG_FROM_MEDIAPIPE = np.array(
     [127, 234, 93, 58, 172, 136, 149, 148, 152]  # contour, right ear to chin
     + [377, 378, 365, 397, 288, 323, 454, 356]  # chin to left ear
@@ -28,7 +28,7 @@ IBUG_FROM_MEDIAPIPE = np.array(
     dtype=np.int32,
 )
 
-# iBUG point k of a mirrored photo is point IBUG_MIRROR[k] of the photo.
+# iBUG point k of a mirrored photo is point IBUG_MIRROR[k] of the original.
 IBUG_MIRROR = np.array(
     [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
     + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
@@ -36,10 +36,10 @@ IBUG_MIRROR = np.array(
     dtype=np.int32,
 )
 
-# MediaPipe looks for a face in the middle of this many box sides.
+# Side of the part of the photo that is given to MediaPipe for a box, in box sides.
 BOX_PADDING = 2.0
 
-_LONGEST_SIDE = 32_000  # pixels; from 32,767 on, MediaPipe ends the process
+_LONGEST_SIDE = 32_000  # pixels; MediaPipe aborts the process from 32,767 on
 
 _one_at_a_time = threading.Lock()
 
@@ -47,15 +47,16 @@ _one_at_a_time = threading.Lock()
 def detect_landmarks(
     rgb: UInt8[np.ndarray, "H W 3"], box: tuple[float, float, float, float] | None = None
 ) -> Float[np.ndarray, "478 2"] | None:
-    """MediaPipe's face mesh points of one face, or None where it sees none.
+    """MediaPipe's face mesh points of one face.
 
     Args:
       rgb: a photo.
-      box: x0, y0, x1, y1 around the face to look at, in photo pixels; without it, the photo's most
-        prominent face (which must not be small in the photo).
+      box: x0, y0, x1, y1 around the face, in photo pixels; without it, the most prominent face of the photo is taken,
+        which must not be small in the photo.
 
     Returns:
-      Photo pixels, (0, 0) at the centre of the top-left pixel; points may lie outside the photo.
+      Photo pixels, with (0, 0) at the centre of the top-left pixel; points may lie outside the photo. None if no face
+      is found.
     """
     mesh = detect_mesh(rgb, box)
     return None if mesh is None else mesh[:, :2]
@@ -64,14 +65,17 @@ def detect_landmarks(
 def detect_mesh(
     rgb: UInt8[np.ndarray, "H W 3"], box: tuple[float, float, float, float] | None = None
 ) -> Float[np.ndarray, "478 3"] | None:
-    """As `detect_landmarks`, with each point's depth: about photo pixels, larger is farther, 0 near the head's centre."""
+    """As `detect_landmarks`, with the depth of each point: roughly photo pixels, larger is farther, 0 near the head's
+    centre.
+    """
     x0, y0, x1, y1 = _padded(box, rgb.shape) if box is not None else (0, 0, rgb.shape[1], rgb.shape[0])
     if x1 <= x0 or y1 <= y0:
         return None
     relative = _detect(np.ascontiguousarray(rgb[y0:y1, x0:x1]))
     if relative is None:
         return None
-    return relative * np.float32([x1 - x0, y1 - y0, x1 - x0]) + np.float32([x0 - 0.5, y0 - 0.5, 0])
+    scale, corner = (x1 - x0, y1 - y0, x1 - x0), (x0 - 0.5, y0 - 0.5, 0)
+    return relative * np.array(scale, np.float32) + np.array(corner, np.float32)
 
 
 def ibug68(landmarks478: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch 68 2"]:
@@ -93,7 +97,7 @@ def _padded(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> t
 
 
 def _detect(rgb: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | None:
-    """Points as fractions of the picture's width and height, depth as one of its width."""
+    """Points as fractions of the picture's width and height, and depths as fractions of its width."""
     mediapipe = _mediapipe()
     if max(rgb.shape) > _LONGEST_SIDE:
         scale = _LONGEST_SIDE / max(rgb.shape)
@@ -108,7 +112,7 @@ def _detect(rgb: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | Non
 
 @functools.cache
 def _landmarker():
-    """MediaPipe's detector, made once a process; importing MediaPipe takes seconds, so only when needed."""
+    """MediaPipe's detector, one for each process. MediaPipe is imported when needed, because this takes seconds."""
     os.environ.setdefault("GLOG_minloglevel", "2")
     tasks = _mediapipe().tasks
     path = find_landmark_model()
@@ -118,7 +122,7 @@ def _landmarker():
     try:
         with _silent_stderr():
             return tasks.vision.FaceLandmarker.create_from_options(options)
-    except (OSError, RuntimeError, ValueError) as error:  # MediaPipe's, for files that are not its model
+    except (OSError, RuntimeError, ValueError) as error:  # what MediaPipe raises for files that are not its model
         remedy = f"{LANDMARK_MODEL.title} is {LANDMARK_MODEL.address}"
         raise InputError(f"{path}: MediaPipe cannot read it ({error}); {remedy}") from error
 
@@ -133,7 +137,7 @@ def _mediapipe():
 
 @contextlib.contextmanager
 def _silent_stderr():
-    """Keeps the native code's start-up messages off the terminal; they ignore every log setting."""
+    """Suppresses the native code's start-up messages, which ignore all log settings."""
     saved = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)

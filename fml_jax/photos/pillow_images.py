@@ -37,7 +37,7 @@ def upright_srgb(image: Image.Image) -> np.ndarray:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image) if image.getexif() else image
+        return (ImageOps.exif_transpose(image) if image.getexif() else None) or image
     except Exception:  # damaged EXIF does not make a photo unusable
         return image
 
@@ -52,6 +52,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         if "sRGB" in ImageCms.getProfileDescription(given):
             return image
         plain = image if image.mode in _WITH_PROFILES else image.convert("RGB")
-        return ImageCms.profileToProfile(plain, given, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(plain, given, srgb, outputMode="RGB") or image
     except Exception:  # a damaged profile, or one for another mode: the colours are used as they are
         return image

@@ -64,9 +64,10 @@ def as_rgb(picture: Any, name: str = "photo") -> UInt8[np.ndarray, "H W 3"]:
     array = np.asarray(picture)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise InputError(f"{name}: shape {array.shape} is no picture; give [H, W], [H, W, 3] or [H, W, 4]")
-    _check_size(*array.shape[:2], name)
+    height, width = array.shape[:2]
+    _check_size(height, width, name)
     colour = array[..., None] if array.ndim == 2 else array[..., :3]
-    return np.ascontiguousarray(np.broadcast_to(_as_uint8(colour, name), (*array.shape[:2], 3)))
+    return np.ascontiguousarray(np.broadcast_to(_as_uint8(colour, name), (height, width, 3)))
 
 
 def list_photos(place: str | os.PathLike) -> list[Path]:

@@ -1,6 +1,7 @@
-"""Frames of videos, counted and read by number."""
+"""Reads frames of videos by number."""
 
 import os
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,11 +11,11 @@ from fml_jax.errors import InputError
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our one line says what is wrong
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # errors are reported by this module
 
 
 def sampled_frames(path: str | os.PathLike, seconds: float) -> list[int]:
-    """The numbers of the frames that lie `seconds` apart, from 0; just [0] where the video does not tell its length."""
+    """The numbers of frames that are `seconds` apart, from 0 on; [0] if the file does not state the video's length."""
     video = _open(path)
     count, rate = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS)
     video.release()
@@ -23,10 +24,9 @@ def sampled_frames(path: str | os.PathLike, seconds: float) -> list[int]:
 
 
 class VideoReader:
-    """Reads frames of one video after the other; fast where they come in order.
+    """Reads frames of videos; fast if they are requested in order.
 
-    Every frame is reached by decoding all before it: seeking ends beside the frame asked for in many
-    formats, and not always the same one.
+    Every frame is reached by decoding all frames before it, because seeking is inexact in many formats.
     """
 
     def __init__(self):
@@ -36,7 +36,7 @@ class VideoReader:
         """One frame, RGB.
 
         Raises:
-          InputError: the video cannot be read up to there.
+          InputError: the frame, or one before it, cannot be read.
         """
         if str(path) != self._path or frame < self._next:
             self._path, self._video, self._next = str(path), _open(path), 0
@@ -44,11 +44,12 @@ class VideoReader:
             self._next += 1
         found, bgr = self._video.read() if self._next == frame else (False, None)
         self._next += 1
-        if not found:
+        if bgr is None or not found:
             self._path = None
             raise InputError(f"{path}: frame {frame} cannot be read; the video is cut short or of an unknown format")
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
 
 
 def _open(path: str | os.PathLike) -> cv2.VideoCapture:
-    return cv2.VideoCapture(os.fsencode(path))  # as bytes: text that is not UTF-8 would end the process
+    name: Any = os.fsencode(path)  # as bytes, which OpenCV's annotations lack: text that is not UTF-8 ends the process
+    return cv2.VideoCapture(name)

@@ -1,10 +1,11 @@
-"""Synthetic people whom the base model cannot express: hidden modes of geometry and of reflectance outside its span.
+"""Synthetic people whom the base model cannot express: hidden modes of geometry and reflectance outside its span.
 
-A population has what its base model was never told of: hooked noses, heavy brows, hollow cheeks, dark beards,
-freckled bands. Each hidden mode begins as smooth bumps at landmarks of the mean face; what the base level's modes,
-and a similarity, could do of it over the face is then taken away. What is left no code can reach.
+A population has features that its base model lacks: hooked noses, heavy brows, hollow cheeks, beards. Each hidden mode
+is the sum of smooth bumps at landmarks of the mean face, made orthogonal, over the face, to the modes of the base level
+and to similarity transformations. No code of the base model reproduces any part of it.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,23 +17,22 @@ from fml_jax.face_model.displacement_subspace import along_normals, base_displac
 from fml_jax.face_model.landmarks import landmarks68
 from fml_jax.face_model.topology import Topology, vertex_normals
 
-SPREAD = 0.4  # of identities and expressions, to the ordinary: one people varies less than all
-_BLOB = 9.0  # mm, deviation of the Gaussians that hidden modes are made of, and how far apart they lie
-_STIFFNESS = 10.0  # against swings
-_ROUGHNESS = 1e4  # against wrinkles
+SPREAD = 0.4  # of identities and expressions, relative to the base model's: one population varies less than all people
+_BLOB = 9.0  # mm; standard deviation and distance of the Gaussians that hidden modes consist of
+_STIFFNESS = 10.0  # weight of the penalty on large coefficients
+_ROUGHNESS = 1e4  # weight of the penalty on wrinkles
 _FRONTAL = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 
 
 class _Bumps(NamedTuple):
-    """A hidden mode before it is taken out of the span: Gaussians that add up."""
+    """A hidden mode before the span is removed from it: a sum of Gaussians."""
 
-    centres: tuple[tuple[int, ...], ...]  # each the mean of these iBUG landmarks
+    centres: tuple[tuple[int, ...], ...]  # each is the mean of these iBUG landmarks
     width: tuple[float, float, float]  # mm along x, y, z
-    change: tuple[
-        float, ...
-    ]  # geometry: towards x (away from the middle), y, z, and along the normal; reflectance: RGB
-    mean: float  # of the population: the mode's greatest displacement in mm, or change of colour
-    spread: float  # standard deviation about it
+    # Geometry: displacement along x (away from the middle), y, z and the normal. Reflectance: change of R, G, B.
+    change: tuple[float, ...]
+    mean: float  # of the population: the mode's largest displacement in mm, or its largest change of colour
+    spread: float  # standard deviation about the mean
 
 
 _GEOMETRY = (
@@ -57,7 +57,11 @@ _REFLECTANCE = (
 
 @dataclass(frozen=True)
 class Population:
-    """Hidden modes and how people have them; M of geometry in mm, K of reflectance in RGB, all of length 1 at their greatest."""
+    """Hidden modes and the distribution of their coefficients over people.
+
+    M modes of geometry in mm and K modes of reflectance in RGB. The largest value of each mode over the face has length
+    1.
+    """
 
     geometry: Float[np.ndarray, "M N 3"]
     geometry_mean: Float[np.ndarray, "M"]
@@ -67,21 +71,23 @@ class Population:
     reflectance_spread: Float[np.ndarray, "K"]
 
     def draw(self, model: BaseModel, rng: np.random.Generator) -> BaseModel:
-        """A person: the model about another mean, which its own modes then vary as they do everyone's."""
+        """A random person: the model with another mean. The model's own modes vary this mean as usual."""
         shape = rng.normal(self.geometry_mean, self.geometry_spread)
         skin = rng.normal(self.reflectance_mean, self.reflectance_spread)
-        return model.replace(
+        return dataclasses.replace(
+            model,
             mean=model.mean + np.tensordot(shape, self.geometry, axes=1).astype(np.float32),
             reflectance_mean=model.reflectance_mean + np.tensordot(skin, self.reflectance, axes=1).astype(np.float32),
         )
 
 
 def hidden_population(model: BaseModel) -> Population:
-    """The hidden modes of a model of a whole head; the same each time.
+    """The hidden modes of a model of a whole head; a deterministic function of the model.
 
-    Those of geometry lie along the mean face's normals: shading and perspective tell such displacements, while how
-    smooth skin lies sideways no photo shows. Over the "face" region each hidden mode is orthogonal to every mode of the
-    base level; of geometry also to moving, turning and scaling the mean face, of reflectance to a shift of the whole.
+    Hidden modes of geometry lie along the mean face's normals, because photos show such displacements by shading and
+    perspective, but not displacements of smooth skin within its surface. Over the "face" region each hidden mode is
+    orthogonal to every mode of the base level; a mode of geometry also to translation, rotation and scaling of the mean
+    face, a mode of reflectance also to a constant shift.
     """
     mean, face = np.asarray(model.mean, np.float64), np.asarray(model.regions["face"])
     normals = np.asarray(vertex_normals(model.topology, model.mean), np.float64)
@@ -101,24 +107,24 @@ def hidden_population(model: BaseModel) -> Population:
 
 
 class _Smooth:
-    """Fields on a mesh that are sums of Gaussians about points spread over the face."""
+    """Fields on a mesh that are sums of Gaussians about points spread evenly over the face."""
 
     def __init__(self, topology: Topology, mean, face):
         self._face = face
         self._blobs = _blobs(mean, mean[_spread_out(mean, np.flatnonzero(face))])  # [N, S]
         on_face = self._blobs[face]
-        # What a combination of blobs costs: swings beyond the face where blobs nearly cancel, and wrinkles on it.
+        # The penalty on a combination of Gaussians: large coefficients that nearly cancel, and wrinkles on the face.
         rough = _laplacian(self._blobs, topology)[face]
         self._cost = _STIFFNESS * np.eye(self._blobs.shape[1]) + _ROUGHNESS * rough.T @ rough
         self._overlap = on_face.T @ on_face
 
     def out_of_span(self, raw, modes):
-        """The fields nearest to raw ones [M, N, C] among those orthogonal to all modes [K, N, C] over the face.
+        """The fields nearest to raw ones [M, N, C] that are orthogonal to all modes [K, N, C] over the face.
 
-        Taking a field's fit by the modes away from it would be nearer, but leaves their finest wrinkles behind.
+        Subtracting a field's projection onto the modes would be nearer, but it leaves their finest wrinkles.
 
         Returns:
-          [M, N, C], each of length 1 at its greatest on the face.
+          [M, N, C]; the largest length of each field on the face is 1.
         """
         face, on_face, channels = self._face, self._blobs[self._face], raw.shape[2]
         against = np.tensordot(modes[:, face].astype(np.float64), on_face, axes=(1, 0))  # [K, C, S]
@@ -139,7 +145,7 @@ def _blobs(mean, centres):
 
 
 def _spread_out(mean, members):
-    """Of the members (vertex numbers), so many that none is farther than `_BLOB` from the nearest taken; greedily."""
+    """A greedily chosen subset of the members (vertex numbers); no member is farther than `_BLOB` from it."""
     taken = [members[0]]
     distance = np.linalg.norm(mean[members] - mean[taken[0]], axis=1)
     while distance.max() > _BLOB:
@@ -149,7 +155,7 @@ def _spread_out(mean, members):
 
 
 def _laplacian(fields, topology):
-    """How far each vertex's value is from its neighbours' mean, of fields [N, S]."""
+    """The difference of each vertex's value from its neighbours' mean, for fields [N, S]."""
     neighbours = np.asarray(topology.neighbours)
     inside = neighbours < len(fields)
     around = fields[np.where(inside, neighbours, 0)] * inside[:, :, None]
@@ -158,7 +164,7 @@ def _laplacian(fields, topology):
 
 def _displacements(mean, normals, landmarks):
     """`_GEOMETRY` as fields on the mesh, [N, 3] each."""
-    away = np.clip(mean[:, 0] / 20, -1, 1)  # from the middle
+    away = np.clip(mean[:, 0] / 20, -1, 1)  # direction of x away from the middle
     for bumps in _GEOMETRY:
         x, y, z, along_normal = bumps.change
         straight = np.column_stack([x * away, np.full(len(mean), y), np.full(len(mean), z)])
@@ -172,7 +178,7 @@ def _tints(mean, landmarks):
 
 
 def _weight(mean, landmarks, bumps):
-    """Σ of the Gaussians, [N, 1]."""
+    """The sum of a mode's Gaussians, [N, 1]."""
     centres = np.stack([landmarks[list(numbers)].mean(axis=0) for numbers in bumps.centres])
     offsets = (mean[None] - centres[:, None]) / np.array(bumps.width)
     return np.exp(-0.5 * (offsets**2).sum(axis=2)).sum(axis=0)[:, None]

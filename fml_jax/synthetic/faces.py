@@ -1,8 +1,8 @@
-"""Synthetic faces: crops of the face model whose codes are known exactly.
+"""Synthetic faces: renders of the face model whose codes are known exactly.
 
-The network learns from them what photos alone cannot tell it, such as how reflectance and light
-share a colour. Faces are rendered ahead into a corpus like that of photos; face k depends on (seed, k)
-alone, so that a build can be cut off, taken up again, and shared by processes.
+The network learns from them what photos alone do not determine, such as the parts of reflectance and illumination in a
+colour. Faces are rendered into a corpus before training. Face k depends on (seed, k) alone, so that a build can be
+interrupted, continued, and divided among processes.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, UInt8
 from scipy.spatial.transform import Rotation
 
 from fml_jax.codes import NEUTRAL_DEPTH, FaceCode, flatten_code
@@ -33,7 +34,7 @@ from fml_jax.image_formation.raster import interpolate, rasterize
 from fml_jax.image_formation.sphere import fibonacci_sphere
 from fml_jax.photos.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, SIDE_FACTOR
 from fml_jax.runners import Runner, run_in_processes
-from fml_jax.synthetic import scene as scene
+from fml_jax.synthetic import scene
 from fml_jax.synthetic.beyond_span import SPREAD, Population, hidden_population
 from fml_jax.synthetic.expressions import ExpressionUnits, expression_units
 
@@ -47,14 +48,12 @@ _GEOMETRY, _REFLECTANCE = jax.jit(geometry), jax.jit(reflectance)
 
 @dataclass(frozen=True)
 class SyntheticFace:
-    """A crop and what it shows."""
+    """A rendered crop, and the face that it shows."""
 
-    crop: np.ndarray  # [240, 240, 3] uint8
-    code: np.ndarray  # [code] float32, as `codes.flatten_code` orders it
-    landmarks: np.ndarray  # [68, 2] float32, crop pixels
-    mesh: (
-        np.ndarray
-    )  # [478, 3] float32, MediaPipe's points in crop pixels, with depth as `landmarks.detect_mesh` has it
+    crop: UInt8[np.ndarray, "240 240 3"]
+    code: Float[np.ndarray, "code"]  # in the order of `codes.flatten_code`
+    landmarks: Float[np.ndarray, "68 2"]  # crop pixels
+    mesh: Float[np.ndarray, "478 3"]  # MediaPipe's points in crop pixels; depth as in `landmarks.detect_mesh`
     truth: Truth  # without hair
 
 
@@ -66,15 +65,15 @@ def render_synthetic(
     background_photos: list[np.ndarray] | None = None,
     population: Population | None = None,
 ) -> SyntheticFace:
-    """Draws a face, its light, its surroundings and its camera, and renders them.
+    """Samples a face, its illumination, surroundings and camera, and renders them.
 
     Args:
-      model: a model of a whole head; its `code_sizes` decide the length of the code.
-      units: what its expressions are made of.
-      rng: decides everything; the same state gives the same face.
-      background_photos: RGB uint8 photos whose borders serve as backgrounds now and then.
-      population: whose faces are drawn, where they lie beyond the model's span. Nothing then hides the face, and its
-        code is what of it the model can say.
+      model: a model of a whole head; its `code_sizes` define the length of the code.
+      units: of the expressions.
+      rng: source of all random numbers; the same state gives the same face.
+      background_photos: RGB uint8 photos whose borders serve as some of the backgrounds.
+      population: the distribution of faces beyond the model's span. Nothing then occludes the face, and its code is the
+        part of the face in the model's span.
     """
     person = model if population is None else population.draw(model, rng)
     code = sample_code(person, units, rng, spread=1.0 if population is None else SPREAD)
@@ -91,7 +90,7 @@ def render_synthetic(
     rendered = interpolate(attributes, triangles, raster)
     face, hair_cover = rendered[:, :, :3], rendered[:, :, 3:]
 
-    picture = scene.background(rng, landmarks, hair, background_photos)
+    picture = scene.background(rng, landmarks, hair, photos=background_photos)
     shown = face * scene.strands(rng, hair_cover)
     picture = np.where(triangle_index[:, :, None] >= 0, shown, picture).astype(np.float32)
     if population is None:
@@ -103,7 +102,11 @@ def render_synthetic(
 
 
 def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generator, *, spread: float = 1.0) -> FaceCode:
-    """A random face, framed as crops of photos are, and lit plausibly; identities and expressions are `spread` times the ordinary."""
+    """A random face with plausible illumination, framed like the crops of photos.
+
+    Args:
+      spread: factor on the standard deviations of identity and expression.
+    """
     sizes = model.code_sizes
     beta, brightness = _sample_reflectance(model, rng, sizes.reflectance)
     code = FaceCode(
@@ -114,12 +117,14 @@ def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generat
         translation=jnp.zeros(3),
         illumination=_float32(_sample_illumination(rng, brightness)),
     )
-    # Without a translation, the landmarks in camera space are the turned ones.
-    return code.replace(translation=_float32(_framing_translation(np.asarray(_CAMERA_LANDMARKS(model, code)), rng)))
+    # Before the translation is known, the landmarks in camera space are only rotated.
+    return dataclasses.replace(
+        code, translation=_float32(_framing_translation(np.asarray(_CAMERA_LANDMARKS(model, code)), rng))
+    )
 
 
 class SyntheticFaceNumber(NamedTuple):
-    """An item of a corpus of renders."""
+    """One item of a corpus of renders."""
 
     name: str
     source: str
@@ -127,14 +132,15 @@ class SyntheticFaceNumber(NamedTuple):
 
 
 class SyntheticMaker:
-    """Renders face number k; a pure function of (seed, k) and the background photos."""
+    """Renders face number k; the result depends on (seed, k) and the background photos alone."""
 
     def __init__(self, model: BaseModel, seed: int, background_photos: list[Path], *, beyond: bool, truth: bool):
+        """See `build_synthetic`; `background_photos` are the files."""
         self._model, self._seed, self._background_photos = jax.device_get(model), seed, background_photos
         self._beyond, self._truth = beyond, truth
 
     def start(self) -> None:
-        """Reads the background photos and makes what all faces share, once a process."""
+        """Prepares a process: reads the background photos and computes the data that all faces share."""
         self._model, self._units = jax.device_put(self._model), expression_units(self._model)
         self._backgrounds = [scene.read_background(path) for path in self._background_photos]
         self._population = hidden_population(self._model) if self._beyond else None
@@ -175,14 +181,21 @@ def build_synthetic(
     beyond: bool = False,
     truth: bool = False,
 ) -> dict:
-    """Renders `count` faces into a corpus, as `corpus.build_corpus` does with photos; returns its card.
+    """Renders faces into a corpus, as `corpus.building.build_corpus` makes one of photos.
 
-    The code in each record, with the model that the card names, is the face: vertices and reflectance are
-    eq. 3–4 of it. Faces beyond the model's span are not told by their codes.
+    The code of a record and the model that the card names define the face: eq. 3–4 give its vertices and reflectance.
+    This does not hold for faces beyond the model's span.
 
     Args:
-      beyond: faces of `synthetic_beyond.hidden_population`.
-      truth: store vertices and reflectance too, 104 kB a face.
+      output_folder, workers, per_shard, runner: see `corpus.building.build_corpus`.
+      count: number of faces.
+      seed: another seed gives other faces.
+      background_folder: photos for backgrounds; without it, backgrounds are generated.
+      beyond: render faces of `beyond_span.hidden_population`.
+      truth: store vertices and reflectance as well, 104 kB a face.
+
+    Returns:
+      The card.
 
     Raises:
       InputError: the folder holds something else, no background photo can be read, or the disk is full.
@@ -219,7 +232,7 @@ def build_synthetic(
 
 @jax.jit
 def _form_with_hair(model, code, cover, colour, thickness):
-    """The code's points, except that hair covers skin and lifts the surface by its thickness (mm)."""
+    """The points of a code with hair, which covers the skin and lifts the surface by its thickness (mm)."""
     vertices = geometry(model, code.identity, code.expression)
     vertices = vertices + thickness * cover[:, None] * vertex_normals(model.topology, vertices)
     skin = reflectance(model, code.reflectance)
@@ -228,7 +241,7 @@ def _form_with_hair(model, code, cover, colour, thickness):
 
 @jax.jit
 def _mesh(model, code):
-    """MediaPipe's points in crop pixels, and how much farther than their mean they are, in such pixels too."""
+    """MediaPipe's points in crop pixels, and their depths relative to the mean depth, in crop pixels."""
     on_face = landmarks478(model.landmarks, geometry(model, code.identity, code.expression))
     points = to_camera(on_face, code.rotation, code.translation)
     middle = points[:, 2].mean()
@@ -237,14 +250,14 @@ def _mesh(model, code):
 
 
 def _truth(model, code):
-    """The code's vertices and reflectance at the detail that training uses."""
+    """The vertices and reflectance of a code, at the detail that training uses."""
     kept = kept_vertices(model, model.regions["face"])
     vertices = _GEOMETRY(model, code.identity, code.expression)
     return Truth(np.asarray(vertices)[kept], np.asarray(_REFLECTANCE(model, code.reflectance))[kept])
 
 
 def _sample_reflectance(model, rng, size):
-    """β, shrunk until its skin has colours that can be, and the mean brightness of that skin."""
+    """A random β, scaled down until the colours of the skin are valid, and the mean brightness of the skin."""
     beta = rng.normal(size=size)
     skin = np.flatnonzero(model.regions["skin"])
     while True:
@@ -255,7 +268,7 @@ def _sample_reflectance(model, rng, size):
 
 
 def _sample_rotation(rng):
-    """Axis-angle of a head that mostly faces the camera, radians."""
+    """The axis-angle vector (radians) of a head that mostly faces the camera."""
     yaw_spread = rng.choice([10.0, 25.0, 40.0], p=[0.4, 0.4, 0.2])
     yaw = np.clip(rng.normal(0, yaw_spread), -60, 60)
     pitch, roll = np.clip(rng.normal(0, [9, 8]), -20, 20)
@@ -264,10 +277,10 @@ def _sample_rotation(rng):
 
 
 def _framing_translation(turned, rng):
-    """Where a head, turned but not yet moved, must be for its landmarks' box to sit in the crop as `crop_from_landmarks` puts it.
+    """The translation of a rotated head for which its landmarks lie in the crop as in `crop_from_landmarks`.
 
-    Crops scatter about that frame as those from a detector do. A few fixed-point steps: the size
-    on the picture goes with 1 / depth but for the head's own depth.
+    The frame scatters as that of a detector's crops does. A few fixed-point steps suffice, because the size in the
+    picture is nearly proportional to 1 / depth.
     """
     centre = (CROP_SIZE - 1) / 2 + CROP_SIZE * rng.normal(0, HAAR_SHIFT_STD)
     side = CROP_SIZE / SIDE_FACTOR * np.exp(rng.normal(0, HAAR_SCALE_STD))
@@ -281,10 +294,10 @@ def _framing_translation(turned, rng):
 
 
 def _sample_illumination(rng, brightness):
-    """γ [9, 3] of soft light from all sides and one to three lamps, mostly above and in front.
+    """γ [9, 3] of ambient light and one to three lamps, mostly above and in front.
 
-    Cameras expose for what they see: with a skin of the given brightness, the face's side that is
-    seen ends between 0.2 and 0.65 on average.
+    The exposure is limited such that the visible side of a face whose skin has this brightness is between 0.2 and 0.65
+    on average.
     """
     normals = fibonacci_sphere(400)
     directions = rng.normal([0.0, -0.5, -0.8], [0.8, 0.5, 0.5], size=(rng.integers(1, 4), 3))
@@ -296,14 +309,14 @@ def _sample_illumination(rng, brightness):
     irradiance = share * ambient + (1 - share) * 2 * lamps @ strengths
     basis = np.asarray(sh_basis(_float32(normals)), np.float64).T  # [400, 9]
     gamma = np.linalg.lstsq(basis, irradiance, rcond=None)[0]
-    seen = basis[normals[:, 2] < -0.2]
+    visible = basis[normals[:, 2] < -0.2]
     exposure = np.clip(rng.uniform(0.6, 1.3), 0.2 / brightness, 0.65 / brightness)
-    gamma *= exposure / (seen @ gamma).mean()
-    return _brightened(gamma, (seen @ gamma).min())
+    gamma *= exposure / (visible @ gamma).mean()
+    return _brightened(gamma, (visible @ gamma).min())
 
 
 def _brightened(gamma, darkest, floor=0.1):
-    """The same light with so much more from all sides that no shading seen is below the floor."""
+    """The light with ambient light added such that no visible shading is below the floor."""
     if darkest < floor:
         gamma[0] += floor - darkest
     return gamma

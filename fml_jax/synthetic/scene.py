@@ -1,7 +1,7 @@
-"""What surrounds a synthetic face in its picture: hair, clothes, background, occluders, and the camera.
+"""The surroundings of a synthetic face in its picture: hair, clothes, background, occluders, and the camera.
 
-Pictures are [240, 240, 3] floats in [0, 1]. Everything is drawn from a generator that the caller
-gives, so that a face can be drawn again.
+Pictures are [240, 240, 3] floats in [0, 1]. All random numbers come from the caller's generator, so that a picture can
+be made again.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from absl import logging
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError
@@ -20,8 +20,8 @@ from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.ops.images import unit_range
 from fml_jax.photos.reading import list_photos, read_photo
 
-_BACKGROUND_PHOTOS = 400  # as many are kept in memory
-_BACKGROUND_SIDE = 320  # pixels that they are shrunk to
+_BACKGROUND_PHOTOS = 400  # largest number of photos that are kept in memory
+_BACKGROUND_SIDE = 320  # long side of these photos, pixels
 
 # Black, dark brown, brown, auburn, blond, grey, white.
 _HAIR_COLOURS = np.array(
@@ -35,22 +35,22 @@ _HAIR_COLOURS = np.array(
         [0.78, 0.77, 0.75],
     ]
 )
-_SKIN = np.array([0.80, 0.60, 0.50])  # of hands before the face, in bright light
+_SKIN = np.array([0.80, 0.60, 0.50])  # of hands that occlude the face, in bright light
 _HAIR_SHARES = np.array([0.3, 0.22, 0.17, 0.06, 0.1, 0.1, 0.05])
 
 
 @dataclass(frozen=True)
 class Hair:
-    """A head's hair (or hat) as paint on the mesh, and how far it falls behind the face."""
+    """The hair (or hat) of a head, as colour on the mesh, and the long hair behind the face."""
 
-    cover: np.ndarray  # [N] float32 in [0, 1], 0 is bare skin
-    colour: np.ndarray  # [3] float32
-    thickness: np.float32  # mm that it lifts the surface
+    cover: Float[np.ndarray, "N"]  # float32 in [0, 1]; 0 is bare skin
+    colour: Float[np.ndarray, "3"]  # float32, RGB
+    thickness: np.float32  # mm by which it lifts the surface
     length: float  # of the hair behind the face, in face heights below the brows; 0 is none
 
 
 def sample_hair(model: BaseModel, rng: np.random.Generator) -> Hair:
-    """Bald, a fringe, hair swept back, over the ears or not, or a hat."""
+    """Random hair: none, a fringe, swept back, over the ears or not; or a hat."""
     mean = np.asarray(model.mean)
     kind = rng.choice(["bald", "hair", "hat"], p=[0.12, 0.78, 0.1])
     if kind == "bald":
@@ -92,8 +92,8 @@ def _anchors(model, mean):
     return mean[brows].mean(0), contour[8], contour[[0, 16]].mean(0)
 
 
-def strands(rng: np.random.Generator, cover: np.ndarray) -> np.ndarray:
-    """The factor [H, W, 1] that gives covered pixels the grain of hair, and leaves the others as they are."""
+def strands(rng: np.random.Generator, cover: Float[np.ndarray, "H W 1"]) -> Float[np.ndarray, "H W 1"]:
+    """A factor for the colours that gives covered pixels the grain of hair; it is 1 at the other pixels."""
     grain = cv2.resize(
         rng.normal(0, 1, (24, 120)).astype(np.float32), (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC
     )
@@ -106,29 +106,29 @@ def _turned(rng, texture):
 
 
 def usable_backgrounds(folder: str | Path) -> tuple[list[Path], str]:
-    """Photos from all over a folder that can be read, and a digest of what they show; others are told and left out.
+    """Photos for backgrounds, spread over a folder, and a digest of their pixels.
 
-    People of the validation and test splits lend nothing.
+    Photos that cannot be read are reported and left out, and so are people of the validation and test splits.
 
     Raises:
-      InputError: there is no such photo.
+      InputError: there is no usable photo.
     """
     paths = [path for path in list_photos(folder) if split_of(path.parent.name) == "train"]
     usable, digest = [], hashlib.sha256()
     for path in paths[:: max(1, len(paths) // _BACKGROUND_PHOTOS)][:_BACKGROUND_PHOTOS]:
         try:
-            digest.update(read_background(path))
+            digest.update(read_background(path).tobytes())
         except InputError as error:
             logging.warning("no background: %s", error)
         else:
             usable.append(path)
     if not usable:
-        raise InputError(f"{folder}: no photo that could be a background")
+        raise InputError(f"{folder}: no photo that can be a background; give a folder of photos")
     return usable, digest.hexdigest()
 
 
 def read_background(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """A photo, shrunk.
+    """A photo, shrunk to the size of backgrounds.
 
     Raises:
       InputError: it cannot be read.
@@ -139,9 +139,13 @@ def read_background(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def background(
-    rng: np.random.Generator, landmarks: np.ndarray, hair: Hair, photos: list[np.ndarray] | None
-) -> np.ndarray:
-    """A plain, graded, textured or photographed background, with shoulders and long hair before it."""
+    rng: np.random.Generator,
+    landmarks: Float[np.ndarray, "68 2"],
+    hair: Hair,
+    *,
+    photos: list[UInt8[np.ndarray, "h w 3"]] | None,
+) -> Float[np.ndarray, "240 240 3"]:
+    """A plain, graded, textured or photographed background, with shoulders and long hair in front of it."""
     kinds = ["graded", "textured"] + (["photo"] * 2 if photos else [])
     picture = {"graded": _graded, "textured": _textured, "photo": lambda rng: _photo_border(rng, photos)}[
         rng.choice(kinds)
@@ -176,7 +180,7 @@ def _textured(rng):
 
 
 def _photo_border(rng, photos):
-    """A square from the left or right edge of a photo, where its subject is not."""
+    """A square from the left or right edge of a photo, where its subject rarely is."""
     photo = photos[rng.integers(len(photos))]
     height, width = photo.shape[:2]
     side = max(2, min(height, int(rng.uniform(0.2, 0.35) * width)))
@@ -194,8 +198,10 @@ def _shoulders(rng, picture, neck, height):
     _paint(picture, _ellipse(centre, axes, rng.normal(0, 5)), _colour(rng))
 
 
-def add_occluders(rng: np.random.Generator, picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Sometimes glasses, sometimes something before the face: a hand, a microphone, a bar, a border."""
+def add_occluders(
+    rng: np.random.Generator, picture: Float[np.ndarray, "240 240 3"], landmarks: Float[np.ndarray, "68 2"]
+) -> Float[np.ndarray, "240 240 3"]:
+    """The picture with random glasses and objects in front of the face, such as a hand, a microphone or a bar."""
     picture = np.ascontiguousarray(picture, np.float32)
     if rng.random() < 0.15:
         _glasses(rng, picture, landmarks)
@@ -208,13 +214,13 @@ def _glasses(rng, picture, landmarks):
     right, left = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
     apart = np.linalg.norm(left - right)
     angle = np.degrees(np.arctan2(*(left - right)[::-1]))
-    # A turned head sees its glasses narrower, by as much as its eyes are.
+    # The glasses of a turned head appear narrower by the same factor as its eyes.
     widths = np.array([np.ptp(landmarks[36:42, 0]), np.ptp(landmarks[42:48, 0])])
     colour, thickness = rng.uniform(0, 0.4, 3), int(rng.integers(1, 4))
     lens_height, lens_width = rng.uniform(0.18, 0.3) * max(apart, widths.max()), rng.uniform(0.75, 1.0)
     dark = rng.uniform(0.5, 0.95) if rng.random() < 0.3 else rng.uniform(0, 0.1)
     rims = []
-    for eye, width in zip((right, left), widths):
+    for eye, width in zip((right, left), widths, strict=True):
         axes = np.array([lens_width * width, lens_height])
         _paint(picture, dark * _ellipse(eye, axes, angle), colour)
         cv2.ellipse(
@@ -231,7 +237,7 @@ def _glasses(rng, picture, landmarks):
 
 def _occluder(rng, picture, landmarks):
     low, high = landmarks.min(0), landmarks.max(0)
-    # From the face's rim inwards: things that hide its middle altogether are rare in crops.
+    # Occluders lie at the rim of the face: in crops of photos, objects that hide its middle are rare.
     outward = rng.normal(size=2)
     centre = (low + high) / 2 + outward / np.linalg.norm(outward) * (high - low) * rng.uniform(0.35, 0.75)
     axes = (high - low).mean() * rng.uniform(0.05, 0.35, 2)
@@ -240,8 +246,8 @@ def _occluder(rng, picture, landmarks):
     _paint(picture, draw(centre, axes, rng.uniform(0, 180)), np.clip(colour, 0, 1))
 
 
-def photographed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """What a camera and a file make of a picture: softness, few pixels, noise, tone, JPEG; uint8."""
+def photographed(rng: np.random.Generator, picture: Float[np.ndarray, "240 240 3"]) -> UInt8[np.ndarray, "240 240 3"]:
+    """The picture after the random effects of a camera and a file: blur, low resolution, tone, noise, JPEG."""
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 0.9))
     if rng.random() < 0.7:  # faces of photos are often smaller than the crop
         side = int(rng.uniform(70, CROP_SIZE))
@@ -257,7 +263,7 @@ def photographed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 
 
 def _colour(rng):
-    """A colour as things have it: mostly greyish, now and then strong."""
+    """A random colour of an object: mostly greyish, sometimes saturated."""
     return np.clip(rng.uniform(0.03, 0.95) + rng.exponential(0.08) * rng.normal(size=3), 0, 1)
 
 

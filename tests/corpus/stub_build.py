@@ -1,4 +1,4 @@
-"""A build of fake photos that takes its time, as a program that a test can kill: python -m tests.corpus.stub_build FOLDER WORKERS."""
+"""A slow build of made-up photos, which a test can kill: python -m tests.corpus.stub_build FOLDER WORKERS."""
 
 import sys
 import time

@@ -29,7 +29,9 @@ def faces(model):
 @pytest.mark.parametrize("seed", range(6))
 def test_the_landmarks_are_where_the_code_puts_them(model, faces, seed):
     face = faces[seed % len(faces)]
-    _, code, landmarks = augmentation.varied(face.crop, face.code, face.landmarks, np.random.default_rng(seed))
+    _, code, landmarks = augmentation.random_camera_change(
+        face.crop, face.code, face.landmarks, rng=np.random.default_rng(seed)
+    )
     projected = np.asarray(project_landmarks(model, unflatten_code(jnp.asarray(code), model.code_sizes)))
     assert np.linalg.norm(landmarks - face.landmarks, axis=1).mean() > 1  # something has happened
     # Coming nearer is not quite enlarging: about a pixel where the head is deep.
@@ -43,10 +45,8 @@ def test_lamps_roll_with_the_picture():
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     turned = Rotation.from_rotvec([0, 0, 0.7]).apply(normals)
     rolled = augmentation._rolled_light(gamma, 0.7)
-    as_jax = lambda array: jnp.asarray(array, jnp.float32)
-    np.testing.assert_allclose(
-        shading(as_jax(turned), as_jax(rolled)), shading(as_jax(normals), as_jax(gamma)), atol=1e-5
-    )
+    turned, rolled, normals, gamma = (jnp.asarray(each, jnp.float32) for each in (turned, rolled, normals, gamma))
+    np.testing.assert_allclose(shading(turned, rolled), shading(normals, gamma), atol=1e-5)
 
 
 def test_the_two_axis_angles_are_one_rotation():
@@ -64,7 +64,9 @@ def test_gains_change_picture_and_light_alike(faces, monkeypatch):
     for name in ("ROLL_STD", "SHIFT_STD", "SCALE_STD"):
         monkeypatch.setattr(augmentation, name, 0.0)
     face = faces[0]
-    crop, code, _ = augmentation.varied(face.crop, face.code, face.landmarks, np.random.default_rng(3))
+    crop, code, _ = augmentation.random_camera_change(
+        face.crop, face.code, face.landmarks, rng=np.random.default_rng(3)
+    )
     gain = (code[230:] / face.code[230:]).reshape(9, 3)
     np.testing.assert_allclose(gain, np.broadcast_to(gain[:1], gain.shape), rtol=1e-4)
     dark = face.crop.max(-1) < 150

@@ -35,11 +35,15 @@ class Make:
 
 
 def make_corpus(folder, weights=(1.0, 3.0), counts=(20, 30), make=None):
-    items = [Number(f"{source}/{k}", source, k) for source, count in zip(("one", "two"), counts) for k in range(count)]
+    items = [
+        Number(f"{source}/{k}", source, k)
+        for source, count in zip(("one", "two"), counts, strict=True)
+        for k in range(count)
+    ]
     about = {
         "sources": [
             {"name": name, "weight": weight, "input": "", "where": "", "terms": ""}
-            for name, weight in zip(("one", "two"), weights)
+            for name, weight in zip(("one", "two"), weights, strict=True)
         ]
     }
     build(folder, items, make or Make(), about=about, workers=1, per_shard=8)
@@ -74,7 +78,7 @@ def test_a_batch_is_a_function_of_seed_and_step(folder):
     one, other = (CorpusBatches(folder, "train", 6, seed=3) for _ in range(2))
     one.batch(0), one.batch(90)  # whatever was asked for before
     resumed = [other.batch(step) for step in (40, 5)]
-    for step, batch in zip((40, 5), resumed):
+    for step, batch in zip((40, 5), resumed, strict=True):
         for name, array in one.batch(step).items():
             np.testing.assert_array_equal(array, batch[name])
     assert (CorpusBatches(folder, "train", 6, seed=4).batch(40)["crop"] != resumed[0]["crop"]).any()
@@ -103,7 +107,7 @@ def test_without_jitter_the_crop_is_the_detectors(folder):
     corpus = open_corpus(folder)
     batch = CorpusBatches(folder, "train", 4, **PLAIN).batch(0)
     examples = [decode(record) for path in corpus.shard_paths() for record in read_shard(path)]
-    for crop, landmarks, confidence in zip(batch["crop"], batch["landmarks"], batch["confidence"]):
+    for crop, landmarks, confidence in zip(batch["crop"], batch["landmarks"], batch["confidence"], strict=True):
         (example,) = (e for e in examples if np.allclose(apply_affine(e.crop, e.landmarks68), landmarks, atol=1e-3))
         np.testing.assert_array_equal(crop, crop_photo(example.window, np.array(example.crop)))
         inside = ((example.landmarks68 >= -0.5) & (example.landmarks68 <= 255.5)).all(axis=1)

@@ -51,7 +51,7 @@ def test_a_killed_build_goes_on_with_nothing_lost_and_nothing_twice(whole, tmp_p
         )
         before = finished(tmp_path)
         if kills < 3:
-            wait_until(lambda: finished(tmp_path) > before or program.poll() is not None)
+            wait_until(lambda before=before, program=program: finished(tmp_path) > before or program.poll() is not None)
             time.sleep(rng.uniform(0, 0.15))
             program.send_signal(signal.SIGKILL)
         if program.wait() == 0:

@@ -98,7 +98,7 @@ def test_the_population_is_the_same_each_time(model, population):
 
 
 def test_crops_show_the_stored_truth(model, population, monkeypatch):
-    """Where the nose faces the camera, the crop has the colours that stored vertices and reflectance have under the code's light."""
+    """At the nose, the crop has the colours of the stored vertices and reflectance under the code's illumination."""
     monkeypatch.setattr(synthetic.scene, "photographed", lambda rng, picture: picture)
     face = render_synthetic(model, expression_units(model), np.random.default_rng(3), population=population)
     fewer = load_face_model(detail="face")

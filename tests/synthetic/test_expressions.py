@@ -19,7 +19,7 @@ def units(model):
 
 def test_codes_move_the_face_as_the_named_shapes_do(model, units):
     shapes = load_arkit_shapes()
-    for name, code in zip(units.names, units.codes):
+    for name, code in zip(units.names, units.codes, strict=True):
         moved = np.tensordot(code, np.asarray(model.expression), axes=1)
         share = np.sum((moved - shapes[name]) ** 2) / np.sum(shapes[name] ** 2)
         assert share < 0.1, name
@@ -37,7 +37,7 @@ def test_a_face_mostly_moves_on_both_sides(units):
 def test_lips_close_an_open_jaw_only(units):
     rng = np.random.default_rng(1)
     for _ in range(200):
-        strengths = dict(zip(units.names, units.sample_strengths(rng)))
+        strengths = dict(zip(units.names, units.sample_strengths(rng), strict=True))
         assert strengths["mouthClose"] <= strengths["jawOpen"] + 1e-9
 
 

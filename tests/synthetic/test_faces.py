@@ -120,7 +120,7 @@ def test_build_stores_what_render_draws(faces, folder):
     corpus = open_corpus(folder)
     examples = [decode(record) for path in corpus.shard_paths() for record in read_shard(path)]
     assert len(examples) == COUNT == corpus.card["examples"] == corpus.card["training"]
-    for face, example in zip(faces, examples):
+    for face, example in zip(faces, examples, strict=True):
         assert np.abs(example.window.astype(int) - face.crop).mean() < 4
         np.testing.assert_array_equal(example.code, face.code)
         np.testing.assert_array_equal(example.landmarks68, face.landmarks)
@@ -145,7 +145,7 @@ def test_batches_carry_codes(faces, folder):
     assert batch["has_code"].all() and batch["is_face"].all() and batch["mask"].all()
     order = [int(np.flatnonzero([(face.code == code).all() for face in faces])[0]) for code in batch["code"]]
     assert sorted(order) == list(range(COUNT))
-    for k, crop, landmarks in zip(order, batch["crop"], batch["landmarks"]):
+    for k, crop, landmarks in zip(order, batch["crop"], batch["landmarks"], strict=True):
         np.testing.assert_array_equal(landmarks, faces[k].landmarks)
         assert np.abs(crop.astype(int) - faces[k].crop).mean() < 4
 
