@@ -53,7 +53,7 @@ def test_what_is_stored_of_synthetic_faces(tmp_path, flags, stored):
         (["--input=.", "--beyond"], "belong to --layout=synthetic"),
         (["--layout=synthetic", "--layout=lfw", "--input=a", "--input=b"], "a corpus of its own"),
         (["--layout=synthetic", "--input=/nowhere"], "/nowhere: no such file, folder or pattern"),
-        (["--layout=synthetic", "--input=setup.py"], "setup.py: no photo that could be a background"),
+        (["--layout=synthetic", "--input=setup.py"], "setup.py: no photo that can be a background"),
     ],
 )
 def test_one_line_says_what_is_wrong(tmp_path, arguments, said):
