@@ -92,6 +92,7 @@ def render_synthetic(
 
     picture = scene.background(rng, landmarks, hair, photos=background_photos)
     shown = face * scene.strands(rng, hair_cover)
+    triangle_index, _ = raster
     picture = np.where(triangle_index[:, :, None] >= 0, shown, picture).astype(np.float32)
     if population is None:
         picture = scene.add_occluders(rng, picture, landmarks)
