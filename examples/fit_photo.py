@@ -27,7 +27,7 @@ def fit(path: str, steps: int = 40) -> tuple[float, float, fml_jax.FaceCode]:
     observation = Observation(crop, landmarks, jnp.full(68, 0.1))  # the network's landmarks, with little confidence
 
     def energy(raw):  # the code's 257 numbers, each of order 1
-        return base_energy(model, code_from_network(raw, *model.code_sizes), observation, weights=WEIGHTS)[0]
+        return base_energy(model, code_from_network(raw, model.code_sizes), observation, weights=WEIGHTS)[0]
 
     raw = start = network_from_code(face.code)
     optimizer = optax.adam(optax.cosine_decay_schedule(0.1, steps))
@@ -35,7 +35,7 @@ def fit(path: str, steps: int = 40) -> tuple[float, float, fml_jax.FaceCode]:
     for _ in range(steps):
         updates, state = optimizer.update(gradient(raw), state)
         raw = optax.apply_updates(raw, updates)
-    return float(energy(start)), float(energy(raw)), code_from_network(raw, *model.code_sizes)
+    return float(energy(start)), float(energy(raw)), code_from_network(raw, model.code_sizes)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,10 @@ def photometric_error(colours: np.ndarray, seen: np.ndarray, members: np.ndarray
 
 
 def similarity_aligned(points: np.ndarray, reference: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Points [B, N, 3] moved, turned and scaled so that those where `members` [N] is true lie on the reference's as near
-    as can be (least squares); one similarity for each of B."""
+    """Points [B, N, 3] after the similarity that brings them closest to the reference, one similarity for each of B.
+
+    The distances are least squares over the points where `members` [N] is true.
+    """
     points, reference = np.asarray(points, float), np.asarray(reference, float)
     centres = (each[:, members].mean(axis=1, keepdims=True) for each in (points, reference))
     points_centre, reference_centre = centres

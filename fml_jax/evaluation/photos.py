@@ -40,8 +40,8 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
 def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
     """After `refine` with all landmarks, and with the even ones only; colours at both levels.
 
-    Colours "held out" are those of a random half of the vertices after corrections by the other half: what they take from
-    neighbours a few pixels away. The base level has seen all of them.
+    Colours "held out" are those of a random half of the vertices, with corrections from the other half, a few pixels
+    away. The base level is fitted to all of them.
     """
     refined = refine(face, reference)
     half = refine(face, reference, used=EVEN)

@@ -1,5 +1,6 @@
 """Faces against what renders are known to show: the levels of a network, and rows that cost nothing."""
 
+import operator
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -68,7 +69,8 @@ def relit_photometric_error(model: BaseModel, surfaces: Surfaces, codes: FaceCod
     """
     face, errors = np.asarray(model.regions["face"]), []
     posed = jax.device_get(_posed(model.topology, *_for_each(surfaces, len(crops)), codes, crops))
-    for points, seen in (jax.tree.map(lambda column: column[k], posed) for k in range(len(crops))):
+    for k in range(len(crops)):
+        points, seen = jax.tree.map(operator.itemgetter(k), posed)
         members = points.visible & face
         colours = relit(points.reflectance, points.normals, seen, members=members)
         errors.append(photometric_error(colours, seen, members))

@@ -80,7 +80,7 @@ def with_reflectance_modes(model: BaseModel, count: int) -> BaseModel:
 
 
 def kept_vertices(model: BaseModel, keep: np.ndarray) -> np.ndarray:
-    """The vertices that `restrict` keeps, in its order: those where `keep` [N] is true, and those that landmarks rest on."""
+    """The vertices that `restrict` keeps, in its order: those where `keep` [N] is true, and those of the landmarks."""
     keep = np.asarray(keep, bool).copy()
     keep[model.landmarks.used_vertices()] = True
     return np.flatnonzero(keep)

@@ -85,8 +85,11 @@ def area_sums(vertices: Float[Array, "N 3"], topology: Topology) -> Float[Array,
 
 
 def _areas_around(corners, rings, vertices):
-    # A step to or from the vertex itself adds nothing. Coordinates are gathered one by one, which takes XLA's CPU backend less time.
-    around = [[_gather(axis, column) - own for axis, own in zip(vertices.T, corners.T)] for column in rings]
+    # A step to or from the vertex itself adds nothing. XLA's CPU backend takes less time when it gathers the
+    # coordinates one by one.
+    around = [
+        [_gather(axis, column) - own for axis, own in zip(vertices.T, corners.T, strict=True)] for column in rings
+    ]
     return sum(_cross(b, c) for b, c in pairwise(around))
 
 

@@ -11,8 +11,8 @@ from fml_jax.losses import BaseWeights, Observation, base_energy
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.modes import weighted_sum
 
-# One photo has to determine all numbers of a code: landmarks hold the shape, the prior what they leave open. A weaker prior
-# on shape explains colours better, but pushes the inside of the mouth through the skin around it.
+# One photo has to determine all numbers of a code: landmarks hold the shape, the prior what they leave open. A weaker
+# prior on shape explains colours better, but pushes the inside of the mouth through the skin around it.
 WEIGHTS = BaseWeights(photo=4000.0, sparse=3.8, reg=0.14, rstd=0.06, contour="pose")
 
 # Penalties on what the photo does not determine. Skin half as bright under twice the light looks the same, so that the

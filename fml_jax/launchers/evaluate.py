@@ -1,16 +1,17 @@
-"""Measures a network on photos of people it was not trained on, and on synthetic faces.
+"""Measures a network on photos of people outside its training split, and on synthetic faces.
 
     fml-evaluate --photos=LFW --output=out/evaluation
     fml-evaluate --synthetic=data/synthetic_validation --output=out/evaluation
 
-Photos lie in one folder a person; those of the validation split (by the folder's name, as in
-training) are taken in order. The reference landmarks are MediaPipe's. Prints Markdown tables and
-writes every photo's numbers to photos.csv.
+Photos are expected in one folder per person; those of the validation split (by the folder's name,
+as in training) are used in order. The reference landmarks are MediaPipe's. The command prints Markdown
+tables and writes the numbers of each photo to photos.csv.
 """
 
 import csv
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 from tqdm import tqdm
@@ -18,6 +19,9 @@ from tqdm import tqdm
 from fml_jax.errors import InputError
 from fml_jax.files import output_folder
 from fml_jax.launchers.command_line import run_launcher
+
+if TYPE_CHECKING:
+    from fml_jax.reconstruction import Reconstructor
 
 _FLAGS = flags.FlagValues()
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a person.", flag_values=_FLAGS)
@@ -42,29 +46,35 @@ def main() -> None:
 
     if not (_PHOTOS.value or _SYNTHETIC.value):
         raise InputError("nothing to measure on; give --photos=FOLDER, --synthetic=CORPUS or both")
-    weights = {"weights": _WEIGHTS.value} if _WEIGHTS.value else {}
-    reconstructor = Reconstructor(**weights, min_score=0.0)
+    reconstructor = Reconstructor(_WEIGHTS.value, min_score=0.0)
     if _PHOTOS.value:
-        evaluate_photos(reconstructor, Reconstructor(**weights, min_score=0.0, solve_colours=False))
+        unsolved = Reconstructor(_WEIGHTS.value, min_score=0.0, solve_colours=False)
+        evaluate_photos(_PHOTOS.value, reconstructor, unsolved)
     if _SYNTHETIC.value:
-        evaluate_synthetic(reconstructor)
+        evaluate_synthetic(_SYNTHETIC.value, reconstructor)
 
 
-def evaluate_photos(reconstructor, unsolved) -> None:
-    """Found faces, scores, landmark and colour errors on held-out photos."""
+def evaluate_photos(photos: str, reconstructor: "Reconstructor", unsolved: "Reconstructor") -> None:
+    """Found faces, scores, landmark and colour errors on held-out photos.
+
+    Args:
+      photos: folder of photos, one folder per person.
+      unsolved: the reconstructor without the colour solver.
+    """
     from fml_jax.corpus.splits import split_of
     from fml_jax.photos.reading import list_photos
 
     folder = output_folder(_OUTPUT.value)
-    paths = [path for path in list_photos(_PHOTOS.value) if split_of(path.parent.name) == "validation"][: _COUNT.value]
+    paths = [path for path in list_photos(photos) if split_of(path.parent.name) == "validation"][: _COUNT.value]
     if not paths:
         raise InputError(
-            f"--photos={_PHOTOS.value}: no folder's name falls into the validation split (one person in sixteen); photos lie in one folder a person"
+            f"--photos={photos}: no folder's name falls into the validation split (one person in sixteen); "
+            "photos lie in one folder a person"
         )
     rows = [row for path in tqdm(paths, unit="photo") if (row := photo_row(reconstructor, unsolved, path)) is not None]
     if not rows:
         raise InputError(
-            f"--photos={_PHOTOS.value}: MediaPipe finds no face in {len(paths)} photos of the validation split"
+            f"--photos={photos}: MediaPipe finds no face in {len(paths)} photos of the validation split"
         )
     names = list(dict.fromkeys(name for row in rows for name in row))
     with open(folder / "photos.csv", "w", newline="", encoding="utf-8") as file:
@@ -74,11 +84,11 @@ def evaluate_photos(reconstructor, unsolved) -> None:
     print(photo_tables(rows))
 
 
-def photo_row(reconstructor, unsolved, path: Path) -> dict | None:
+def photo_row(reconstructor: "Reconstructor", unsolved: "Reconstructor", path: Path) -> dict | None:
     """One photo's numbers; None where the reference finds no face.
 
     Args:
-      unsolved: the reconstructor without the solution for colours.
+      unsolved: the reconstructor without the colour solver.
     """
     from fml_jax.corpus.target_face import shows_face
     from fml_jax.evaluation.photos import colour_error, network_errors, refined_errors, span_errors
@@ -145,7 +155,7 @@ def photo_tables(rows: list[dict]) -> str:
     return "\n\n".join(parts)
 
 
-def evaluate_synthetic(reconstructor) -> None:
+def evaluate_synthetic(corpus: str, reconstructor: "Reconstructor") -> None:
     """Errors against known codes."""
     import jax
 
@@ -154,8 +164,8 @@ def evaluate_synthetic(reconstructor) -> None:
     from fml_jax.evaluation.tables import markdown
     from fml_jax.training.held_out import synthetic_errors
 
-    faces = len(CorpusBatches(_SYNTHETIC.value, "all", 1))
-    batch = CorpusBatches(_SYNTHETIC.value, "all", faces, jitter=0.0).batch(0)
+    faces = len(CorpusBatches(corpus, "all", 1))
+    batch = CorpusBatches(corpus, "all", faces, jitter=0.0).batch(0)
     codes, _ = reconstructor.codes(batch["crop"])
     true = unflatten_code(batch["code"], reconstructor.model.code_sizes)
     own = synthetic_errors(reconstructor.model, jax.device_get(codes), true)

@@ -67,7 +67,7 @@ def chromaticity_weights(
 def sparsity_energy(
     reflectance: Float[Array, "N 3"], weights: Float[Array, "E"], topology: Topology
 ) -> Float[Array, ""]:
-    """E_ref (eq. 13) before its weight: 1/N Σ_i Σ_{j∈N_i} w_ij ‖r_i − r_j‖^0.9, every edge in it from both of its ends."""
+    """E_ref (eq. 13) before its weight: 1/N Σ_i Σ_{j∈N_i} w_ij ‖r_i − r_j‖^0.9; every edge counts from both ends."""
     squared = squared_lengths(edge_differences(reflectance, topology))
     # The power's gradient at zero is guarded at its argument; 1e-8 is far under one grey level. It is
     # written as what it is made of, which takes XLA's CPU backend less time.

@@ -54,7 +54,10 @@ def test_it_starts_at_zero_where_gradients_flow(nonlinearities):
     module, variables = space(nonlinearities)
     np.testing.assert_allclose(module.apply(variables, jnp.zeros(SIZE)), 0, atol=1e-6)
     target = jnp.ones((VERTICES, 3))
-    energy = lambda variables, delta: jnp.sum((module.apply(variables, delta) - target) ** 2)
+
+    def energy(variables, delta):
+        return jnp.sum((module.apply(variables, delta) - target) ** 2)
+
     of_space, of_delta = jax.grad(energy, argnums=(0, 1))(variables, jnp.zeros(SIZE))
     assert jnp.linalg.norm(of_delta) > 1e-3 and jnp.linalg.norm(of_space["params"]["offset"]) > 1e-3
 
@@ -65,7 +68,10 @@ def test_faces_outside_it_become_its_span(nonlinearities):
     module, variables = space(nonlinearities)
     targets = jnp.asarray(np.random.default_rng(4).normal(size=(4, VERTICES, 3)), jnp.float32)
     state = variables, jnp.zeros((4, SIZE))
-    energy = lambda state: jnp.mean((module.apply(*state) - targets) ** 2)
+
+    def energy(state):
+        return jnp.mean((module.apply(*state) - targets) ** 2)
+
     optimizer = optax.adam(0.03)
     moments = optimizer.init(state)
     step = jax.jit(lambda state, moments: optimizer.update(jax.grad(energy)(state), moments))
@@ -74,7 +80,9 @@ def test_faces_outside_it_become_its_span(nonlinearities):
         updates, moments = step(state, moments)
         state = optax.apply_updates(state, updates)
     assert energy(state) < 0.3 * before  # the offset alone ends at 0.75
-    assert all(jnp.abs(now - then).max() > 1e-3 for now, then in zip(*map(jax.tree.leaves, (state[0], variables))))
+    assert all(
+        jnp.abs(now - then).max() > 1e-3 for now, then in zip(*map(jax.tree.leaves, (state[0], variables)), strict=True)
+    )
 
 
 def test_the_spread_is_what_unit_parameters_move():
@@ -96,7 +104,11 @@ def test_geometry_and_reflectance_are_separate(sizes, names):
     module = Correctives(VERTICES)
     parameters = init_correctives(module, sizes, jax.random.key(1))
     assert parameters.keys() == names
-    assert all(len(parameters[name]["modes"]) == size for name, size in zip(("geometry", "reflectance"), sizes) if size)
+    assert all(
+        len(parameters[name]["modes"]) == size
+        for name, size in zip(("geometry", "reflectance"), sizes, strict=True)
+        if size
+    )
     moved = module.apply({"params": parameters}, *(jnp.ones(size) for size in sizes))
     assert [bool(jnp.any(part != 0)) for part in moved] == [size > 0 for size in sizes]
 
@@ -131,7 +143,7 @@ def test_the_final_level_has_the_base_pose_and_its_own_light(tiny_model, correct
     vertices = geometry(tiny_model, code.base.identity, code.base.expression) + corrections.geometry
     skin = reflectance(tiny_model, code.base.reflectance) + corrections.reflectance
     lit = code.base.replace(illumination=code.illumination)
-    for part, expected in zip(points, form_points_of(tiny_model.topology, vertices, skin, lit)):
+    for part, expected in zip(points, form_points_of(tiny_model.topology, vertices, skin, lit), strict=True):
         np.testing.assert_array_equal(part, expected)
     unmoved = form_final_points(tiny_model, code, Corrections(*(0 * part for part in corrections)))
     base = form_points(tiny_model, code.base)

@@ -28,11 +28,11 @@ def test_the_file_keeps_everything(tiny_model, tmp_path, sizes, nonlinearities):
     save_learned_model(tmp_path / "m.npz", model)
     again = load_learned_model(tmp_path / "m.npz")
     assert jax.tree.structure(again) == jax.tree.structure(model) and again.sizes == sizes
-    for kept, original in zip(jax.tree.leaves(again), jax.tree.leaves(model)):
+    for kept, original in zip(jax.tree.leaves(again), jax.tree.leaves(model), strict=True):
         assert kept.dtype == original.dtype
         np.testing.assert_array_equal(kept, original)
     code = random_face(model, jax.random.key(1))
-    for kept, original in zip(corrections(again, code), corrections(model, code)):
+    for kept, original in zip(corrections(again, code), corrections(model, code), strict=True):
         np.testing.assert_array_equal(kept, original)
 
 

@@ -31,7 +31,7 @@ def signed_volume(vertices, quads):
 @pytest.mark.parametrize(("vertices", "quads"), [grid(5), (CUBE, CUBE_QUADS)], ids=["grid", "cube"])
 def test_weights_sum_to_one_and_counts_are_euler(vertices, quads):
     operator, refined = catmull_clark(quads, len(vertices))
-    edges = {tuple(sorted(pair)) for quad in quads for pair in zip(quad, np.roll(quad, -1))}
+    edges = {tuple(sorted(pair)) for quad in quads for pair in zip(quad, np.roll(quad, -1), strict=True)}
     assert operator.shape == (len(vertices) + len(edges) + len(quads), len(vertices))
     assert refined.shape == (4 * len(quads), 4)
     np.testing.assert_allclose(np.asarray(operator.sum(1)).ravel(), 1, atol=1e-12)
@@ -62,7 +62,9 @@ def test_edges_are_numbered_by_first_appearance():
     operator, _ = catmull_clark(quads, len(vertices))
     edges = []
     for quad in quads:
-        edges += [pair for pair in (tuple(sorted(p)) for p in zip(quad, np.roll(quad, -1))) if pair not in edges]
+        edges += [
+            pair for pair in (tuple(sorted(p)) for p in zip(quad, np.roll(quad, -1), strict=True)) if pair not in edges
+        ]
     first_boundary_edge = operator[len(vertices)].toarray().ravel()
     assert edges[0] == (0, 1) and np.flatnonzero(first_boundary_edge).tolist() == [0, 1]
     for k, (a, b) in enumerate(edges):

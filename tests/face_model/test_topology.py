@@ -28,7 +28,10 @@ def test_normal_gradients_agree_with_finite_differences_of_the_reference(tiny_mo
     weights, direction = rng.normal(size=(2, 81, 3))
     triangles = np.asarray(tiny_model.topology.triangles)
     mean = np.asarray(tiny_model.mean, np.float64)
-    slow = lambda v: sum(weights[i] @ reference.vertex_normal(i, v, triangles) for i in range(81))
+
+    def slow(v):
+        return sum(weights[i] @ reference.vertex_normal(i, v, triangles) for i in range(81))
+
     numeric = (slow(mean + 1e-4 * direction) - slow(mean - 1e-4 * direction)) / 2e-4
     gradient = jax.grad(lambda v: jnp.sum(vertex_normals(tiny_model.topology, v) * weights))(tiny_model.mean)
     assert float(np.sum(np.asarray(gradient) * direction)) == pytest.approx(numeric, rel=1e-3)
@@ -111,7 +114,11 @@ def test_the_one_ring_sum_is_its_own_transpose(tiny_model):
 
 def test_edge_differences_name_every_edge_once_and_are_differentiated_by_gathers(tiny_model):
     topology = tiny_model.topology
-    sides = {frozenset((a, b)) for t in np.asarray(topology.triangles).tolist() for a, b in zip(t, t[1:] + t[:1])}
+    sides = {
+        frozenset((a, b))
+        for t in np.asarray(topology.triangles).tolist()
+        for a, b in zip(t, t[1:] + t[:1], strict=True)
+    }
     assert (
         len(topology.edges) == len(sides) and {frozenset(edge) for edge in np.asarray(topology.edges).tolist()} == sides
     )

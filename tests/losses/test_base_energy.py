@@ -72,7 +72,7 @@ def test_photometric_energy_is_equation_9(tiny_model, tiny_code):
     assert 10 < members.sum() < points.visible.sum()
     distances = [
         np.linalg.norm(reference.sample_bilinear(np.asarray(image), np.asarray(u)) - np.asarray(c))
-        for u, c, member in zip(points.pixels, points.colours, members)
+        for u, c, member in zip(points.pixels, points.colours, members, strict=True)
         if member
     ]
     assert float(photometric_energy(residuals, members.astype(jnp.float32))) == pytest.approx(
@@ -115,12 +115,19 @@ def _splat(points):
 
 def test_sparse_term_finds_pose_and_shape(tiny_model, tiny_code, start):
     target = projected68(tiny_model, tiny_code)
-    energy = lambda code: landmark_energy(
-        landmark_residuals(
-            tiny_model, form_points(tiny_model, code), rotation_matrix(code.rotation), observed=target, contour="pose"
-        ),
-        jnp.ones(68),
-    )
+
+    def energy(code):
+        return landmark_energy(
+            landmark_residuals(
+                tiny_model,
+                form_points(tiny_model, code),
+                rotation_matrix(code.rotation),
+                observed=target,
+                contour="pose",
+            ),
+            jnp.ones(68),
+        )
+
     found, values = descend(energy, start, steps=1500)
     assert values[-1] < 0.003 * values[0]
     true_turn = rotation_matrix(tiny_code.rotation)
@@ -189,7 +196,9 @@ def test_unknown_contour_is_refused(tiny_model, tiny_code):
 
 
 def test_supervised_energy_is_zero_at_the_truth_and_finds_it(tiny_model, tiny_code, start):
-    energy = lambda code: supervised_energy(tiny_model, code, tiny_code, weights=SupervisedWeights())[0]
+    def energy(code):
+        return supervised_energy(tiny_model, code, tiny_code, weights=SupervisedWeights())[0]
+
     assert float(energy(tiny_code)) < 1e-3
     found, values = descend(energy, start, steps=500)
     assert values[-1] < 0.1 * values[0]
@@ -199,7 +208,10 @@ def test_supervised_energy_is_zero_at_the_truth_and_finds_it(tiny_model, tiny_co
 @pytest.mark.parametrize("part", ["identity", "expression", "reflectance", "illumination", "rotation", "translation"])
 def test_supervised_energy_sees_every_part(tiny_model, tiny_code, part):
     moved = tiny_code.replace(**{part: getattr(tiny_code, part) * 1.1 + 0.05})
-    value = lambda code: float(supervised_energy(tiny_model, code, tiny_code, weights=SupervisedWeights())[0])
+
+    def value(code):
+        return float(supervised_energy(tiny_model, code, tiny_code, weights=SupervisedWeights())[0])
+
     assert value(moved) > value(tiny_code) + 1e-3
 
 

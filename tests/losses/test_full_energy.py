@@ -69,7 +69,9 @@ def test_without_corrections_and_with_the_same_light_both_levels_agree(tiny_mode
 
 def test_each_level_has_its_own_light(tiny_model, corrections, final_code, image):
     def gradients(name):
-        value = lambda code: energy_of(tiny_model, corrections, code, image)[1][name]
+        def value(code):
+            return energy_of(tiny_model, corrections, code, image)[1][name]
+
         gradient = jax.grad(value)(final_code)
         return bool(gradient.base.illumination.any()), bool(gradient.illumination.any())
 
@@ -105,7 +107,10 @@ def test_gradients_are_finite_at_a_perfect_fit(tiny_model, tiny_code):
     flat = tiny_code.replace(illumination=jnp.zeros((9, 3)).at[0].set(1.0))
     code = FinalCode(flat, jnp.zeros(3), jnp.zeros(2), flat.illumination)
     nothing = Corrections(*(jnp.zeros((model.vertex_count, 3)),) * 2)
-    total = lambda corrections, code: energy_of(model, corrections, code, jnp.full((240, 240, 3), 0.5))[0]
+
+    def total(corrections, code):
+        return energy_of(model, corrections, code, jnp.full((240, 240, 3), 0.5))[0]
+
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.grad(total, argnums=(0, 1))(nothing, code)))
 
 

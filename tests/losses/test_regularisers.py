@@ -80,7 +80,9 @@ def test_smoothness_ignores_vertices_without_neighbours():
 
 
 def test_smoothness_flattens_a_spike_and_leaves_a_shift(topology, rings):
-    energy = lambda moves: smoothness_energy(moves, topology)
+    def energy(moves):
+        return smoothness_energy(moves, topology)
+
     assert energy(jnp.full((len(rings), 3), 4.0)) < 1e-8
     spike = jnp.zeros((len(rings), 3)).at[40, 2].set(3.0)
     found = descend(energy, spike)
@@ -106,14 +108,16 @@ def test_weights_are_those_of_equation_13(topology, rings):
     seen = np.asarray(colours_seen(len(rings)))
     weights = np.asarray(chromaticity_weights(seen, topology))
     assert len(weights) == sum(len(ring) for ring in rings) / 2
-    for (i, j), weight in zip(np.asarray(topology.edges), weights):
+    for (i, j), weight in zip(np.asarray(topology.edges), weights, strict=True):
         difference = seen[i] / seen[i].sum() - seen[j] / seen[j].sum()
         assert weight == pytest.approx(np.exp(-50 * np.linalg.norm(difference)), rel=1e-3, abs=1e-6)
     assert 0.01 < weights.mean() < 0.99
 
 
 def test_weights_are_constants(topology, rings):
-    total = lambda seen: chromaticity_weights(seen, topology).sum()
+    def total(seen):
+        return chromaticity_weights(seen, topology).sum()
+
     assert not jax.grad(total)(colours_seen(len(rings))).any()
 
 
@@ -136,7 +140,10 @@ def local_sparsity(skin, seen, rings):
 
 def test_sparsity_and_its_gradient_are_equation_13(topology, rings):
     skin, seen = 0.5 + noise(len(rings), 4, 0.1), colours_seen(len(rings))
-    energy = lambda skin: sparsity_energy(skin, chromaticity_weights(seen, topology), topology)
+
+    def energy(skin):
+        return sparsity_energy(skin, chromaticity_weights(seen, topology), topology)
+
     value, gradient = jax.value_and_grad(energy)(skin)
     seen = np.asarray(seen, np.float64)
     assert float(value) == pytest.approx(local_sparsity(np.asarray(skin), seen, rings), rel=1e-3)
@@ -162,7 +169,10 @@ def test_sparsity_takes_noise_away_and_keeps_an_edge_that_the_picture_shows(topo
     image = jnp.full((240, 240, 3), jnp.array([0.7, 0.4, 0.3])).at[:, 120:].set(jnp.array([0.3, 0.4, 0.6]))
     weights = chromaticity_weights(sample_bilinear(image, pixels), topology)
     noisy = skin + noise(len(rings), 6, 0.03)
-    energy = lambda values: sparsity_energy(values, weights, topology)
+
+    def energy(values):
+        return sparsity_energy(values, weights, topology)
+
     found = descend(energy, noisy, steps=300, rate=0.002)
     for half in (side, ~side):
         assert jnp.std(found[half], axis=0).max() < 0.35 * jnp.std(noisy[half], axis=0).min()
@@ -219,7 +229,10 @@ def test_constancy_is_finite_for_hardly_any_skin(members):
 
 def test_constancy_makes_the_skin_alike_and_nothing_else():
     skin, colours = half_skin(81), noise(81, 8, 0.2)
-    energy = lambda values: constancy_energy(values, draw_skin_pairs(jax.random.key(7), skin))
+
+    def energy(values):
+        return constancy_energy(values, draw_skin_pairs(jax.random.key(7), skin))
+
     found = descend(energy, colours)
     assert jnp.std(found[skin], axis=0).max() < 0.05 * jnp.std(colours[skin], axis=0).min()
     np.testing.assert_array_equal(found[~skin], colours[~skin])

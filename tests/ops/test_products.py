@@ -38,7 +38,10 @@ def test_under_vmap_gradients_are_those_of_each_row():
 def test_the_rows_gradient_is_compiled_with_the_matrix_first(batched):
     """The compiler must not turn the product around."""
     rows, matrix = drawn(5, 40), drawn(40, 70)
-    energy = lambda rows: jnp.sum(product(rows, matrix) ** 2)
+
+    def energy(rows):
+        return jnp.sum(product(rows, matrix) ** 2)
+
     gradient = jax.vmap(jax.grad(energy)) if batched else jax.grad(energy)
     text = jax.jit(gradient).lower(rows).compile().as_text()
     assert "f32[40,5]" in text
@@ -55,7 +58,10 @@ def test_a_dense_layer_has_the_values_and_gradients_of_flaxs():
     plain, mine = nn.Dense(4), Dense(4)
     params = plain.init(jax.random.key(0), x)
     jax.tree.map(np.testing.assert_array_equal, params, mine.init(jax.random.key(0), x))
-    gradient = lambda layer: jax.grad(lambda params, x: jnp.sum(layer.apply(params, x) ** 3), (0, 1))(params, x)
+
+    def gradient(layer):
+        return jax.grad(lambda params, x: jnp.sum(layer.apply(params, x) ** 3), (0, 1))(params, x)
+
     for found, expected in zip(jax.tree.leaves(gradient(mine)), jax.tree.leaves(gradient(plain)), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
@@ -74,7 +80,10 @@ def test_a_factored_matrix_has_the_same_gradients(batch):
 def test_a_dense_layer_takes_a_factored_kernel():
     layer, x = Dense(4), drawn(3, 6)
     params = layer.init(jax.random.key(0), x)["params"]
-    energy = lambda params: jnp.sum(layer.apply({"params": params}, x) ** 3)
+
+    def energy(params):
+        return jnp.sum(layer.apply({"params": params}, x) ** 3)
+
     found = jax.grad(energy)({**params, "kernel": Factored.of(params["kernel"], 3)})
     expected = jax.grad(energy)(params)
     np.testing.assert_allclose(found["kernel"].gradient.array(), expected["kernel"], rtol=1e-4, atol=1e-5)
