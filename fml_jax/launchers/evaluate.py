@@ -100,7 +100,7 @@ def photo_row(reconstructor: "Reconstructor", unsolved: "Reconstructor", path: P
         return None
     reference = ibug68(marks)
     try:
-        faces = reconstructor(path)
+        faces = list(reconstructor(path))
     except InputError:
         faces = []
     right = [face for face in faces if shows_face(tuple(face.box), reference)]
