@@ -1,11 +1,22 @@
 """Paths that users give, and files and folders that programs write: complete or absent."""
 
+import contextlib
+import errno
+import itertools
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fml_jax.errors import InputError
 
 PARTIAL_SUFFIX = ".partial"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_serial_numbers = itertools.count()  # of this process's partial files
+
+
+class DiskFullError(InputError):
+    """There is no room for a file; none of the next files will fit either."""
 
 
 def checked_path(path: str | os.PathLike) -> Path:
@@ -45,12 +56,14 @@ class complete_or_absent:
     """A context that hands out a temporary path and moves the file to its own name at the end, in one step.
 
     Raises:
-      InputError: an OSError within, such as a full disk; nothing stays behind.
+      InputError: an OSError within; a `DiskFullError` where there is no room. Nothing stays behind.
     """
 
     def __init__(self, path: Path):
         self._path = Path(path)
-        self._partial = self._path.with_name(f"{self._path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+        unique = f"{os.getpid()}-{next(_serial_numbers)}"
+        # A long name is cut: with the suffix it might be too long for the file system.
+        self._partial = self._path.with_name(f"{self._path.name[:40]}.{unique}{PARTIAL_SUFFIX}")
 
     def __enter__(self) -> Path:
         return self._partial
@@ -63,11 +76,35 @@ class complete_or_absent:
         except OSError as raised:
             error = raised
         if error is not None:
-            self._partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._partial.unlink()
         if isinstance(error, OSError):
-            raise InputError(
-                f"{self._path}: cannot be written ({error}); make room and run the same command again"
-            ) from error
+            raise cannot_be_written(self._path, error) from error
+
+
+@contextlib.contextmanager
+def all_complete_or_absent(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """As `complete_or_absent` for files that belong together: hands out temporary paths; no file stays without the others.
+
+    The first of the files gets its name last, so that the others are there where it is.
+    """
+    try:
+        with contextlib.ExitStack() as files:
+            yield [files.enter_context(complete_or_absent(path)) for path in paths]
+    except BaseException:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
+
+
+def cannot_be_written(path: str | os.PathLike, error: OSError) -> InputError:
+    """What to raise where a file cannot be written."""
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return DiskFullError(f"{path}: cannot be written ({reason}); make room and run the same command again")
+    remedy = "shorten the name" if error.errno == errno.ENAMETOOLONG else "check the path"
+    return InputError(f"{path}: cannot be written ({reason}); {remedy}")
 
 
 def _to_disk(path: Path) -> None:

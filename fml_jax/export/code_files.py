@@ -1,6 +1,7 @@
-"""A reconstruction's numbers as one npz."""
+"""A reconstruction's numbers as one npz file."""
 
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,39 +12,48 @@ from fml_jax.safe_npz import read_npz
 
 FORMAT_VERSION = 2
 _FIELDS = (
-    "vertices", "triangles", "reflectance", "reflectance_corrections", "landmarks68", "projected", "box", "crop_from_photo",
-    "illumination", "rotation", "translation", "score", "index", "source", "model_version",
+    "vertices", "triangles", "reflectance", "reflectance_corrections", "landmarks68", "projected", "box",
+    "crop_from_photo", "illumination", "rotation", "translation", "score", "index", "source", "model_version",
 )  # fmt: skip
 _SIZES_OF_OLD_FILES = CodeSizes(80, 64, 80)  # of the open model, the only one when files did not record them
 
 
-def write_code_file(path: Path, face) -> None:
-    """All fields of a `Reconstruction` under their names, the code as one vector with its sizes."""
-    arrays = {name: np.asarray(getattr(face, name)) for name in _FIELDS}
-    arrays |= {"code": np.asarray(flatten_code(face.code)), "code_sizes": np.array(face.code.sizes)}
-    np.savez_compressed(path, format_version=FORMAT_VERSION, **arrays)
-
-
-def read_code_file(path: str | Path) -> dict:
-    """What `write_code_file` wrote, by field; `code` as a `FaceCode`.
+def write_code_file(path: Path, face: Any) -> None:
+    """Writes all fields of a `Reconstruction` under their names, and its code as one vector with its parts' sizes.
 
     Raises:
-      InputError: missing, or no such file.
+      OSError: the file cannot be written.
+    """
+    arrays = {name: np.asarray(getattr(face, name)) for name in _FIELDS}
+    arrays |= {"code": np.asarray(flatten_code(face.code)), "code_sizes": np.array(face.code.sizes)}
+    with path.open("wb") as file:  # NumPy would add .npz to a name that ends otherwise
+        np.savez_compressed(file, format_version=FORMAT_VERSION, **arrays)
+
+
+def read_code_file(path: str | Path) -> dict[str, Any]:
+    """Reads what `write_code_file` wrote, by field; `code` as a `FaceCode`.
+
+    Raises:
+      InputError: the file is missing, damaged, or no reconstruction's.
     """
     fields = read_npz(path, "reconstruction's npz file")
     version = fields.pop("format_version", np.zeros(()))
     if version.shape != () or version.dtype.kind not in "iu":
         raise InputError(f"{path}: not a reconstruction's npz file (its format_version is no number)")
     version = int(version)
-    if version == 1:  # before there were any
+    if version == 1:  # written before there were corrections
         fields["reflectance_corrections"] = np.zeros_like(fields.get("reflectance"))
     elif version != FORMAT_VERSION:
         raise InputError(
-            f"{path}: format {version} of reconstructions, this program reads {FORMAT_VERSION}; reconstruct the photo again"
+            f"{path}: format {version} of reconstructions, but this program reads {FORMAT_VERSION}; "
+            "reconstruct the photo again"
         )
     if missing := {*_FIELDS, "code"} - set(fields):
         raise InputError(f"{path}: a reconstruction without {', '.join(sorted(missing))}")
+    try:
+        sizes = CodeSizes(*map(int, fields.pop("code_sizes", _SIZES_OF_OLD_FILES)))
+        score, code = float(fields["score"]), unflatten_code(jnp.asarray(fields["code"]), sizes)
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: not a reconstruction's npz file (its score or code has a wrong shape)") from None
     texts = {name: str(fields[name]) for name in ("source", "model_version")}
-    sizes = CodeSizes(*map(int, fields.pop("code_sizes", _SIZES_OF_OLD_FILES)))
-    code = unflatten_code(jnp.asarray(fields["code"]), sizes)
-    return {**fields, **texts, "score": float(fields["score"]), "code": code}
+    return {**fields, **texts, "score": score, "code": code}

@@ -3,21 +3,61 @@
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Int
 
 
 def write_obj(
-    path: Path, vertices: np.ndarray, triangles: np.ndarray, uv: np.ndarray, uv_triangles: np.ndarray
+    path: Path,
+    vertices: Float[np.ndarray, "N 3"],
+    triangles: Int[np.ndarray, "T 3"],
+    *,
+    uv: Float[np.ndarray, "M 2"],
+    uv_triangles: Int[np.ndarray, "T 3"],
+    colours: Float[np.ndarray, "N 3"],
+    normals: Float[np.ndarray, "N 3"],
 ) -> None:
-    """Wavefront OBJ with texture coordinates: vertices [N, 3] mm, uv [M, 2] with v up."""
-    corners = np.stack([triangles, uv_triangles], axis=-1).reshape(len(triangles), 6) + 1
+    """Wavefront OBJ with texture coordinates, normals and colours.
+
+    The colours follow each vertex's position (`v x y z r g b`), which most programs read although the format's first
+    description does not have it.
+
+    Args:
+      vertices: mm.
+      triangles: indices of vertices, counter-clockwise seen from outside.
+      uv: texture coordinates, v up.
+      uv_triangles: the index into `uv` at each corner of `triangles`.
+      colours: sRGB-encoded, clipped to [0, 1].
+      normals: unit vectors that point outwards.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    points = np.concatenate([vertices, np.clip(colours, 0, 1)], axis=1)
+    corners = np.stack([triangles, uv_triangles, triangles], axis=-1).reshape(len(triangles), 9) + 1
     with open(path, "w", encoding="ascii") as file:
-        file.write(_lines("v %.4f %.4f %.4f\n", vertices))
+        file.write(_lines("v %.4f %.4f %.4f %.4f %.4f %.4f\n", points))
         file.write(_lines("vt %.6f %.6f\n", uv))
-        file.write(_lines("f %d/%d %d/%d %d/%d\n", corners))
+        file.write(_lines("vn %.4f %.4f %.4f\n", normals))
+        file.write(_lines("f %d/%d/%d %d/%d/%d %d/%d/%d\n", corners))
 
 
-def write_ply(path: Path, vertices: np.ndarray, triangles: np.ndarray, colours: np.ndarray) -> None:
-    """Binary PLY with a colour at each vertex: colours [N, 3] in [0, 1], clipped."""
+def write_ply(
+    path: Path,
+    vertices: Float[np.ndarray, "N 3"],
+    triangles: Int[np.ndarray, "T 3"],
+    *,
+    colours: Float[np.ndarray, "N 3"],
+) -> None:
+    """Binary PLY with a colour at each vertex.
+
+    Args:
+      vertices: mm.
+      triangles: indices of vertices.
+      colours: sRGB-encoded, clipped to [0, 1] and stored in 8 bits.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
     rows = np.empty(len(vertices), [("position", "<f4", 3), ("colour", "u1", 3)])
     rows["position"] = vertices
     rows["colour"] = np.clip(np.asarray(colours) * 255 + 0.5, 0, 255)
@@ -40,5 +80,5 @@ def write_ply(path: Path, vertices: np.ndarray, triangles: np.ndarray, colours: 
 
 
 def _lines(form: str, rows: np.ndarray) -> str:
-    """One line a row; a single formatting is several times as fast as one for each row."""
+    """One line for each row; a single formatting is several times as fast as one for each row."""
     return form * len(rows) % tuple(np.asarray(rows).ravel().tolist())

@@ -1,9 +1,11 @@
 """Photos from files and arrays: upright 8-bit RGB, or one clear line about what is wrong."""
 
 import glob
+import itertools
 import os
 import stat
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,21 +80,43 @@ def list_photos(place: str | os.PathLike) -> list[Path]:
     Raises:
       InputError: there is none, or the path is empty.
     """
+    return sorted(photo for folder in photos_by_folder(place) for photo in folder)
+
+
+def photos_by_folder(place: str | os.PathLike) -> Iterator[list[Path]]:
+    """The same photos, folder by folder, each folder's sorted; memory holds one folder's at a time.
+
+    Raises:
+      InputError: as `list_photos`.
+    """
     path = checked_path(place)
+    found = False
     try:
-        if path.is_file():
-            return [path]
-        if path.is_dir():
-            found = [file for file in path.rglob("*") if _is_photo(file.relative_to(path)) and file.is_file()]
-            remedy = f"no photos in this folder; they end in {' '.join(PHOTO_SUFFIXES)}"
-        else:
-            found = [Path(file) for file in glob.glob(str(place), recursive=True) if _is_photo(Path(file))]
-            remedy = "no such file, folder or pattern; check the path"
+        for photos in _of_folders(path) if path.is_dir() else _of_pattern(path):
+            found = True
+            yield photos
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if not found:
-        raise InputError(f"{place}: {remedy}")
-    return sorted(found)
+        in_folder = f"no photos in this folder; they end in {' '.join(PHOTO_SUFFIXES)}"
+        raise InputError(f"{place}: {in_folder if path.is_dir() else 'no such file, folder or pattern; check the path'}")
+
+
+def _of_folders(root: Path) -> Iterator[list[Path]]:
+    for folder, subfolders, files in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        photos = [Path(folder, name) for name in sorted(files) if _is_photo(Path(name))]
+        if photos := [photo for photo in photos if photo.is_file()]:
+            yield photos
+
+
+def _of_pattern(pattern: Path) -> Iterator[list[Path]]:
+    if pattern.is_file():
+        yield [pattern]
+        return
+    found = sorted(Path(file) for file in glob.iglob(str(pattern), recursive=True) if _is_photo(Path(file)))
+    for _, photos in itertools.groupby(found, key=lambda photo: photo.parent):
+        yield list(photos)
 
 
 def _is_photo(path: Path) -> bool:
