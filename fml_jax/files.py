@@ -84,7 +84,7 @@ class complete_or_absent:
 
 @contextlib.contextmanager
 def all_complete_or_absent(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """As `complete_or_absent` for files that belong together: hands out temporary paths; no file stays without the others.
+    """`complete_or_absent` for files that belong together; no file stays without the others.
 
     The first of the files gets its name last, so that the others are there where it is.
     """

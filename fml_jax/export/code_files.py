@@ -53,7 +53,7 @@ def read_code_file(path: str | Path) -> dict[str, Any]:
     try:
         sizes = CodeSizes(*map(int, fields.pop("code_sizes", _SIZES_OF_OLD_FILES)))
         score, code = float(fields["score"]), unflatten_code(jnp.asarray(fields["code"]), sizes)
-    except (TypeError, ValueError):
+    except (IndexError, TypeError, ValueError):
         raise InputError(f"{path}: not a reconstruction's npz file (its score or code has a wrong shape)") from None
     texts = {name: str(fields[name]) for name in ("source", "model_version")}
     return {**fields, **texts, "score": score, "code": code}

@@ -1,43 +1,47 @@
 """Names for the results of many photos: never the same for two of them."""
 
 import hashlib
+import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 LONGEST = 200  # bytes of a file name's first part; file systems take 255 for the whole
 
 
-def stems_of_folder(photos: Sequence[str], taken: Callable[[str], bool]) -> list[str]:
-    """The first parts of the names of results, for the photos of one folder.
+def stems_of_folder(photos: Sequence[str], taken: Callable[[str, str], bool]) -> Iterator[str]:
+    """The first parts of the names of results, for the photos of one folder in order.
 
-    A photo's stem, or its whole name where another photo of the folder has the same stem. Upper and lower case count
-    as one, since some file systems do not tell them apart.
+    A photo's stem, or its whole name where another photo of the folder has the same stem; a number is added where
+    that is taken, too. Upper and lower case count as one, since some file systems do not tell them apart.
 
     Args:
       photos: file names, all different.
-      taken: whether a name belongs to a photo that is not among these.
+      taken: taken(name, photo) is whether a name belongs already to another photo than this one.
     """
-    stems = [os.path.splitext(photo)[0] for photo in photos]
-    count = Counter(stem.casefold() for stem in stems)
+    stems = Counter(_stem(photo).casefold() for photo in photos)
     names = {photo.casefold() for photo in photos}
-    found, used = [], set()
-    for photo, stem in zip(photos, stems, strict=True):
-        is_unique = count[stem.casefold()] == 1 and stem.casefold() not in names
-        candidates = ([stem] if is_unique else []) + [photo]
-        name = next((each for each in map(_shortened, candidates) if not _used(each, used, taken)), None)
-        number = 2
-        while name is None:
-            numbered = _shortened(f"{photo}_{number}")
-            name = None if _used(numbered, used, taken) or numbered.casefold() in names else numbered
-            number += 1
-        used.add(name.casefold())
-        found.append(name)
-    return found
+    used: set[str] = set()
+    for photo in photos:
+        stem = _stem(photo)
+        is_unique = stems[stem.casefold()] == 1 and (stem == photo or stem.casefold() not in names)
+        for name in map(_shortened, _candidates(photo, [stem] if is_unique else [])):
+            of_another = name.casefold() in names and name.casefold() != photo.casefold()
+            if not (of_another or name.casefold() in used or taken(name, photo)):
+                used.add(name.casefold())
+                yield name
+                break
 
 
-def _used(name: str, used: set[str], taken: Callable[[str], bool]) -> bool:
-    return name.casefold() in used or taken(name)
+def _candidates(photo: str, first: list[str]) -> Iterator[str]:
+    yield from first
+    yield photo
+    for number in itertools.count(2):
+        yield f"{photo}_{number}"
+
+
+def _stem(photo: str) -> str:
+    return os.path.splitext(photo)[0]
 
 
 def _shortened(name: str) -> str:

@@ -1,101 +1,202 @@
-"""One HTML page that shows reconstructions side by side; it works offline, from its folder."""
+"""HTML pages that show the faces of a folder of results side by side; they work offline, from the folder.
 
+index.html shows all faces where they fit on one page. Where they do not, it leads to pages/0001.html and so on.
+"""
+
+import csv
 import html
 import os
+import shutil
+import string
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from fml_jax.export.saving import write_png
+from fml_jax.export.png import write_png
+from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
+from fml_jax.export.saving import ENDINGS
+from fml_jax.files import all_complete_or_absent, cannot_be_written, complete_or_absent
 from fml_jax.reconstruction.pictures import render_all
 
-# Pictures of a face, and what stands under them.
-_TITLES = {
+PICTURES = "pictures"  # folder of the pictures that only the pages show
+PAGES = "pages"
+FAILURES = "failures.csv"
+FACES_PER_PAGE = 100
+FAILURES_SHOWN = 100  # on index.html; failures.csv has all
+LOW_SCORE = 0.5
+
+# Pictures of a face, and the captions under them.
+CAPTIONS = {
     "photo": "photo",
-    "landmarks": "its 68 landmarks",
-    "overlay": "the face on the photo",
+    "landmarks": "68 landmarks",
+    "overlay": "face on the photo",
     "geometry": "geometry",
-    "reflectance": "reflectance: skin without light",
+    "reflectance": "reflectance: skin colour without light",
     "shading": "shading: the light on white or grey skin",
 }
 _PICTURE_SIZE = 240
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>3D faces</title>
-<style>
-:root {{ color-scheme: light dark; --line: #8884; --quiet: #888; }}
-body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 1320px; margin: 2rem auto; padding: 0 1rem; }}
-h1 {{ font-weight: 600; margin: 0 }}
-p.note {{ color: var(--quiet); margin: .2rem 0 1.5rem }}
-section {{ border-top: 1px solid var(--line); padding: 1rem 0 }}
-h2 {{ font-size: 1rem; margin: 0 0 .6rem }} h2 span {{ color: var(--quiet); font-weight: 400; margin-left: .8em }}
-h2 .low {{ color: #c33 }}
-.row {{ display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: .6rem }}
-figure {{ margin: 0 }} img {{ width: 100%; height: auto; border-radius: 6px; display: block }}
-figcaption {{ color: var(--quiet); font-size: .85rem; padding-top: .2rem }}
-@media (max-width: 700px) {{ .row {{ grid-template-columns: repeat(2, 1fr) }} }}
-</style>
-<h1>{count}</h1>
-<p class="note">{note}</p>
-{sections}
-{failures}
-</html>
-"""
+_LINKS = {".npz": "npz", ".obj": "obj", ".ply": "ply", "_overlay.png": "overlay"}  # endings, and the links' texts
+_TEMPLATE = Path(__file__).with_name("page.html")
 
 
-class Page:
-    """Collects faces as they are saved, and writes `index.html` at the end."""
+def picture_paths(folder: Path, stem: str, index: int) -> dict[str, Path]:
+    """Where the pages' pictures of a face are, by kind."""
+    return {kind: folder / PICTURES / f"{stem}_{index}.{kind}.png" for kind in CAPTIONS}
 
-    def __init__(self, folder: Path):
-        self._folder, self._sections, self._version = folder, [], ""
-        self._pictures = folder / "pictures"
 
-    def add(self, face, stem: str, files: list[Path]) -> None:
-        """Draws a face's pictures into `pictures/` and adds its row."""
-        self._pictures.mkdir(parents=True, exist_ok=True)
-        self._version = face.model_version
-        figures = []
-        for kind, picture in render_all(face, tuple(_TITLES), _PICTURE_SIZE).items():
-            path = self._pictures / f"{stem}_{face.index}_{kind}.png"
-            write_png(path, picture)
-            link = quote(os.path.relpath(path, self._folder))
-            title = _TITLES[kind]
-            figures.append(
-                f'<figure><img src="{link}" alt="{title}" loading="lazy"><figcaption>{title}</figcaption></figure>'
-            )
-        self._sections.append(f'<section>{_heading(face, files)}<div class="row">{"".join(figures)}</div></section>')
+def write_pictures(face: Any, folder: Path, stem: str) -> None:
+    """Draws the pages' pictures of a `Reconstruction`.
 
-    @property
-    def faces(self) -> int:
-        """How many have been added."""
-        return len(self._sections)
+    Raises:
+      InputError: they cannot be written; none of them remains.
+    """
+    paths = picture_paths(folder, stem, face.index)
+    try:
+        paths["photo"].parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_be_written(paths["photo"].parent, error) from None
+    pictures = render_all(face, tuple(CAPTIONS), _PICTURE_SIZE)
+    with all_complete_or_absent(list(paths.values())) as partials:
+        for kind, partial in zip(paths, partials, strict=True):
+            write_png(partial, pictures[kind])
 
-    def count(self, stopped: bool = False) -> str:
-        """How many faces there are, in words; `stopped`: before all photos were done."""
-        return f"{self.faces} face{'' if self.faces == 1 else 's'}{', stopped before the end' if stopped else ''}"
 
-    def write(self, failures: list[tuple[str, str]] = (), stopped: bool = False) -> Path:
-        """Writes the page; failures are photos without a face, as (name, reason); `stopped` as in `count`."""
-        reasons = "".join(f"<li>{html.escape(reason)}</li>" for _, reason in failures)
-        text = _PAGE.format(
-            count=self.count(stopped),
-            note=html.escape(self._version),
-            sections="\n".join(self._sections),
-            failures=f"<section><h2>Photos without a face</h2><ul>{reasons}</ul></section>" if reasons else "",
+def count_in_words(faces: int, stopped: bool = False) -> str:
+    """How many faces there are; `stopped`: before all photos were done."""
+    return f"{faces} face{'' if faces == 1 else 's'}{', stopped before the end' if stopped else ''}"
+
+
+def write_pages(results: ResultFolder, folder: Path, *, note: str = "", stopped: bool = False) -> Path:
+    """Writes index.html, the pages that it leads to, and failures.csv.
+
+    Args:
+      note: stands under the heading.
+      stopped: see `count_in_words`.
+
+    Returns:
+      index.html's path.
+
+    Raises:
+      InputError: a file cannot be written.
+    """
+    _write_failures(results, folder / FAILURES)
+    faces = results.count_faces()
+    heading = count_in_words(faces, stopped)
+    failures = _failures(results)
+    index = folder / "index.html"
+    shutil.rmtree(folder / PAGES, ignore_errors=True)
+    if faces <= FACES_PER_PAGE:
+        sections = [_section(photo, face, "") for photo, face in _faces(results)]
+        _write_page(index, heading=heading, note=note, content="\n".join([*sections, failures]))
+        return index
+    try:
+        (folder / PAGES).mkdir()
+    except OSError as error:
+        raise cannot_be_written(folder / PAGES, error) from None
+    links = []
+    total = -(-faces // FACES_PER_PAGE)
+    for number, (first, last, sections) in enumerate(_grouped(results), 1):
+        path = folder / PAGES / f"{number:04d}.html"
+        navigation = _navigation(number, total)
+        title = f"{first} – {last}"
+        _write_page(
+            path, heading=title, note=heading, navigation=navigation, content="\n".join([*sections, navigation])
         )
-        path = self._folder / "index.html"
-        path.write_text(text, encoding="utf-8")
-        return path
+        links.append(f'<li><a href="{PAGES}/{path.name}">{_text(title)}</a></li>')
+    content = f"<section><h2>Pages of {FACES_PER_PAGE} faces</h2><ol>{''.join(links)}</ol></section>\n{failures}"
+    _write_page(index, heading=heading, note=note, content=content)
+    return index
 
 
-def _heading(face, files) -> str:
-    name = html.escape(f"{Path(face.source).name}, face {face.index}")
-    mark = ' class="low"' if face.score < 0.5 else ""
-    yaw, pitch, roll = face.angles
-    links = " · ".join(f'<a href="{quote(path.name)}">{html.escape(_kind(path))}</a>' for path in files)
-    facts = f"yaw {round(yaw)}°, pitch {round(pitch)}°, roll {round(roll)}°"
-    return f"<h2>{name}<span{mark}>score {face.score:.2f}</span><span>{facts}</span><span>{links}</span></h2>"
+def _faces(results: ResultFolder) -> Iterator[tuple[PhotoEntry, FaceEntry]]:
+    return ((photo, face) for photo in results.with_faces() for face in photo.faces)
 
 
-def _kind(path: Path) -> str:
-    return "overlay" if path.suffix == ".png" else path.suffix[1:]
+def _grouped(results: ResultFolder) -> Iterator[tuple[str, str, list[str]]]:
+    """First photo, last photo and sections of each page."""
+    first, sections = "", []
+    for photo, face in _faces(results):
+        if len(sections) == FACES_PER_PAGE:
+            yield first, last, sections
+            sections = []
+        first = first if sections else photo.shown
+        last = photo.shown
+        sections.append(_section(photo, face, "../"))
+    if sections:
+        yield first, last, sections
+
+
+def _write_page(path: Path, *, heading: str, note: str, content: str, navigation: str = "") -> None:
+    page = string.Template(_TEMPLATE.read_text("utf-8")).substitute(
+        title=f"3D faces: {_text(heading)}",
+        heading=_text(heading),
+        note=_text(note),
+        navigation=navigation,
+        content=content,
+    )
+    with complete_or_absent(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+def _navigation(number: int, total: int) -> str:
+    links = [("../index.html", "all pages")]
+    if number > 1:
+        links.append((f"{number - 1:04d}.html", "previous"))
+    if number < total:
+        links.append((f"{number + 1:04d}.html", "next"))
+    texts = [f'<a href="{target}">{text}</a>' for target, text in links]
+    return f"<nav>{''.join(texts)}<span>page {number} of {total}</span></nav>"
+
+
+def _section(photo: PhotoEntry, face: FaceEntry, up: str) -> str:
+    """A face with its pictures; `up` leads from the page to the folder."""
+    pictures = picture_paths(Path(), photo.stem, face.index)
+    figures = "".join(
+        f'<figure><img src="{up}{_link(path)}" alt="{CAPTIONS[kind]}" width="{_PICTURE_SIZE}" '
+        f'height="{_PICTURE_SIZE}" loading="lazy"><figcaption>{CAPTIONS[kind]}</figcaption></figure>'
+        for kind, path in pictures.items()
+    )
+    return f'<section>{_heading(photo, face, up)}<div class="row">{figures}</div></section>'
+
+
+def _heading(photo: PhotoEntry, face: FaceEntry, up: str) -> str:
+    low = ' class="low"' if face.score < LOW_SCORE else ""
+    angles = f"yaw {round(face.yaw)}°, pitch {round(face.pitch)}°, roll {round(face.roll)}°"
+    links = " · ".join(
+        f'<a href="{up}{_link(Path(f"{photo.stem}_{face.index}{ending}"))}">{_LINKS[ending]}</a>' for ending in ENDINGS
+    )
+    return (
+        f"<h2>{_text(photo.shown)}, face {face.index}"
+        f"<span{low}>score {face.score:.2f}</span><span>{angles}</span><span>{links}</span></h2>"
+    )
+
+
+def _failures(results: ResultFolder) -> str:
+    photos = results.count_failures()
+    rows = [reason for _, reason in _first(results.failures(), FAILURES_SHOWN)]
+    if not rows:
+        return ""
+    lines = "".join(f"<li>{_text(reason)}</li>" for reason in rows)
+    title = f"Photos without a face: {photos}" if photos else "Boxes that show no face"
+    link = f'<span><a href="{FAILURES}">{FAILURES}</a> has all</span>'
+    return f"<section><h2>{title}{link}</h2><ul>{lines}</ul></section>"
+
+
+def _first(rows: Iterable[Any], count: int) -> Iterator[Any]:
+    return (row for row, _ in zip(rows, range(count), strict=False))
+
+
+def _write_failures(results: ResultFolder, path: Path) -> None:
+    with complete_or_absent(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("photo", "reason"))
+        writer.writerows(results.failures())
+
+
+def _link(path: Path) -> str:
+    return quote(os.fsencode(path))
+
+
+def _text(text: str) -> str:
+    return html.escape(text)

@@ -36,7 +36,7 @@ def save_reconstruction(face: Reconstruction, folder: Path, stem: str, *, overwr
       InputError: the files cannot be written, or belong to another face (of another photo, or at another place).
     """
     paths = [folder / f"{stem}_{face.index}{ending}" for ending in ENDINGS]
-    if not overwrite and paths[0].exists() and not is_file_of(paths[0], face.source, face.box):
+    if not overwrite and os.path.exists(paths[0]) and not is_file_of(paths[0], face.source, face.box):
         raise InputError(
             f"{paths[0]}: another face's file; choose another folder or stem, or replace it with overwrite=True"
         )

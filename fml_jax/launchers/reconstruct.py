@@ -4,22 +4,27 @@
     fml-reconstruct --input=FOLDER --output=out --refine
 
 For the k-th face of photo.jpg (from 0, largest first) it writes photo_k.npz (vertices, landmarks,
-pose, light and all other numbers), photo_k.obj (the mesh with UVs), photo_k.ply (the mesh with its
-reflectance) and photo_k_overlay.png, and one index.html with all faces side by side. Photos that
-share a stem keep their extension in the names. A photo that cannot be used is told and skipped; the
-exit status is 1 only if no face was reconstructed. Ctrl-C ends a run with the page of what is done
-(exit status 130).
+pose, light and all other numbers), photo_k.obj (the mesh with texture coordinates, normals and
+colours), photo_k.ply (the mesh with colours) and photo_k_overlay.png. Photos of subfolders have their
+results in subfolders; photos of a folder that share a stem keep their extension in the names.
+index.html shows all faces, failures.csv lists the photos without one.
+
+A run that was cut off continues when the same command is run again; photos that are done already are
+left as they are. Ctrl-C ends a run with the page of what is done (exit status 130). The exit status
+is 1 if no photo shows a face, or if the disk is full. --runner=ray spreads the work over a Ray
+cluster, all of whose machines must have the photos and the output under the same paths.
 """
 
-import contextlib
 import sys
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from absl import flags
+from tqdm import tqdm
 
 from fml_jax.errors import InputError
-from fml_jax.files import output_folder
+from fml_jax.files import checked_path, output_folder
 from fml_jax.launchers.command_line import run_launcher
 
 _FLAGS = flags.FlagValues()
@@ -31,7 +36,7 @@ _REFINE = flags.DEFINE_bool(
     "refine", False, "Improve each face by fitting it to its photo (some seconds a face).", flag_values=_FLAGS
 )
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "A weights.npz of fml-train instead of the network that comes along.", flag_values=_FLAGS
+    "weights", None, "A weights.npz of fml-train instead of the network of the package.", flag_values=_FLAGS
 )
 _BOXES = flags.DEFINE_multi_string(
     "box",
@@ -40,7 +45,24 @@ _BOXES = flags.DEFINE_multi_string(
     flag_values=_FLAGS,
 )
 _MIN_SCORE = flags.DEFINE_float(
-    "min_score", None, "Detected boxes that score less (0.5 if not given) are no face.", flag_values=_FLAGS
+    "min_score", None, "Detected boxes that score lower (0.5 by default) are dropped.", flag_values=_FLAGS
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers",
+    None,
+    "Processes; by default one for each core, or less for few photos.",
+    lower_bound=1,
+    flag_values=_FLAGS,
+)
+_RUNNER = flags.DEFINE_enum(
+    "runner",
+    "local",
+    ["local", "ray"],
+    "Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
+    flag_values=_FLAGS,
+)
+_REDO = flags.DEFINE_bool(
+    "redo", False, "Reconstruct photos again that are done already with the same settings.", flag_values=_FLAGS
 )
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
@@ -56,73 +78,97 @@ def main() -> int:
 
 
 def _reconstruct() -> int:
-    from fml_jax.export import Page
-    from fml_jax.reconstruction import Reconstructor
-
-    folder = output_folder(_OUTPUT.value)
-    paths = _photos(folder)
-    settings = {"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value}
-    reconstructor = Reconstructor(**{name: value for name, value in settings.items() if value is not None})
-    page, names, stopped = Page(folder), _stems(paths), False
-    with contextlib.closing(reconstructor.stream(paths, _boxes(paths), refine=_REFINE.value, progress=True)) as faces:
-        try:
-            for face in faces:
-                stem = names[face.source]
-                page.add(face, stem, face.save(folder, stem, overwrite=True))
-        except KeyboardInterrupt:
-            if not page.faces:
-                raise
-            stopped = True
-    failed = {failure.source for failure in faces.failures}
-    for dropped in faces.dropped:
-        if dropped.source not in failed:
-            print(f"dropped: {dropped.reason}", file=sys.stderr)
-    for _, reason in faces.failures:
-        print(f"skipped: {reason}", file=sys.stderr)
-    if page.faces:
-        print(f"{page.count(stopped)}: {page.write(faces.failures, stopped)}")
-    return INTERRUPTED if stopped else int(not page.faces)
+    place, folder = checked_path(_INPUT.value), output_folder(_OUTPUT.value)
+    return reconstruct_into(
+        place,
+        folder,
+        arguments={"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value},
+        refine=_REFINE.value,
+        boxes=_boxes(_BOXES.value),
+        workers=_WORKERS.value,
+        runner=_RUNNER.value,
+        redo=_REDO.value,
+    )
 
 
-def _photos(output: Path) -> list[Path]:
-    """What --input names, without pictures that an earlier run left in the output folder."""
-    from fml_jax.photos.reading import list_photos
+def reconstruct_into(
+    place: Path,
+    folder: Path,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    refine: bool = False,
+    boxes: tuple[tuple[float, ...], ...] | None = None,
+    workers: int | None = None,
+    runner: str = "local",
+    redo: bool = False,
+) -> int:
+    """Reconstructs the photos of a place into a folder with its pages, and reports on the terminal.
 
-    found = list_photos(_INPUT.value)
-    photos = [path for path in found if not _is_own_picture(path.resolve(), output.resolve())]
-    if not photos:
-        raise InputError(
-            f"--input={_INPUT.value}: all {len(found)} pictures were made by an earlier run; name the photos"
-        )
-    return photos
+    Args:
+      place: a photo, a folder or a pattern.
+      folder: the folder for the results; it exists.
+      arguments: of `Reconstructor`, by name; None stands for a default.
+      refine: see `Reconstructor`.
+      boxes: places of the faces of a single photo, instead of detection.
+      workers: processes; None chooses.
+      runner: a key of `RUNNERS`.
+      redo: do photos again that are done already.
 
+    Returns:
+      the exit status.
 
-def _is_own_picture(path: Path, output: Path) -> bool:
-    return path.parent == output / "pictures" or (path.parent == output and path.name.endswith("_overlay.png"))
+    Raises:
+      InputError: no photos, or arguments that cannot be used.
+    """
+    from fml_jax.export.batch import Settings, count_photos, default_workers, reconstruct_photos
+    from fml_jax.export.page import FAILURES, count_in_words, write_pages
+    from fml_jax.export.result_folder import ResultFolder
+    from fml_jax.runners import RUNNERS
 
-
-def _stems(paths) -> dict[str, str]:
-    """Names for each photo's results: the stem, with the extension where stems collide."""
-    count = Counter(path.stem for path in paths)
-    names = {str(path): path.stem if count[path.stem] == 1 else path.name for path in paths}
-    # Photos of the same name in several folders are told apart by number.
-    seen: Counter = Counter()
-    for source, name in names.items():
-        seen[name] += 1
-        if seen[name] > 1:
-            names[source] = f"{name}_{seen[name]}"
-    return names
-
-
-def _boxes(paths):
-    if not _BOXES.value:
-        return None
-    if len(paths) != 1:
+    photos = count_photos(place, folder)
+    if boxes is not None and photos != 1:
         raise InputError("--box goes with one photo; --input names several")
+    given = tuple((name, value) for name, value in (arguments or {}).items() if value is not None)
+    with ResultFolder(folder) as results:
+        with tqdm(total=photos, unit="photo", dynamic_ncols=True) as bar:
+            outcome = reconstruct_photos(
+                place,
+                results,
+                Settings(given, refine, boxes),
+                workers=workers or default_workers(photos, refine),
+                runner=RUNNERS[runner],
+                redo=redo,
+                report=_report,
+                note=lambda rejected, items=1: bar.update(items),
+            )
+        if outcome.disk_full:
+            print(f"reconstruct: {outcome.disk_full}", file=sys.stderr)
+        if outcome.interrupted and not outcome.faces:
+            raise KeyboardInterrupt
+        page = write_pages(results, folder, stopped=outcome.interrupted or bool(outcome.disk_full))
+        if failures := results.count_failures():
+            photos_failed = f"{failures} photo{'' if failures == 1 else 's'} without a face"
+            print(f"{photos_failed}: {folder / FAILURES}", file=sys.stderr)
+        if outcome.faces:
+            print(f"{count_in_words(outcome.faces, outcome.interrupted)}: {page}")
+    if outcome.interrupted:
+        return INTERRUPTED
+    return int(not outcome.faces or bool(outcome.disk_full))
+
+
+def _report(entry: Any) -> None:
+    """Prints why a photo or a box in it gave no face; `entry` is a `PhotoEntry`."""
+    for reason in [*entry.dropped, *([] if entry.failure is None else [entry.failure])]:
+        tqdm.write(f"skipped: {reason}", file=sys.stderr)
+
+
+def _boxes(texts: list[str] | None) -> tuple[tuple[float, ...], ...] | None:
+    if not texts:
+        return None
     try:
-        return [[tuple(float(number) for number in box.split(",")) for box in _BOXES.value]]
+        return tuple(tuple(float(number) for number in text.split(",")) for text in texts)
     except ValueError:
-        raise InputError(f"--box={_BOXES.value[0]}: give four numbers, x0,y0,x1,y1") from None
+        raise InputError(f"--box={texts[0]}: give four numbers, x0,y0,x1,y1") from None
 
 
 def run() -> None:

@@ -98,8 +98,10 @@ def photos_by_folder(place: str | os.PathLike) -> Iterator[list[Path]]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if not found:
-        in_folder = f"no photos in this folder; they end in {' '.join(PHOTO_SUFFIXES)}"
-        raise InputError(f"{place}: {in_folder if path.is_dir() else 'no such file, folder or pattern; check the path'}")
+        remedy = "no such file, folder or pattern; check the path"
+        if path.is_dir():
+            remedy = f"no photos in this folder; they end in {' '.join(PHOTO_SUFFIXES)}"
+        raise InputError(f"{place}: {remedy}")
 
 
 def _of_folders(root: Path) -> Iterator[list[Path]]:
@@ -114,7 +116,8 @@ def _of_pattern(pattern: Path) -> Iterator[list[Path]]:
     if pattern.is_file():
         yield [pattern]
         return
-    found = sorted(Path(file) for file in glob.iglob(str(pattern), recursive=True) if _is_photo(Path(file)))
+    found = [Path(file) for file in glob.iglob(str(pattern), recursive=True) if _is_photo(Path(file))]
+    found.sort(key=lambda photo: (photo.parent, photo.name))
     for _, photos in itertools.groupby(found, key=lambda photo: photo.parent):
         yield list(photos)
 

@@ -27,8 +27,9 @@ def run_in_processes(task: Task, jobs: Iterable[Any], workers: int, note: Note) 
         finished, a worker could not start, or a job raised it.
     """
     if workers == 1:
-        task.start()
-        for job in jobs:
+        for number, job in enumerate(jobs):
+            if number == 0:  # with nothing to do there is nothing to prepare
+                task.start()
             yield task(job, note)
         return
     runs = _Runs(task, note)
