@@ -73,12 +73,23 @@ class JobResult(NamedTuple):
     interrupted: bool = False  # by Ctrl-C
 
 
-class Outcome(NamedTuple):
-    """What became of a run."""
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run; runs into the same folder can be added."""
 
-    faces: int  # of the photos that were given, also those that an earlier run has done
-    disk_full: str | None
-    interrupted: bool
+    faces: int = 0  # of the photos that were given, also those that an earlier run has done
+    disk_full: str | None = None  # the reason why it was stopped
+    interrupted: bool = False  # by Ctrl-C
+
+    @property
+    def stopped(self) -> bool:
+        """Whether photos are left."""
+        return self.interrupted or self.disk_full is not None
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(
+            self.faces + other.faces, self.disk_full or other.disk_full, self.interrupted or other.interrupted
+        )
 
 
 def reconstruct_photos(
@@ -89,6 +100,7 @@ def reconstruct_photos(
     workers: int = 1,
     runner: Runner = run_in_processes,
     redo: bool = False,
+    load: Callable[..., Any] = Reconstructor,
     report: Callable[[PhotoEntry], None] = lambda entry: None,
     note: Note = lambda rejected, items=1: None,
 ) -> Outcome:
@@ -102,6 +114,7 @@ def reconstruct_photos(
       workers: processes.
       runner: see `fml_jax.runners`.
       redo: do all photos again.
+      load: makes the reconstructor from its arguments, once in each process; picklable.
       report: called with the entry of each photo that is done.
       note: counts photos, those done already among them; rejected are those without a face.
 
@@ -114,7 +127,7 @@ def reconstruct_photos(
     faces, stopped = 0, JobResult([])
     try:
         with contextlib.closing(
-            runner(ReconstructTask(folder, settings, alone=workers == 1), plan.jobs(size), workers, note)
+            runner(ReconstructTask(folder, settings, load, alone=workers == 1), plan.jobs(size), workers, note)
         ) as finished:
             for result in finished:
                 results.store(result.entries)
@@ -143,6 +156,19 @@ def count_photos(place: str | os.PathLike, folder: Path) -> int:
     if not count:
         raise InputError(f"{place}: all pictures in it were made by an earlier run; name the photos")
     return count
+
+
+def forget_others(results: ResultFolder, places: Sequence[str | os.PathLike]) -> None:
+    """Removes entries and files of the photos that none of some paths, folders or patterns stands for."""
+    folder = results.path.parent
+    kept = {os.path.abspath(photo) for place in places for photos in photos_by_folder(place) for photo in photos}
+    for path in list(results.paths()):
+        entry = None if path in kept else results.find(path)
+        if entry is not None:
+            for face in entry.faces:
+                for file in _files(folder, entry.stem, face.index):
+                    file.unlink(missing_ok=True)
+            results.forget(path)
 
 
 def default_workers(photos: int, refine: bool) -> int:
@@ -209,36 +235,53 @@ class _Plan:
 class ReconstructTask:
     """Reconstructs the photos of a job and saves their faces; see `fml_jax.runners.Task`."""
 
-    def __init__(self, folder: Path, settings: Settings, *, alone: bool):
+    def __init__(self, folder: Path, settings: Settings, load: Callable[..., Any] = Reconstructor, *, alone: bool):
         """`alone`: no other process works beside this one."""
-        self._folder, self._settings, self._alone = folder.absolute(), settings, alone
+        self._folder, self._settings, self._load, self._alone = folder.absolute(), settings, load, alone
         self._fingerprint = settings.fingerprint()
 
     def start(self) -> None:
         """Loads the network, once in a process."""
         if not self._alone:
             _share_the_machine()
-        _reconstructor(self._settings.reconstructor)
+        _loaded(self._load, self._settings.reconstructor)
 
     def __call__(self, job: list[JobPhoto], note: Note) -> JobResult:
         """Saves the faces of a job's photos; those of a photo are complete or absent."""
         boxes = None if self._settings.boxes is None else [list(self._settings.boxes)] * len(job)
-        reconstructor = _reconstructor(self._settings.reconstructor)
-        stream = reconstructor.stream([photo.path for photo in job], boxes, refine=self._settings.refine)
+        reconstructor = _loaded(self._load, self._settings.reconstructor)
         work = _JobWork(self._folder, job, self._fingerprint, note)
-        with contextlib.closing(stream):
-            try:
+        try:
+            stream = reconstructor.stream([photo.path for photo in job], boxes, refine=self._settings.refine)
+            with contextlib.closing(stream):
                 for face in stream:
                     work.add(face)
                 outcome = stream if hasattr(stream, "failures") else reconstructor
                 work.finish(outcome.failures, getattr(outcome, "dropped", ()))
-                return JobResult(work.entries)
-            except DiskFullError as error:
-                work.give_up()
-                return JobResult(work.entries, disk_full=str(error))
-            except KeyboardInterrupt:
-                work.give_up()
-                return JobResult(work.entries, interrupted=True)
+        except DiskFullError as error:
+            work.give_up()
+            return JobResult(work.entries, disk_full=str(error))
+        except KeyboardInterrupt:
+            work.give_up()
+            return JobResult(work.entries, interrupted=True)
+        except InputError:
+            raise
+        except Exception as error:  # one odd photo among many must not end the run
+            work.give_up()
+            left = work.left()
+            if len(left) > 1:
+                return self._one_by_one(work.entries, left, note)
+            work.fail(f"{left[0].path}: cannot be reconstructed ({type(error).__name__}: {error})")
+        return JobResult(work.entries)
+
+    def _one_by_one(self, entries: list[PhotoEntry], photos: list[JobPhoto], note: Note) -> JobResult:
+        """The photos that are left of a job in which one has failed unexpectedly."""
+        for photo in photos:
+            result = self([photo], note)
+            entries = entries + result.entries
+            if result.disk_full or result.interrupted:
+                return result._replace(entries=entries)
+        return JobResult(entries)
 
 
 class _JobWork:
@@ -275,7 +318,7 @@ class _JobWork:
         """Adds the entries of the last photo and of those without a face."""
         self._finish_photo()
         reasons = {source: reason for source, reason in failures}
-        for photo in list(self._waiting.values()):
+        for photo in self.left():
             self._store(photo, failure=reasons.get(photo.path, f"{photo.path}: no face found"))
         lines: dict[str, list[str]] = {}
         for box in dropped:
@@ -291,6 +334,16 @@ class _JobWork:
         """Removes the files of the photo whose faces are coming."""
         if self._photo is not None:
             self._remove(range(len(self._faces) + 1))
+        self._photo, self._faces, self._failure = None, [], None
+
+    def left(self) -> list[JobPhoto]:
+        """The photos without an entry."""
+        return list(self._waiting.values())
+
+    def fail(self, reason: str) -> None:
+        """Adds the entries of all photos that are left, for a reason that another run may not find."""
+        for photo in self.left():
+            self._store(photo, failure=reason, retry=True)
 
     def _finish_photo(self) -> None:
         if self._photo is not None:
@@ -338,8 +391,8 @@ def _share_the_machine() -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _reconstructor(arguments: tuple[tuple[str, Any], ...]) -> Reconstructor:
-    return Reconstructor(**dict(arguments))
+def _loaded(load: Callable[..., Any], arguments: tuple[tuple[str, Any], ...]) -> Any:
+    return load(**dict(arguments))
 
 
 def _open_weights() -> Path:

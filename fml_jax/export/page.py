@@ -67,7 +67,7 @@ def count_in_words(faces: int, stopped: bool = False) -> str:
     return f"{faces} face{'' if faces == 1 else 's'}{', stopped before the end' if stopped else ''}"
 
 
-def write_pages(results: ResultFolder, folder: Path, *, note: str = "", stopped: bool = False) -> Path:
+def write_pages(results: ResultFolder, *, note: str = "", stopped: bool = False) -> Path:
     """Writes index.html, the pages that it leads to, and failures.csv.
 
     Args:
@@ -80,6 +80,7 @@ def write_pages(results: ResultFolder, folder: Path, *, note: str = "", stopped:
     Raises:
       InputError: a file cannot be written.
     """
+    folder = results.path.parent
     _write_failures(results, folder / FAILURES)
     faces = results.count_faces()
     heading = count_in_words(faces, stopped)

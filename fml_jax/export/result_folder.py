@@ -123,6 +123,14 @@ class ResultFolder:
                 self._base.execute("ROLLBACK")
             raise self._failure(error) from None
 
+    def forget(self, path: str) -> None:
+        """Removes a photo's entry."""
+        self._execute("DELETE FROM photos WHERE path = ?", os.fsencode(path))
+
+    def paths(self) -> Iterator[str]:
+        """The photos that have entries."""
+        return (os.fsdecode(path) for (path,) in self._execute("SELECT path FROM photos"))
+
     def with_faces(self) -> Iterator[PhotoEntry]:
         """The photos that show faces, by path."""
         return self._rows("WHERE face_count > 0 ORDER BY path")

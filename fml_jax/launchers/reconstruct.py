@@ -16,7 +16,7 @@ cluster, all of whose machines must have the photos and the output under the sam
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,8 @@ def main() -> int:
 def _reconstruct() -> int:
     place, folder = checked_path(_INPUT.value), output_folder(_OUTPUT.value)
     return reconstruct_into(
-        place,
         folder,
+        [place],
         arguments={"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value},
         refine=_REFINE.value,
         boxes=_boxes(_BOXES.value),
@@ -92,8 +92,8 @@ def _reconstruct() -> int:
 
 
 def reconstruct_into(
-    place: Path,
     folder: Path,
+    places: Sequence[Path],
     *,
     arguments: Mapping[str, Any] | None = None,
     refine: bool = False,
@@ -101,18 +101,20 @@ def reconstruct_into(
     workers: int | None = None,
     runner: str = "local",
     redo: bool = False,
+    only: bool = False,
 ) -> int:
-    """Reconstructs the photos of a place into a folder with its pages, and reports on the terminal.
+    """Reconstructs the photos of some places into a folder with its pages, and reports on the terminal.
 
     Args:
-      place: a photo, a folder or a pattern.
       folder: the folder for the results; it exists.
+      places: photos, folders or patterns.
       arguments: of `Reconstructor`, by name; None stands for a default.
       refine: see `Reconstructor`.
       boxes: places of the faces of a single photo, instead of detection.
       workers: processes; None chooses.
       runner: a key of `RUNNERS`.
       redo: do photos again that are done already.
+      only: remove the results of all other photos from the folder.
 
     Returns:
       the exit status.
@@ -120,37 +122,57 @@ def reconstruct_into(
     Raises:
       InputError: no photos, or arguments that cannot be used.
     """
-    from fml_jax.export.batch import Settings, count_photos, default_workers, reconstruct_photos
-    from fml_jax.export.page import FAILURES, count_in_words, write_pages
+    from fml_jax.export.batch import Outcome, Settings, count_photos, default_workers, forget_others, reconstruct_photos
+    from fml_jax.export.page import write_pages
     from fml_jax.export.result_folder import ResultFolder
     from fml_jax.runners import RUNNERS
 
-    photos = count_photos(place, folder)
+    photos = sum(count_photos(place, folder) for place in places)
     if boxes is not None and photos != 1:
         raise InputError("--box goes with one photo; --input names several")
     given = tuple((name, value) for name, value in (arguments or {}).items() if value is not None)
+    outcome = Outcome()
     with ResultFolder(folder) as results:
-        with tqdm(total=photos, unit="photo", dynamic_ncols=True) as bar:
-            outcome = reconstruct_photos(
-                place,
-                results,
-                Settings(given, refine, boxes),
-                workers=workers or default_workers(photos, refine),
-                runner=RUNNERS[runner],
-                redo=redo,
-                report=_report,
-                note=lambda rejected, items=1: bar.update(items),
-            )
-        if outcome.disk_full:
-            print(f"reconstruct: {outcome.disk_full}", file=sys.stderr)
-        if outcome.interrupted and not outcome.faces:
-            raise KeyboardInterrupt
-        page = write_pages(results, folder, stopped=outcome.interrupted or bool(outcome.disk_full))
-        if failures := results.count_failures():
-            photos_failed = f"{failures} photo{'' if failures == 1 else 's'} without a face"
-            print(f"{photos_failed}: {folder / FAILURES}", file=sys.stderr)
-        if outcome.faces:
-            print(f"{count_in_words(outcome.faces, outcome.interrupted)}: {page}")
+        try:
+            if only:
+                forget_others(results, places)
+            with tqdm(total=photos, unit="photo", dynamic_ncols=True) as bar:
+                for place in places:
+                    outcome += reconstruct_photos(
+                        place,
+                        results,
+                        Settings(given, refine, boxes),
+                        workers=workers or default_workers(photos, refine),
+                        runner=RUNNERS[runner],
+                        redo=redo,
+                        report=_report,
+                        note=lambda rejected, items=1: bar.update(items),
+                    )
+                    if outcome.stopped:
+                        break
+        except InputError:
+            if results.count_faces():
+                write_pages(results, stopped=True)
+            raise
+        return _finish(results, outcome)
+
+
+def _finish(results: Any, outcome: Any) -> int:
+    """Writes the pages of a `ResultFolder`, prints what became of the run and returns the exit status."""
+    from fml_jax.export.page import FAILURES, count_in_words, write_pages
+
+    if outcome.disk_full:
+        print(f"reconstruct: {outcome.disk_full}", file=sys.stderr)
+    if outcome.interrupted and not outcome.faces:
+        raise KeyboardInterrupt
+    page = write_pages(results, stopped=outcome.stopped)
+    if failures := results.count_failures():
+        print(
+            f"{failures} photo{'' if failures == 1 else 's'} without a face: {page.with_name(FAILURES)}",
+            file=sys.stderr,
+        )
+    if outcome.faces:
+        print(f"{count_in_words(outcome.faces, outcome.stopped)}: {page}")
     if outcome.interrupted:
         return INTERRUPTED
     return int(not outcome.faces or bool(outcome.disk_full))

@@ -1,0 +1,48 @@
+"""Shows what fml_jax does: 3D faces of a bundled photo and, if you like, of your own.
+
+    fml-demo
+    fml-demo --photo=photo.jpg
+
+The results of earlier photos are removed from the output folder; photos are never touched. Without
+--photo, the environment variable FML_DEMO_PHOTO may name the photo (`make demo PHOTO=…` sets it).
+"""
+
+import importlib.util
+import os
+from pathlib import Path
+
+from absl import flags
+
+from fml_jax.errors import InputError
+from fml_jax.files import checked_path, output_folder
+from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.reconstruct import reconstruct_into
+
+PHOTO_VARIABLE = "FML_DEMO_PHOTO"
+
+_FLAGS = flags.FlagValues()
+_PHOTO = flags.DEFINE_string("photo", None, "A photo of your own, or a folder of photos.", flag_values=_FLAGS)
+_OUTPUT = flags.DEFINE_string("output", "out/demo", "Folder for the results.", flag_values=_FLAGS)
+
+
+def main() -> int:
+    """Reconstructs the photos; returns the exit status."""
+    own = _PHOTO.value if _PHOTO.value is not None else os.environ.get(PHOTO_VARIABLE)
+    places = [each for each in (_bundled_photo(), own) if each]
+    if not places:
+        raise InputError("the bundled photo needs scikit-image; run: pip install scikit-image, or give --photo=PATH")
+    # Checked before anything is written, so that a mistyped name leaves the folder as it is.
+    places = [checked_path(place) for place in places]
+    return reconstruct_into(output_folder(_OUTPUT.value), places, only=True)
+
+
+def _bundled_photo() -> Path | None:
+    """scikit-image's astronaut, where it is installed."""
+    package = importlib.util.find_spec("skimage")
+    photo = None if package is None else Path(package.submodule_search_locations[0], "data", "astronaut.png")
+    return photo if photo is not None and photo.is_file() else None
+
+
+def run() -> None:
+    """The command `fml-demo`."""
+    run_launcher(main, _FLAGS)

@@ -1,0 +1,119 @@
+"""A batch with a reconstructor that predicts nothing, as a program that a test can kill.
+
+python -m tests.export.stub_batch PHOTOS OUTPUT WORKERS SECONDS
+"""
+
+import dataclasses
+import functools
+import re
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import numpy as np
+
+from fml_jax.export import page
+from fml_jax.export.batch import reconstruct_photos
+from fml_jax.export.result_folder import ResultFolder
+from fml_jax.reconstruction import Reconstruction
+from fml_jax.runners import run_in_processes
+from tests.conftest import make_tiny_model, random_code
+
+
+class Dropped(NamedTuple):
+    source: str
+    reason: str
+
+
+class StubFace(Reconstruction):
+    """Its pictures cost no time."""
+
+    def render(self, kind="overlay", size=None):
+        return small_pictures(self, [kind])[kind]
+
+
+def small_pictures(face, kinds, size=None):
+    """In place of `render_all`."""
+    return {kind: np.full((4, 4, 3), 10 * place + face.index, np.uint8) for place, kind in enumerate(kinds)}
+
+
+@functools.cache
+def tiny_face(number):
+    """A face of the tiny model; the number is in its reflectance."""
+    model, rng = make_tiny_model(), np.random.default_rng(number)
+    count = model.vertex_count
+    fields = {
+        "vertices": np.asarray(model.mean),
+        "triangles": np.asarray(model.topology.triangles),
+        "reflectance": np.full((count, 3), number / 100, np.float32),
+        "code": random_code(model, rng),
+        "landmarks68": rng.uniform(0, 40, (68, 2)),
+        "projected": np.zeros((count, 2)),
+        "box": np.array([4.0, 4.0, 36.0, 36.0]),
+        "crop_from_photo": np.array([[6.0, 0.0, 0.0], [0.0, 6.0, 0.0]]),
+        "score": 0.9,
+        "reflectance_corrections": np.zeros((count, 3), np.float32),
+        "model_version": "tiny",
+        "source": "",
+        "name": "",
+        "index": 0,
+        "photo": np.full((40, 40, 3), 100, np.uint8),
+        "model": model,
+    }
+    return StubFace(**{field.name: fields[field.name] for field in dataclasses.fields(Reconstruction)})
+
+
+class StubStream:
+    """Two faces of each photo whose number leaves 1 when it is divided by 5, none where it leaves 3, else one."""
+
+    def __init__(self, paths, seconds, odd):
+        self.failures, self.dropped, self._odd = [], [], odd
+        self._faces = self._work(paths, seconds)
+
+    def __iter__(self):
+        return self._faces
+
+    def close(self):
+        self._faces.close()
+
+    def _work(self, paths, seconds):
+        for path in paths:
+            time.sleep(seconds)
+            number = int(re.search(r"(\d+)\.\w+$", path)[1])
+            if number == self._odd:
+                raise ZeroDivisionError("an odd photo")
+            if number % 5 == 3:
+                self.failures.append((path, f"{path}: no face found"))
+            if number % 5 == 2:
+                self.dropped.append(Dropped(path, f"{path}: a box scores too low"))
+            for index in range({1: 2, 3: 0}.get(number % 5, 1)):
+                yield dataclasses.replace(tiny_face(number % 10), source=path, index=index)
+
+
+class StubReconstructor:
+    """`odd` is the number of a photo that fails unexpectedly."""
+
+    def __init__(self, seconds=0.0, odd=None, in_worker=False):
+        self._seconds, self._odd = seconds, odd
+        if in_worker:
+            page.render_all = small_pictures
+
+    def stream(self, photos, boxes=None, *, refine=False):
+        return StubStream(photos, self._seconds, self._odd)
+
+
+def run(photos, output, workers=1, seconds=0.0, runner=run_in_processes, **keywords):
+    """`reconstruct_photos` with the stub, and the pages."""
+    output.mkdir(parents=True, exist_ok=True)
+    in_worker = workers > 1 or runner is not run_in_processes
+    keywords.setdefault("load", functools.partial(StubReconstructor, seconds, keywords.pop("odd", None), in_worker))
+    with ResultFolder(output) as results, mock.patch.object(page, "render_all", small_pictures):
+        outcome = reconstruct_photos(photos, results, workers=workers, runner=runner, **keywords)
+        page.write_pages(results, stopped=outcome.stopped)
+    return outcome
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
