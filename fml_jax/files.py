@@ -48,7 +48,7 @@ def output_folder(path: str | os.PathLike) -> Path:
     return folder
 
 
-def _unusable(folder: Path, reason: str) -> InputError:
+def _unusable(folder: Path, reason: str | None) -> InputError:
     return InputError(f"{folder}: not a folder that can be written ({reason}); choose another")
 
 

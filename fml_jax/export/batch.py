@@ -27,6 +27,7 @@ from fml_jax.export.saving import ENDINGS, save_reconstruction
 from fml_jax.files import PARTIAL_SUFFIX, DiskFullError
 from fml_jax.photos.reading import photos_by_folder
 from fml_jax.reconstruction import Reconstructor
+from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
 from fml_jax.runners import Note, Runner, run_in_processes
 
 PHOTOS_PER_JOB = 32
@@ -50,7 +51,7 @@ class Settings:
     def fingerprint(self) -> str:
         """Text that differs where results may differ; weights count by their content."""
         arguments = dict(self.reconstructor)
-        weights = Path(arguments.pop("weights", None) or _open_weights())
+        weights = Path(arguments.pop("weights", None) or OPEN_WEIGHTS)
         digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else str(weights)
         return json.dumps([digest, sorted(arguments.items()), self.refine, self.boxes])
 
@@ -191,9 +192,9 @@ class _Plan:
         """Jobs with something to do."""
         photos = itertools.chain.from_iterable(map(self._of_folder, _foreign_photos(self._place, self._folder)))
         while batch := list(itertools.islice(photos, size)):
-            entries = [entry for _, entry in batch]
-            if all(entry is not None for entry in entries):
-                for entry in entries:
+            done = [entry for _, entry in batch if entry is not None]
+            if len(done) == len(batch):
+                for entry in done:
                     self.faces_before += len(entry.faces)
                     self._note(not entry.faces)
                 continue
@@ -256,8 +257,7 @@ class ReconstructTask:
             with contextlib.closing(stream):
                 for face in stream:
                     work.add(face)
-                outcome = stream if hasattr(stream, "failures") else reconstructor
-                work.finish(outcome.failures, getattr(outcome, "dropped", ()))
+                work.finish(stream.failures, stream.dropped)
         except DiskFullError as error:
             work.give_up()
             return JobResult(work.entries, disk_full=str(error))
@@ -311,7 +311,7 @@ class _JobWork:
             raise
         except InputError as error:
             self._failure = str(error)
-            self._remove(range(len(self._faces)))
+            self._remove(photo.stem, len(self._faces))
             self._faces = []
 
     def finish(self, failures: Iterable[tuple[str, str]], dropped: Iterable[Any]) -> None:
@@ -333,7 +333,7 @@ class _JobWork:
     def give_up(self) -> None:
         """Removes the files of the photo whose faces are coming."""
         if self._photo is not None:
-            self._remove(range(len(self._faces) + 1))
+            self._remove(self._photo.stem, len(self._faces) + 1)
         self._photo, self._faces, self._failure = None, [], None
 
     def left(self) -> list[JobPhoto]:
@@ -371,9 +371,10 @@ class _JobWork:
         )
         self._note(failure is not None)
 
-    def _remove(self, indices: Iterable[int]) -> None:
-        for index in indices:
-            for path in _files(self._folder, self._photo.stem, index):
+    def _remove(self, stem: str, faces: int) -> None:
+        """Removes the files of a photo's first faces."""
+        for index in range(faces):
+            for path in _files(self._folder, stem, index):
                 with contextlib.suppress(OSError):
                     path.unlink()
 
@@ -393,12 +394,6 @@ def _share_the_machine() -> None:
 @functools.lru_cache(maxsize=1)
 def _loaded(load: Callable[..., Any], arguments: tuple[tuple[str, Any], ...]) -> Any:
     return load(**dict(arguments))
-
-
-def _open_weights() -> Path:
-    from fml_jax.reconstruction.reconstructor import OPEN_WEIGHTS
-
-    return OPEN_WEIGHTS
 
 
 def _foreign_photos(place: str | os.PathLike, output: Path) -> Iterator[list[Path]]:

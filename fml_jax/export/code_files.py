@@ -24,7 +24,7 @@ def write_code_file(path: Path, face: Any) -> None:
     Raises:
       OSError: the file cannot be written.
     """
-    arrays = {name: np.asarray(getattr(face, name)) for name in _FIELDS}
+    arrays: dict[str, Any] = {name: np.asarray(getattr(face, name)) for name in _FIELDS}
     arrays |= {"code": np.asarray(flatten_code(face.code)), "code_sizes": np.array(face.code.sizes)}
     with path.open("wb") as file:  # NumPy would add .npz to a name that ends otherwise
         np.savez_compressed(file, format_version=FORMAT_VERSION, **arrays)
@@ -40,12 +40,12 @@ def read_code_file(path: str | Path) -> dict[str, Any]:
     version = fields.pop("format_version", np.zeros(()))
     if version.shape != () or version.dtype.kind not in "iu":
         raise InputError(f"{path}: not a reconstruction's npz file (its format_version is no number)")
-    version = int(version)
-    if version == 1:  # written before there were corrections
+    number = int(version)
+    if number == 1:  # written before there were corrections
         fields["reflectance_corrections"] = np.zeros_like(fields.get("reflectance"))
-    elif version != FORMAT_VERSION:
+    elif number != FORMAT_VERSION:
         raise InputError(
-            f"{path}: format {version} of reconstructions, but this program reads {FORMAT_VERSION}; "
+            f"{path}: format {number} of reconstructions, but this program reads {FORMAT_VERSION}; "
             "reconstruct the photo again"
         )
     if missing := {*_FIELDS, "code"} - set(fields):

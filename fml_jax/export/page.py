@@ -116,7 +116,8 @@ def _faces(results: ResultFolder) -> Iterator[tuple[PhotoEntry, FaceEntry]]:
 
 def _grouped(results: ResultFolder) -> Iterator[tuple[str, str, list[str]]]:
     """First photo, last photo and sections of each page."""
-    first, sections = "", []
+    first, last = "", ""
+    sections: list[str] = []
     for photo, face in _faces(results):
         if len(sections) == FACES_PER_PAGE:
             yield first, last, sections

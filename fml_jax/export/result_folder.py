@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,8 @@ CREATE TABLE IF NOT EXISTS photos (
 _COLUMNS = "path, stem, shown, stamp, settings, faces, dropped, failure, retry"
 
 
-class FaceEntry(NamedTuple):
+@dataclass(frozen=True)
+class FaceEntry:
     """What the page shows of a face in words."""
 
     index: int
@@ -106,7 +108,7 @@ class ResultFolder:
                 entry.shown,
                 entry.stamp,
                 entry.settings,
-                json.dumps(entry.faces),
+                json.dumps([astuple(face) for face in entry.faces]),
                 len(entry.faces),
                 json.dumps(entry.dropped),
                 entry.failure,
@@ -143,20 +145,22 @@ class ResultFolder:
 
     def count_faces(self) -> int:
         """How many faces there are."""
-        return self._execute("SELECT TOTAL(face_count) FROM photos").fetchone()[0].__trunc__()
+        return int(self._execute("SELECT TOTAL(face_count) FROM photos").fetchone()[0])
 
     def count_failures(self) -> int:
         """How many photos gave no face."""
         return self._execute("SELECT COUNT(*) FROM photos WHERE failure IS NOT NULL").fetchone()[0]
 
     def _rows(self, clause: str, *values: bytes) -> Iterator[PhotoEntry]:
-        for path, stem, *texts, faces, dropped, failure, retry in self._execute(
+        for path, stem, shown, stamp, settings, faces, dropped, failure, retry in self._execute(
             f"SELECT {_COLUMNS} FROM photos {clause}", *values
         ):
             yield PhotoEntry(
                 os.fsdecode(path),
                 os.fsdecode(stem),
-                *texts,
+                shown,
+                stamp,
+                settings,
                 faces=tuple(FaceEntry(*face) for face in json.loads(faces)),
                 dropped=tuple(json.loads(dropped)),
                 failure=failure,

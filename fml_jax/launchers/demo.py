@@ -28,19 +28,18 @@ _OUTPUT = flags.DEFINE_string("output", "out/demo", "Folder for the results.", f
 def main() -> int:
     """Reconstructs the photos; returns the exit status."""
     own = _PHOTO.value if _PHOTO.value is not None else os.environ.get(PHOTO_VARIABLE)
-    places = [each for each in (_bundled_photo(), own) if each]
+    bundled = _bundled_photo()
+    places = ([] if bundled is None else [bundled]) + ([checked_path(own)] if own else [])
     if not places:
         raise InputError("the bundled photo needs scikit-image; run: pip install scikit-image, or give --photo=PATH")
-    # Checked before anything is written, so that a mistyped name leaves the folder as it is.
-    places = [checked_path(place) for place in places]
     return reconstruct_into(output_folder(_OUTPUT.value), places, only=True)
 
 
 def _bundled_photo() -> Path | None:
     """scikit-image's astronaut, where it is installed."""
     package = importlib.util.find_spec("skimage")
-    photo = None if package is None else Path(package.submodule_search_locations[0], "data", "astronaut.png")
-    return photo if photo is not None and photo.is_file() else None
+    photos = [Path(place, "data", "astronaut.png") for place in (package and package.submodule_search_locations) or ()]
+    return next((photo for photo in photos if photo.is_file()), None)
 
 
 def run() -> None:

@@ -180,8 +180,10 @@ def _finish(results: Any, outcome: Any) -> int:
 
 def _report(entry: Any) -> None:
     """Prints why a photo or a box in it gave no face; `entry` is a `PhotoEntry`."""
-    for reason in [*entry.dropped, *([] if entry.failure is None else [entry.failure])]:
-        tqdm.write(f"skipped: {reason}", file=sys.stderr)
+    for reason in entry.dropped:
+        tqdm.write(f"dropped: {reason}", file=sys.stderr)
+    if entry.failure is not None:
+        tqdm.write(f"skipped: {entry.failure}", file=sys.stderr)
 
 
 def _boxes(texts: list[str] | None) -> tuple[tuple[float, ...], ...] | None:

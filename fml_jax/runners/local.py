@@ -4,7 +4,7 @@ import concurrent.futures
 import itertools
 import multiprocessing
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -16,7 +16,7 @@ DEATHS = 3  # of pools in a row that finished no job end the run
 JOBS_AHEAD = 2  # jobs for each worker that are with the pool; the others stay where they come from
 
 
-def run_in_processes(task: Task, jobs: Iterable[Any], workers: int, note: Note) -> Iterator[Any]:
+def run_in_processes(task: Task, jobs: Iterable[Any], workers: int, note: Note) -> Generator[Any, None, None]:
     """Yields the results of jobs that `workers` processes do, or this process if `workers` is 1.
 
     Where a worker dies, all workers are replaced, and the jobs that they had begun are done again one at a time after
@@ -91,7 +91,7 @@ class _Pool:
         self._executor = concurrent.futures.ProcessPoolExecutor(workers, context, _start, (task, self._counts))
         self._running: dict[concurrent.futures.Future, Any] = {}
         self._most, self._others = workers * ahead, set(multiprocessing.active_children())
-        self._processes: list = []
+        self._processes: list[Any] = []
 
     def results(self, jobs: Iterator[Any], progress: _Progress) -> Iterator[tuple[Any, list[int]]]:
         """Each job's result with the numbers of its items that were kept and rejected."""

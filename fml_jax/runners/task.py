@@ -1,6 +1,6 @@
 """What a runner runs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Protocol
 
 # Counts items: note(rejected, items=1).
@@ -21,8 +21,9 @@ class Task(Protocol):
         """
 
 
-# runner(task, jobs, workers, note) yields the jobs' results in the order in which they finish.
-Runner = Callable[[Task, Iterable[Any], int, Note], Iterator[Any]]
+# runner(task, jobs, workers, note) yields the jobs' results in the order in which they finish;
+# closing the generator ends the run.
+Runner = Callable[[Task, Iterable[Any], int, Note], Generator[Any, None, None]]
 
 
 class Counter:

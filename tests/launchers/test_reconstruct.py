@@ -1,25 +1,29 @@
 """The launcher as a user meets it: what it writes, what it says, and its exit status."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote, unquote_to_bytes
 
 import cv2
 import numpy as np
 import pytest
 import skimage
 
+from fml_jax.export import read_code_file
+from tests.launchers.launching import launch
+
 ROOT = Path(__file__).parents[2]
 ASTRONAUT = Path(skimage.__file__).parent / "data" / "astronaut.png"
 
 
 def reconstruct(*arguments):
-    command = [sys.executable, "-m", "experiments.reconstruct", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    return launch("reconstruct", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +109,129 @@ def test_a_missing_flag_teaches():
 
 
 def test_help_teaches():
-    process = reconstruct("--help")
+    command = [sys.executable, "-m", "experiments.reconstruct", "--help"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert "python -m experiments.reconstruct --input=photo.jpg --output=out" in process.stdout
     assert "--refine" in process.stdout or "--[no]refine" in process.stdout
+
+
+def test_results_never_share_a_name(tmp_path):
+    photos, output = tmp_path / "photos", tmp_path / "out"
+    (photos / "sub").mkdir(parents=True)
+    names = ["a.jpg", "a.png", "a.jpg_2.jpg", "sub/a.jpg"]
+    for name in names:
+        shutil.copy(ASTRONAUT, photos / name)
+    process = reconstruct(f"--input={photos}", f"--output={output}")
+    assert process.stdout.startswith("4 faces: "), process.stderr
+    found = {str(path.relative_to(output)): read_code_file(path)["source"] for path in output.rglob("*.npz")}
+    stems = {"a.jpg_0": "a.jpg", "a.png_0": "a.png", "a.jpg_2_0": "a.jpg_2.jpg", "sub/a_0": "sub/a.jpg"}
+    assert found == {f"{stem}.npz": str(photos / name) for stem, name in stems.items()}
+    page = (output / "index.html").read_text()
+    assert all(f"<h2>{name}, face 0<" in page for name in names)
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(links) == 4 * 10 and all((output / unquote(link)).is_file() for link in links)
+
+
+def test_photos_of_another_folder_do_not_overwrite_the_first(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(ASTRONAUT, tmp_path / folder / "img.png")
+        assert reconstruct(f"--input={tmp_path / folder}", f"--output={tmp_path / 'out'}").returncode == 0
+    sources = {path.name: read_code_file(path)["source"] for path in (tmp_path / "out").glob("*.npz")}
+    assert sources == {
+        "img_0.npz": str(tmp_path / "one" / "img.png"),
+        "img.png_0.npz": str(tmp_path / "two" / "img.png"),
+    }
+
+
+def test_odd_names_have_results_and_links(tmp_path):
+    photos, output = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    names = [b"bad\xff.jpg", b"x" * 240 + b".jpg", b"<i>&#$ `.jpg", "Zoë 👩.jpg".encode(), b"two\nlines.jpg"]
+    for name in names:
+        shutil.copy(ASTRONAUT, os.path.join(os.fsencode(photos), name))
+    (photos / os.fsdecode(b"empty\xff.jpg")).touch()
+    process = reconstruct(f"--input={photos}", f"--output={output}")
+    assert process.returncode == 0 and process.stdout.startswith("5 faces: ")
+    assert {b"bad\xff_0.obj", b"<i>&#$ `_0.npz"} <= set(os.listdir(os.fsencode(output)))
+    page = (output / "index.html").read_text("utf-8")
+    links = [unquote_to_bytes(link) for link in re.findall(r'(?:src|href)="([^"]+)"', page)]
+    assert len(links) == 5 * 10 + 1
+    assert all(os.path.isfile(os.path.join(os.fsencode(output), link)) for link in links)
+    assert "&lt;i&gt;&amp;#$ `.jpg" in page and "Zoë 👩.jpg" in page
+    assert r"empty\udcff.jpg: the file is empty" in (output / "failures.csv").read_text("utf-8")
+    assert not [line for line in process.stderr.splitlines() if "empty" in line and not line.startswith("skipped: ")]
+
+
+def test_a_photo_whose_results_cannot_be_written_is_one_row(tmp_path):
+    photos, output = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(ASTRONAUT, photos / name)
+    (output / "a_0.obj").mkdir(parents=True)  # where a file should be
+    process = reconstruct(f"--input={photos}", f"--output={output}")
+    assert process.returncode == 0 and process.stdout.startswith("1 face: ")
+    assert len(re.findall("skipped: .*a_0.obj: cannot be written", process.stderr)) == 1
+    left = {path.name for path in output.iterdir()}
+    assert "b_0.npz" in left and {name for name in left if name.startswith("a")} == {"a_0.obj"}
+    assert "a_0.obj: cannot be written" in (output / "index.html").read_text()
+    (output / "a_0.obj").rmdir()
+    assert reconstruct(f"--input={photos}", f"--output={output}").stdout.startswith("2 faces: ")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a file system of some size on a folder."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(size, *options):
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs", str(place)]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode:
+            if os.environ.get("CI"):
+                pytest.fail(f"CI cannot mount a small disk, so that full disks would go untested: {result.stderr}")
+            pytest.skip(f"a full disk is not tested, since nothing can be mounted: {result.stderr.strip()}")
+        return place
+
+    yield mount
+    subprocess.run(["umount", str(place)], capture_output=True)
+
+
+def test_a_disk_without_room_for_one_face_is_one_line_and_leaves_no_part_of_it(small_disk):
+    output = small_disk("2m")
+    process = reconstruct(f"--input={ASTRONAUT}", f"--output={output}")
+    assert process.returncode == 1 and "Traceback" not in process.stderr
+    assert len(re.findall("^reconstruct: .*No space left on device", process.stderr, re.MULTILINE)) == 1
+    assert not [path for path in output.rglob("*") if path.suffix in (".npz", ".obj", ".ply", ".png", ".partial")]
+
+
+def test_a_disk_that_becomes_full_keeps_what_is_done_with_its_page(small_disk, tmp_path):
+    photos, output = tmp_path / "photos", small_disk("9m")
+    photos.mkdir()
+    for k in range(4):
+        shutil.copy(ASTRONAUT, photos / f"p{k}.png")
+    process = reconstruct(f"--input={photos}", f"--output={output}")
+    assert process.returncode == 1 and "Traceback" not in process.stderr
+    assert len(re.findall("^reconstruct: .*No space left on device", process.stderr, re.MULTILINE)) == 1
+    assert process.stdout.startswith("1 face, stopped before the end: ")
+    page = (output / "index.html").read_text()
+    assert "p0.png" in page and "p3.png" not in page
+    names = {path.name for path in output.rglob("*") if path.is_file()}
+    assert not [name for name in names if name.startswith(("p1", "p2", "p3")) or name.endswith(".partial")]
+    small_disk("60m", "remount")
+    assert reconstruct(f"--input={photos}", f"--output={output}").stdout.startswith("4 faces: ")
+
+
+def test_all_failed_before_is_status_1_and_names_the_log(mixed, tmp_path):
+    for _ in range(2):
+        process = reconstruct(f"--input={mixed / 'letter.jpg'}", f"--output={tmp_path}")
+        assert process.returncode == 1 and f"1 photo without a face: {tmp_path / 'failures.csv'}" in process.stderr
+
+
+def test_boxes_go_with_one_photo(mixed, tmp_path):
+    process = reconstruct(f"--input={mixed}", f"--output={tmp_path}", "--box=1,2,3,4")
+    assert process.returncode == 1 and "--box goes with one photo" in process.stderr
 
 
 # Where tests run in the background, the programs that they start do not hear Ctrl-C unless they ask for it.
