@@ -12,7 +12,7 @@ reflectance error and 0.71 of its photometric error.
 """
 
 from fml_jax.configs.common import CODE_WEIGHTS, defaults, stage
-from fml_jax.reconstruction.reconstructor import OPEN_WEIGHTS
+from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
 
 
 def get_config():

@@ -65,7 +65,7 @@ def load_arkit_shapes(path: str | Path | None = None) -> dict[str, np.ndarray]:
     arrays = read_arrays(Path(path or OPEN_MODEL))
     operator, _ = catmull_clark(arrays["quads"], len(arrays["mean"]))
     names = [str(name) for name in arrays["arkit_names"]]
-    return dict(zip(names, _refined(operator, arrays["arkit"].astype(np.float32))))
+    return dict(zip(names, _refined(operator, arrays["arkit"].astype(np.float32)), strict=True))
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -100,13 +100,14 @@ def check_shapes(path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[s
     Raises:
       InputError: the first that does not.
     """
-    sizes = {}
+    sizes: dict[str, int] = {}
     for name, letters in shapes.items():
         if name not in arrays:
             raise InputError(f"{path}: the face model lacks {name!r}")
         shape = arrays[name].shape
         wanted = tuple(
-            int(letter) if letter.isdigit() else sizes.setdefault(letter, size) for letter, size in zip(letters, shape)
+            int(letter) if letter.isdigit() else sizes.setdefault(letter, size)
+            for letter, size in zip(letters, shape, strict=False)  # the number of axes is compared below
         )
         if len(shape) != len(letters) or shape != wanted:
             raise InputError(f"{path}: {name!r} has shape {shape}, which does not fit the model's other arrays")
@@ -131,7 +132,9 @@ def _standard(arrays) -> tuple[BaseModel, np.ndarray]:
     modes = {
         name: jnp.asarray(_refined(operator, arrays[name].astype(np.float32))) for name in ("identity", "expression")
     }
-    regions = {str(name): jnp.asarray(mask, bool) for name, mask in zip(arrays["region_names"], arrays["regions"])}
+    regions = {
+        str(name): jnp.asarray(mask, bool) for name, mask in zip(arrays["region_names"], arrays["regions"], strict=True)
+    }
     model = BaseModel(
         mean=jnp.asarray(_refined(operator, arrays["mean"][None])[0]),
         **modes,

@@ -73,9 +73,7 @@ def evaluate_photos(photos: str, reconstructor: "Reconstructor", unsolved: "Reco
         )
     rows = [row for path in tqdm(paths, unit="photo") if (row := photo_row(reconstructor, unsolved, path)) is not None]
     if not rows:
-        raise InputError(
-            f"--photos={photos}: MediaPipe finds no face in {len(paths)} photos of the validation split"
-        )
+        raise InputError(f"--photos={photos}: MediaPipe finds no face in {len(paths)} photos of the validation split")
     names = list(dict.fromkeys(name for row in rows for name in row))
     with open(folder / "photos.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)

@@ -16,7 +16,7 @@ from absl import flags
 
 from fml_jax.files import output_folder
 from fml_jax.launchers.command_line import run_launcher
-from fml_jax.reconstruction.reconstructor import OPEN_WEIGHTS
+from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
 
 _FLAGS = flags.FlagValues()
 _PHOTOS = flags.DEFINE_string(

@@ -54,7 +54,7 @@ def crop_from_landmarks(
     upright = landmarks68 @ _turn(-roll).T
     low, high = upright.min(axis=0), upright.max(axis=0)
     centre = _turn(roll) @ ((low + high) / 2)
-    return _square_crop((centre[0], centre[1]), side_factor * math.sqrt(np.prod(high - low)), roll, size)
+    return _square_crop(centre, side_factor * math.sqrt(np.prod(high - low)), roll, size)
 
 
 def invert_affine(affine: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:

@@ -102,7 +102,7 @@ def search(grey: UInt8[np.ndarray, "h w"], cascade: Cascade, smallest: float) ->
         )
     confidences = [_logistic((total - cascade.middling) / cascade.spread) for total in np.ravel(sums)]
     corners = [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h in boxes]
-    return [Detection(*face) for face in zip(corners, confidences)]
+    return [Detection(*face) for face in zip(corners, confidences, strict=True)]
 
 
 def _profiles(grey: UInt8[np.ndarray, "h w"], smallest: float) -> list[Detection]:

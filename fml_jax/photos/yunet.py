@@ -13,6 +13,8 @@ from fml_jax.photos.crops import HAAR_CENTRE_DOWN, HAAR_SIDE
 from fml_jax.photos.detection import SMALLEST_SIDE, Detection, in_photo, largest_first, shrunk, working_scale
 from fml_jax.photos.model_files import ModelFile, find_model
 
+_ONNX_BEGINS = b"\x08"  # the tag of the format's first field, its version
+
 YUNET_MODEL = ModelFile(
     title="the face detector YuNet",
     name="face_detection_yunet_2026may.onnx",
@@ -22,7 +24,6 @@ YUNET_MODEL = ModelFile(
     "face_detection_yunet/face_detection_yunet_2026may.onnx",
     looks_right=lambda path: path.open("rb").read(1) == _ONNX_BEGINS,
 )
-_ONNX_BEGINS = b"\x08"  # the tag of the format's first field, its version
 
 # How the box of the 68 landmarks sits in YuNet's, in √(w·h) of that: medians over 594 LFW photos.
 CENTRE_DOWN = 0.145

@@ -76,7 +76,7 @@ def _axis(line: str, mesh: Mesh) -> str:
         return "-"
     places = np.stack(np.unravel_index(groups, mesh.devices.shape), axis=-1)
     differ = (places != places[:, :1]).any(axis=(0, 1))
-    return " and ".join(name for name, along in zip(mesh.axis_names, differ) if along) or "-"
+    return " and ".join(name for name, along in zip(mesh.axis_names, differ, strict=True) if along) or "-"
 
 
 def _groups(line: str) -> np.ndarray | None:

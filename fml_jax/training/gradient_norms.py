@@ -30,7 +30,7 @@ def make_gradient_norms(network: Network, stage: Mapping, seed: int) -> Callable
         labels = group_labels(state.params, prefixes)
 
         def of_one(which):
-            cotangent = dict(zip(values, which))
+            cotangent = dict(zip(values, which, strict=True))
             (gradient,) = pullback(cotangent)
             return {group: optax.tree.norm(_members(gradient, labels, group)) for group in prefixes}
 
@@ -42,4 +42,4 @@ def make_gradient_norms(network: Network, stage: Mapping, seed: int) -> Callable
 
 
 def _members(tree, labels, group):
-    return [leaf for leaf, label in zip(jax.tree.leaves(tree), jax.tree.leaves(labels)) if label == group]
+    return [leaf for leaf, label in zip(jax.tree.leaves(tree), jax.tree.leaves(labels), strict=True) if label == group]

@@ -106,7 +106,8 @@ class Evaluator:
         posed = leading_reflectance(chunk["code"], self._model.code_sizes)
         crops = unit_range(chunk["crop"])
         return {
-            f"photo_{name}": relit_photometric_error(self._model, each, posed, crops=crops) for name, each in surfaces.items()
+            f"photo_{name}": relit_photometric_error(self._model, each, posed, crops=crops)
+            for name, each in surfaces.items()
         }
 
 
@@ -115,7 +116,8 @@ def _check_mesh(model, synthetic):
     if stored != model.vertex_count:
         raise InputError(
             f"data.synthetic_validation: its faces' true surfaces have {stored} vertices, the model has {model.vertex_count}; "
-            "train with --config.detail=face, or prepare these faces with --notruth"
+            "train with --config.detail=face, or prepare these faces with "
+            "--notruth"
         )
 
 
@@ -154,18 +156,20 @@ def synthetic_errors(model: BaseModel, codes: FaceCode, true: FaceCode) -> dict[
     face = np.asarray(model.regions["face"])
     turned = jax.vmap(rotation_matrix)
     angles = [
-        rotation_error(*pair) for pair in zip(np.asarray(turned(codes.rotation)), np.asarray(turned(true.rotation)))
+        rotation_error(*pair)
+        for pair in zip(np.asarray(turned(codes.rotation)), np.asarray(turned(true.rotation)), strict=True)
     ]
     values = {"synthetic/pose_degrees": float(np.mean(angles))}
     for part in ("identity", "expression", "reflectance"):
         modes = np.asarray(getattr(model, part))[:, face]
         found, truth = np.asarray(getattr(codes, part)), np.asarray(getattr(true, part))
         error, mean_face = (
-            np.mean([displacement_error(modes, *pair) for pair in zip(guess, truth)]) for guess in (found, 0 * truth)
+            np.mean([displacement_error(modes, *pair) for pair in zip(guess, truth, strict=True)])
+            for guess in (found, 0 * truth)
         )
         values[f"synthetic/{part}_ratio"] = float(error / mean_face)
     return values
 
 
 def _mean_landmark_error(found, reference) -> float:
-    return float(np.mean([landmark_error(*pair) for pair in zip(np.asarray(found), reference)]))
+    return float(np.mean([landmark_error(*pair) for pair in zip(np.asarray(found), reference, strict=True)]))

@@ -110,7 +110,7 @@ def draw_curves(lines: Mapping[str, np.ndarray], borders: list[int] = ()) -> str
         values = np.concatenate([points[:, 1] for points in lines.values()])
         if values.min() > 0 and values.max() > 20 * values.min():
             axes.set_yscale("log")
-        for (name, points), colour in zip(lines.items(), _COLOURS * len(lines)):
+        for (name, points), colour in zip(lines.items(), _COLOURS * len(lines), strict=False):
             _line(axes, _thinned(points), name, colour)
         for border in borders:
             axes.axvline(border, color=_GREY, linewidth=0.8, linestyle=":")

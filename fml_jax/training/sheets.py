@@ -1,5 +1,6 @@
 """Sheets of pictures: what the network makes of a few fixed crops, one row each, while it trains."""
 
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def draw_sheet(
     """A row for each crop: photo, every level on it, then reflectance and geometry of the last level."""
     last = list(levels)[-1]
     titles = ["photo", *(f"{name} level" for name in levels), f"{last} reflectance", f"{last} geometry"]
-    rows = [_row(model, crop, jax.tree.map(lambda part: part[k], levels)) for k, crop in enumerate(crops)]
+    rows = [_row(model, crop, jax.tree.map(operator.itemgetter(k), levels)) for k, crop in enumerate(crops)]
     return np.concatenate([_header(titles), *rows])
 
 
@@ -78,7 +79,9 @@ def _row(model, crop, levels):
             "reflectance": Paint(points.reflectance),
             "geometry": Paint(clay(points.normals)),
         }
-        drawn = draw(points.pixels, points.positions[:, 2], np.asarray(model.topology.triangles), paints=paints, size=_SIZE)
+        drawn = draw(
+            points.pixels, points.positions[:, 2], np.asarray(model.topology.triangles), paints=paints, size=_SIZE
+        )
         pictures.append(drawn["level"])
     pictures += [drawn["reflectance"], drawn["geometry"]]
     gap = ((0, _GAP), (0, _GAP), (0, 0))

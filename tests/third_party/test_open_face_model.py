@@ -37,7 +37,7 @@ def standard(arrays):
 
 @pytest.fixture(scope="module")
 def regions(arrays):
-    return dict(zip(arrays["region_names"].tolist(), arrays["regions"]))
+    return dict(zip(arrays["region_names"].tolist(), arrays["regions"], strict=True))
 
 
 def _landmarks(arrays, vertices):
@@ -129,7 +129,7 @@ class TestGeometry:
         assert abs(closed_eye[0] - closed_eye[1]) < 2.5
 
     def test_left_units_move_the_left(self, arrays):
-        for name, unit in zip(arrays["arkit_names"].tolist(), arrays["arkit"].astype(float)):
+        for name, unit in zip(arrays["arkit_names"].tolist(), arrays["arkit"].astype(float), strict=True):
             if name.endswith("Left") and name not in ("jawLeft", "mouthLeft"):
                 strength = np.linalg.norm(unit, axis=1)
                 left = arrays["mean"][:, 0] > 0

@@ -65,7 +65,7 @@ def small_config(steps=(12,), rows=(4, 4), checkpoint_every=5, levels=None, kind
     if "full" in levels:
         config.correctives.update(kind=kind, geometry=8, reflectance=8)
     stages = {}
-    for name, count, level in zip(config.stage_order, steps, levels):
+    for name, count, level in zip(config.stage_order, steps, levels, strict=False):
         stages[name] = stage(count, *rows, rate=1e-3)
         stages[name].level = level
         stages[name].optimizer.update(name=optimizer, schedule="constant")

@@ -50,7 +50,7 @@ def test_the_table_has_a_row_a_run_with_its_last_values_and_pictures(finished):
     lines = (output / ablation.TABLE).read_text("utf-8").splitlines()
     assert lines[0].startswith("Each run: 2 steps of 8 crops (stage stage0), then 2 steps of 8 crops (stage stage1)")
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    header, rows = cells[0], {row[0]: dict(zip(cells[0], row)) for row in cells[2:]}
+    header, rows = cells[0], {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[2:]}
     assert list(rows) == list(SET) and "reflectance, final" in header
     last = [row for row in read_metrics(output / "with") if "validation" in row][-1]
     assert rows["with"]["E_photo, final"] == f"{last['photos/photo_final']:.4g}"

@@ -102,7 +102,7 @@ def test_killed_at_random_steps_it_resumes_to_the_same_losses(uninterrupted, tmp
     """SIGKILL three times, wherever the run is by then, in either stage."""
     rng = random.Random(int.from_bytes(os.urandom(4), "big"))
     kills = 0
-    for attempt in range(20):
+    for _ in range(20):
         process = start(tmp_path)
         # The first steps wait for compilation: kill by progress seen in the metrics file.
         goal = written_steps(tmp_path) + rng.randint(3, 25)

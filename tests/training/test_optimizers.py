@@ -15,7 +15,9 @@ def settings(name="adam", groups=None, **others):
 
 
 def run(optimizer, params, steps=200):
-    energy = lambda p: sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(p))
+    def energy(p):
+        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(p))
+
     state = optimizer.init(params)
     for _ in range(steps):
         updates, state = optimizer.update(jax.grad(energy)(params), state, params)
@@ -84,12 +86,16 @@ def test_unknown_names_are_refused():
         make_optimizer(settings(schedule="step"), 1)
 
 
+def gradient_at(step):
+    return jax.tree.map(lambda leaf: jnp.sin(step + jnp.arange(leaf.size)) * 10.0 ** (step % 7 - 4), PARAMS)
+
+
 @pytest.mark.parametrize("rate", [0.3, lambda step: 0.1 * step])
 def test_adadelta_is_optaxs(rate):
     ours, theirs = adadelta(rate, 0.95, 1e-6), optax.adadelta(rate, 0.95, 1e-6)
     states, params = [ours.init(PARAMS), theirs.init(PARAMS)], [PARAMS, PARAMS]
     for step in range(20):
-        gradient = jax.tree.map(lambda leaf: jnp.sin(step + jnp.arange(leaf.size)) * 10.0 ** (step % 7 - 4), PARAMS)
+        gradient = gradient_at(step)
         for k, optimizer in enumerate((ours, theirs)):
             updates, states[k] = jax.jit(optimizer.update)(gradient, states[k], params[k])
             params[k] = optax.apply_updates(params[k], updates)

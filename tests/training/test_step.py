@@ -98,7 +98,10 @@ def test_skin_pairs_are_those_of_seed_and_step(network, tiny_model):
     params = network.init(jax.random.key(0))
     params["final"]["bias"] = params["final"]["bias"].at[8:16].set(1.0)  # reflectance that varies
     loss = jax.jit(make_loss(network, stage_of("full")))
-    constancy = lambda seed, step: float(loss(params, tiny_model, batch_of(), step_key(seed, step))[1]["photos/glo"])
+
+    def constancy(seed, step):
+        return float(loss(params, tiny_model, batch_of(), step_key(seed, step))[1]["photos/glo"])
+
     found = [constancy(*place) for place in ((0, 3), (0, 3), (0, 4), (1, 3))]
     assert found[0] == found[1] and len(set(found)) == 3
 
@@ -108,7 +111,10 @@ def test_gradient_norms_are_those_of_each_terms_mean(network, tiny_model):
     state = init_state(network, make_optimizer(stage["optimizer"], 1), seed=0)
     norms = jax.jit(make_gradient_norms(network, stage, seed=0))(state, tiny_model, batch)
     loss = make_loss(network, stage)
-    photo = lambda params: loss(params, tiny_model, batch, step_key(0, 0))[1]["photos/photo_final"]
+
+    def photo(params):
+        return loss(params, tiny_model, batch, step_key(0, 0))[1]["photos/photo_final"]
+
     for group, part in jax.jit(jax.grad(photo))(state.params).items():
         norm = float(norms[f"gradient/photos/photo_final/{group}"])
         assert norm == pytest.approx(float(optax.tree.norm(part)), rel=1e-4) and norm > 0

@@ -73,7 +73,7 @@ def build_model(inputs: Path, heads: int, reflectances: int, renders: int) -> di
     logging.info("landmarks: mean distance %.2f mm as medians, %.2f mm refined", *landmarks.errors)
     masks = regions.names_and_masks()
     return {
-        "format_version": np.int64(1),
+        "format_version": np.array(1),
         "name": np.array(NAME),
         "licence": np.array(LICENCE),
         "mean": identity.mean.astype(np.float32),
@@ -170,7 +170,7 @@ def _hair(textures, uv):
 
 
 def _fine_quads(mesh: HeadMesh, quads: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """[Q] bool: the control quads that the fine mesh keeps: mostly on the face, or of the part of an eyeball that shows."""
+    """[Q] bool: the control quads that the fine mesh keeps: the face and the visible part of the eyeballs."""
     share = face[quads].reshape(len(mesh.quads), 16).mean(1)
     return np.where(mesh.parts == EYE, share > 0, share > 0.5)
 

@@ -27,7 +27,7 @@ class ExpressionModes:
 
 
 def build_expressions(package: GeometryPackage, base: BaseMesh, mesh: HeadMesh, count: int = 64) -> ExpressionModes:
-    """Reads the units, samples expressions, and takes their uncentred principal directions: zero stays the face at rest."""
+    """Reads the units, samples expressions, computes their uncentred principal directions: zero is the neutral face."""
     arkit_names = [name for name in package.face_unit_names() if name not in LEFT_OUT]
     arkit = np.stack([displacements(mesh, len(base.vertices), package.face_unit(name)) for name in arkit_names])
     makehuman_names = package.target_names(f"expression/units/{ORIGINS[0]}")

@@ -1,4 +1,4 @@
-"""The control mesh: MakeHuman's head with its neck, mouth lining, lids and eyeballs, as quads with texture coordinates."""
+"""The control mesh: MakeHuman's head with neck, mouth lining, lids and eyeballs, as quads with texture coordinates."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -63,8 +63,8 @@ def read_base_mesh(package: GeometryPackage) -> BaseMesh:
         elif keyword == "f":
             corners.append([corner.split("/")[:2] for corner in values])
             groups.append(group)
-    corners = np.array(corners, np.int64) - 1
-    return BaseMesh(np.array(vertices, float), np.array(uv, float), corners[..., 0], corners[..., 1], np.array(groups))
+    indices = np.array(corners, np.int64) - 1
+    return BaseMesh(np.array(vertices, float), np.array(uv, float), indices[..., 0], indices[..., 1], np.array(groups))
 
 
 def cut_head(base: BaseMesh) -> HeadMesh:

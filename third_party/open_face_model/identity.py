@@ -152,7 +152,7 @@ def _sample_macros(rng, samples):
     child = np.where(is_child, rng.uniform(0, 0.5, samples), 0)
     old = np.where(is_child, 0, old)
     ages = {"child": child, "young": 1 - old - child, "old": old}
-    origins = dict(zip(ORIGINS, rng.dirichlet([0.5] * 3, samples).T))
+    origins = dict(zip(ORIGINS, rng.dirichlet([0.5] * 3, samples).T, strict=True))
     muscle = _levels(rng.normal(0.5, 0.15, samples), ("minmuscle", "averagemuscle", "maxmuscle"))
     weight = _levels(rng.normal(0.52, 0.19, samples), ("minweight", "averageweight", "maxweight"))
     names, weights = [], []
@@ -172,11 +172,11 @@ def _levels(value, names):
     """Piecewise linear weights of three targets at 0, 1/2 and 1."""
     value = np.clip(value, 0, 1)
     low, high = np.maximum(0, 1 - 2 * value), np.maximum(0, 2 * value - 1)
-    return dict(zip(names, (low, 1 - low - high, high)))
+    return dict(zip(names, (low, 1 - low - high, high), strict=True))
 
 
 def align_by_similarity(heads: np.ndarray, landmarks: np.ndarray, rounds: int = 3) -> np.ndarray:
-    """Moves, turns and scales each head (in place) to fit the mean on the vertices `landmarks`; returns the mean [Nc, 3].
+    """Moves, turns and scales each head in place to fit the mean on the vertices `landmarks`; returns the mean [Nc, 3].
 
     Size goes with the alignment: one photo cannot show it, so no mode is spent on it. The mean
     keeps the average size.

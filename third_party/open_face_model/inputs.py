@@ -101,8 +101,14 @@ class GeometryPackage:
 
     def mask(self, name: str) -> np.ndarray:
         """A body part's mask in texture space: [H, W] from 0 to 1, first row at the top."""
-        encoded = np.frombuffer(self._zip.read(f"{_MPFB}textures/mpfb_{name}.jpg"), np.uint8)
-        return cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+        encoded = self._zip.read(f"{_MPFB}textures/mpfb_{name}.jpg")
+        return _decoded(encoded, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+
+
+def _decoded(encoded: bytes, flags: int) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    assert image is not None  # the archive's checksum was compared before
+    return image
 
 
 def _parse_target(text: str) -> np.ndarray:
@@ -111,12 +117,13 @@ def _parse_target(text: str) -> np.ndarray:
 
 
 def read_skins(path: Path) -> dict[str, np.ndarray]:
-    """The diffuse textures of MakeHuman's 20 human skins: file name → [512, 512, 3] sRGB from 0 to 1, sorted by name."""
+    """The diffuse textures of MakeHuman's 20 human skins: file name → [512, 512, 3] sRGB in [0, 1], sorted by name."""
     textures = {}
     with tarfile.open(path) as archive:
         for member in archive:
             if member.name.startswith(_SKINS) and "/textures/" in member.name and "diffuse" in member.name:
-                encoded = np.frombuffer(archive.extractfile(member).read(), np.uint8)
-                bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+                contents = archive.extractfile(member)
+                assert contents is not None  # the member is a file
+                bgr = _decoded(contents.read(), cv2.IMREAD_COLOR)
                 textures[Path(member.name).stem] = bgr[..., ::-1].astype(np.float32) / 255
     return dict(sorted(textures.items()))

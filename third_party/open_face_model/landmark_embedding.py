@@ -1,4 +1,4 @@
-"""Where MediaPipe's landmarks and the face's contour rest on the mesh, found by looking at renders of the model itself."""
+"""Positions of MediaPipe's landmarks and of the face contour on the mesh, detected on renders of the model itself."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,7 +98,8 @@ def first_landmarks(surface: Surface, colours: np.ndarray) -> np.ndarray:
 
 def embed_landmarks(surface: Surface, heads: Iterator[Head]) -> Embedding:
     """Detects landmarks on renders, takes robust medians of where they rest on the mean head, and refines them."""
-    frontal, contours, seen, shown = [], {yaw: [] for yaw in CONTOUR_YAWS}, 0, 0
+    frontal, seen, shown = [], 0, 0
+    contours: dict = {yaw: [] for yaw in CONTOUR_YAWS}
     for head in heads:
         shown += 1
         picture = _draw(surface, head)
@@ -150,7 +151,7 @@ def _refine(surface, fixed, sightings, rounds=3):
 
 
 def _gauss_newton_step(vertices, weights, sightings):
-    """Change of weights [478, 3] that lessens the squared pixel distances, without outliers; and the mean distance, mm."""
+    """Change of weights [478, 3] that reduces squared pixel distances, without outliers; and the mean distance, mm."""
     corners = np.stack([sighting.pixels[vertices] for sighting in sightings]).astype(float)  # [S, 478, 3, 2]
     residual = np.stack([sighting.landmarks for sighting in sightings]) - (corners * weights[..., None]).sum(2)
     distance = np.linalg.norm(residual, axis=-1)
@@ -242,7 +243,7 @@ def _symmetrised(points, mirror):
 
 
 def _closest_on_triangles(points, corners):
-    """Barycentric weights [..., 3] of the closest points of triangles [..., 3, 3]: projected, then clipped to the edges."""
+    """Barycentric weights [..., 3] of triangles' [..., 3, 3] closest points: projected, then clipped to the edges."""
     a, b, c = np.moveaxis(corners, -2, 0)
     edges, offset = np.stack([b - a, c - a], axis=-2), points - a
     gram = edges @ np.swapaxes(edges, -1, -2) + 1e-12 * np.eye(2)

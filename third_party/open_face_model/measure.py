@@ -1,4 +1,4 @@
-"""Measures a face model: how well its span holds faces that it was not made from, and whether renders of it look like faces.
+"""Measures a face model: how well it fits faces that it was not made from, and whether its renders look like faces.
 
     python -m third_party.open_face_model.measure --shared=FOLDER [--model=FILE]
 
@@ -64,7 +64,7 @@ class Fit:
 def read_shapes(arrays: dict[str, np.ndarray]) -> Shapes:
     """The standard mesh's mean and identity modes from a model file's arrays."""
     operator, quads = catmull_clark(arrays["quads"], len(arrays["mean"]))
-    regions = dict(zip(arrays["region_names"].tolist(), arrays["regions"]))
+    regions = dict(zip(arrays["region_names"].tolist(), arrays["regions"], strict=True))
     modes = np.stack([operator @ mode for mode in arrays["identity"].astype(float)])
     return Shapes(operator @ arrays["mean"], modes, triangulate(quads), regions["face"] & ~regions["eyes"])
 

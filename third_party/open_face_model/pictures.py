@@ -33,6 +33,9 @@ class View(NamedTuple):
         return across + (self.size - 1) / 2, depth
 
 
+_FRONT = View()
+
+
 class Picture(NamedTuple):
     """A rendered head, and what is seen where."""
 
@@ -45,7 +48,7 @@ def render(
     vertices: np.ndarray,
     triangles: np.ndarray,
     colours: np.ndarray,
-    view: View = View(),
+    view: View = _FRONT,
     light: tuple[float, float, float] | np.ndarray = (-0.25, 0.4, 0.9),
     ambient: float = 0.45,
     background: float = 0.42,

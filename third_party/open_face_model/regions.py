@@ -226,7 +226,7 @@ class Regions:
 def _inside(polygon, points):
     """Which points [N, 2] lie inside a polygon [P, 2] (even-odd rule)."""
     inside = np.zeros(len(points), bool)
-    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0)):
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
         crosses = (y0 > points[:, 1]) != (y1 > points[:, 1])
         x = x0 + (points[:, 1] - y0) * (x1 - x0) / np.where(y1 == y0, 1e-9, y1 - y0)
         inside ^= crosses & (points[:, 0] < x)

@@ -89,7 +89,7 @@ class Painter:
         return srgb_of_linear(np.clip(colours, 0.002, 0.97)).astype(np.float32)
 
     def _skin(self, rng, lightness):
-        """[N, 3] log RGB: the detail of up to three skins of about that lightness, on an average from the tone curve."""
+        """[N, 3] log RGB: the detail of up to three skins of similar lightness, added to a mean from the tone curve."""
         brightness = self.averages.mean(1)
         average = self._tone(lightness)
         likeness = np.exp(-0.5 * ((brightness - average.mean()) / 0.35) ** 2) + 1e-3
