@@ -114,8 +114,9 @@ def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]
 
     def image_formation(shape, skin, corrections, code, topology):
         def one(shape, skin, added, code):
-            base = form_points_of(topology, shape, skin, code.base)
-            return base, form_points_of(topology, shape + added.geometry, skin + added.reflectance, code.lit)
+            base = form_points_of(topology, shape, skin, code=code.base)
+            final = form_points_of(topology, shape + added.geometry, skin + added.reflectance, code=code.lit)
+            return base, final
 
         return jax.vmap(one)(shape, skin, corrections, code)
 

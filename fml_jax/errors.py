@@ -8,7 +8,7 @@ class InputError(ValueError):
     without a traceback, and batch jobs report it and go on with the next photo.
     """
 
-    def __init__(self, message: object):
+    def __init__(self, message: object) -> None:
         super().__init__(printable(message))
 
 

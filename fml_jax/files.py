@@ -59,7 +59,7 @@ class complete_or_absent:
       InputError: an OSError within; a `DiskFullError` where there is no room. Nothing stays behind.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self._path = Path(path)
         unique = f"{os.getpid()}-{next(_serial_numbers)}"
         # A long name is cut: with the suffix it might be too long for the file system.

@@ -46,8 +46,13 @@ def random_face(example: Example, rng: np.random.Generator, jitter: float = 1.0,
       jitter: scales the measured scatter of crops, the roll and the change of colours; 0 for none.
       mirror: probability of a mirrored crop.
     """
-    shift = (jitter * HAAR_SHIFT_STD[0], jitter * HAAR_SHIFT_STD[1])
-    affine = jitter_affine(np.array(example.crop), rng, shift, jitter * HAAR_SCALE_STD, jitter * ROLL_STD)
+    affine = jitter_affine(
+        np.array(example.crop),
+        rng,
+        shift_std=(jitter * HAAR_SHIFT_STD[0], jitter * HAAR_SHIFT_STD[1]),
+        scale_std=jitter * HAAR_SCALE_STD,
+        roll_std=jitter * ROLL_STD,
+    )
     points, reference = example.landmarks68, example.reference68
     inside = ((points >= -0.5) & (points <= len(example.window) - 0.5)).all(axis=1)
     sample = Sample(
@@ -84,7 +89,7 @@ def random_negative(example: Example, rng: np.random.Generator) -> Sample:
         affine = (
             _beside(crop, rng)
             if kind == 0
-            else moved_affine(crop, np.zeros(2), rng.uniform(*rng.choice(WRONG_SCALES)), 0.0)
+            else moved_affine(crop, np.zeros(2), rng.uniform(*rng.choice(WRONG_SCALES)), roll=0.0)
         )
         picture, mask = crop_photo(example.window, affine), crop_mask(example.valid, affine)
     return Sample(picture, mask, np.zeros((68, 2), np.float32), np.zeros(68, np.float32))
@@ -99,7 +104,7 @@ def crop_mask(valid: Bool[np.ndarray, "S S"], affine: Float[np.ndarray, "2 3"]) 
 def _beside(crop: Float[np.ndarray, "2 3"], rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
     angle, scale = rng.uniform(0, 2 * math.pi), math.exp(rng.uniform(*np.log(BESIDE_SCALES)))
     distance = CROP_SIZE * (1 + scale) / 2 * rng.uniform(*OFF_FACE)
-    return moved_affine(crop, distance * np.array([math.cos(angle), math.sin(angle)]), scale, 0.0)
+    return moved_affine(crop, distance * np.array([math.cos(angle), math.sin(angle)]), scale, roll=0.0)
 
 
 def _random_texture(rng: np.random.Generator) -> UInt8[np.ndarray, "240 240 3"]:

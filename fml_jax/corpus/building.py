@@ -49,7 +49,7 @@ _VERSIONS_OF = ("array_record", "mediapipe", "numpy", "opencv-contrib-python")
 class PhotoMaker:
     """Reads a photo and makes its example; the result depends on the file and the settings alone."""
 
-    def __init__(self, settings: dict[str, Settings]):
+    def __init__(self, settings: dict[str, Settings]) -> None:
         """Takes the settings of each source, by the source's name."""
         self._settings = settings
 

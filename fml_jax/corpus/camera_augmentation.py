@@ -48,7 +48,7 @@ def random_camera_change(
     shift = SHIFT_STD * CROP_SIZE * rng.standard_normal(2)
     scale = math.exp(SCALE_STD * rng.standard_normal())
     gain = np.exp(GAIN_STD * (rng.standard_normal(3) + rng.standard_normal()))
-    affine = moved_affine(_SAME, shift, scale, roll)
+    affine = moved_affine(_SAME, shift, scale, roll=roll)
     moved = cv2.warpAffine(
         crop, affine, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

@@ -27,7 +27,7 @@ SPLITS = ("train", "validation", "test", "all")
 class CorpusRecords:
     """Some of a corpus's records by number: a random-access source for Grain."""
 
-    def __init__(self, corpus: Corpus, entries: Sequence[dict]):
+    def __init__(self, corpus: Corpus, entries: Sequence[dict]) -> None:
         """Opens the records of some rows of the corpus's index.
 
         Raises:
@@ -90,7 +90,7 @@ class CorpusBatches:
         negatives: float = 0.15,
         truth: bool = False,
         reference: bool = False,
-    ):
+    ) -> None:
         """Opens a corpus. A source's share of the batches is its number of examples times its weight.
 
         Args:

@@ -90,7 +90,7 @@ def build_shards(
     missing = [job for job in jobs if not is_finished(folder, job.name)]
     already = len(items) - sum(len(job.items) for job in missing)
     with tqdm(total=len(items), initial=already, unit="photo", dynamic_ncols=True) as bar:
-        for _ in runner(ShardTask(make), missing, workers, _Progress(bar)):
+        for _ in runner(ShardTask(make), missing, workers, note=_Progress(bar)):
             pass
     _remove_left_overs(folder)  # of workers that were killed
     return [_read_report(folder, name) for name in names]
@@ -99,7 +99,7 @@ def build_shards(
 class _Progress:
     """Shows on a progress bar the items per second, the number of rejected items, and the remaining time."""
 
-    def __init__(self, bar):
+    def __init__(self, bar) -> None:
         self._bar, self._rejected = bar, 0
 
     def __call__(self, rejected: bool, items: int = 1) -> None:
@@ -116,7 +116,7 @@ def is_finished(folder: Path, name: str) -> bool:
 class ShardTask:
     """The task of a build: each of its jobs makes one shard."""
 
-    def __init__(self, make: Callable[[Any], Example | Rejected]):
+    def __init__(self, make: Callable[[Any], Example | Rejected]) -> None:
         self._make = make
 
     def start(self) -> None:

@@ -80,7 +80,7 @@ def relit_photometric_error(model: BaseModel, surfaces: Surfaces, codes: FaceCod
 @jax.jit
 def _posed(topology, vertices, reflectances, codes, crops):
     """Points of B surfaces, and the crops' colours at them."""
-    points = jax.vmap(form_points_of, in_axes=(None, 0, 0, 0))(topology, vertices, reflectances, codes)
+    points = jax.vmap(lambda *each: form_points_of(topology, *each[:2], code=each[2]))(vertices, reflectances, codes)
     return points, jax.vmap(sample_bilinear)(crops, points.pixels)
 
 

@@ -128,7 +128,7 @@ def reconstruct_photos(
     faces, stopped = 0, JobResult([])
     try:
         with contextlib.closing(
-            runner(ReconstructTask(folder, settings, load, alone=workers == 1), plan.jobs(size), workers, note)
+            runner(ReconstructTask(folder, settings, load, alone=workers == 1), plan.jobs(size), workers, note=note)
         ) as finished:
             for result in finished:
                 results.store(result.entries)
@@ -181,7 +181,9 @@ def default_workers(photos: int, refine: bool) -> int:
 class _Plan:
     """What is to be done, read from the disk as it is needed."""
 
-    def __init__(self, results: ResultFolder, place: str | os.PathLike, settings: str, *, redo: bool, note: Note):
+    def __init__(
+        self, results: ResultFolder, place: str | os.PathLike, settings: str, *, redo: bool, note: Note
+    ) -> None:
         self.faces_before = 0  # of photos that need not be done
         self._results, self._place, self._settings = results, place, settings
         self._redo, self._note = redo, note
@@ -236,7 +238,9 @@ class _Plan:
 class ReconstructTask:
     """Reconstructs the photos of a job and saves their faces; see `fml_jax.runners.Task`."""
 
-    def __init__(self, folder: Path, settings: Settings, load: Callable[..., Any] = Reconstructor, *, alone: bool):
+    def __init__(
+        self, folder: Path, settings: Settings, load: Callable[..., Any] = Reconstructor, *, alone: bool
+    ) -> None:
         """`alone`: no other process works beside this one."""
         self._folder, self._settings, self._load, self._alone = folder.absolute(), settings, load, alone
         self._fingerprint = settings.fingerprint()
@@ -287,7 +291,7 @@ class ReconstructTask:
 class _JobWork:
     """Saves faces as they come, photo by photo, and collects the photos' entries."""
 
-    def __init__(self, folder: Path, job: list[JobPhoto], settings: str, note: Note):
+    def __init__(self, folder: Path, job: list[JobPhoto], settings: str, note: Note) -> None:
         self.entries: list[PhotoEntry] = []
         self._folder, self._settings, self._note = folder, settings, note
         self._waiting = {photo.path: photo for photo in job}

@@ -62,7 +62,7 @@ class PhotoEntry(NamedTuple):
 class ResultFolder:
     """The entries of a folder; a context manager."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path) -> None:
         """Opens the folder's file, or makes it.
 
         Raises:

@@ -69,6 +69,7 @@ class Correctives(nn.Module):
     nonlinearities: int = 0
 
     def setup(self) -> None:
+        """Makes both spaces; called by Flax."""
         self.geometry = CorrectiveSpace(self.vertex_count, GEOMETRY_SPREAD, self.nonlinearities)
         self.reflectance = CorrectiveSpace(self.vertex_count, REFLECTANCE_SPREAD, self.nonlinearities)
 

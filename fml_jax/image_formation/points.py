@@ -29,7 +29,7 @@ class Points(NamedTuple):
 def form_points(model: BaseModel, code: FaceCode) -> Points:
     """The base level's points: u_i = Π(R v_i + t), c_i = r_i ⊙ Σ_b γ_b H_b(n̂_i)."""
     vertices = geometry(model, code.identity, code.expression)
-    return form_points_of(model.topology, vertices, reflectance(model, code.reflectance), code)
+    return form_points_of(model.topology, vertices, reflectance(model, code.reflectance), code=code)
 
 
 def form_final_points(model: BaseModel, code: FinalCode, corrections: Corrections) -> Points:
@@ -41,13 +41,13 @@ def form_both_levels(model: BaseModel, code: FinalCode, corrections: Corrections
     """The points of the base level and of the final level, which share the base level's sums of modes."""
     vertices = geometry(model, code.base.identity, code.base.expression)
     skin = reflectance(model, code.base.reflectance)
-    base = form_points_of(model.topology, vertices, skin, code.base)
+    base = form_points_of(model.topology, vertices, skin, code=code.base)
     corrected = final_geometry(vertices, corrections), final_reflectance(skin, corrections)
-    return base, form_points_of(model.topology, *corrected, code.lit)
+    return base, form_points_of(model.topology, *corrected, code=code.lit)
 
 
 def form_points_of(
-    topology: Topology, vertices: Float[Array, "N 3"], reflectances: Float[Array, "N 3"], code: FaceCode
+    topology: Topology, vertices: Float[Array, "N 3"], reflectances: Float[Array, "N 3"], *, code: FaceCode
 ) -> Points:
     """Points of any geometry and reflectance under a code's pose and illumination."""
     positions = to_camera(vertices, code.rotation, code.translation)

@@ -44,7 +44,11 @@ def crop_from_photo(
 
 
 def crop_from_landmarks(
-    landmarks68: Float[np.ndarray, "68 2"], roll: float = 0.0, side_factor: float = SIDE_FACTOR, size: int = CROP_SIZE
+    landmarks68: Float[np.ndarray, "68 2"],
+    roll: float = 0.0,
+    side_factor: float = SIDE_FACTOR,
+    *,
+    size: int = CROP_SIZE,
 ) -> Float[np.ndarray, "2 3"]:
     """The crop about the landmarks' tight box: the same centre, side = side_factor · √(w·h).
 
@@ -78,6 +82,7 @@ def apply_affine(
 def jitter_affine(
     affine: Float[np.ndarray, "2 3"],
     rng: np.random.Generator,
+    *,
     shift_std: float | tuple[float, float] = HAAR_SHIFT_STD,
     scale_std: float = HAAR_SCALE_STD,
     roll_std: float = math.radians(8),
@@ -93,11 +98,11 @@ def jitter_affine(
     """
     shift = np.asarray(shift_std) * size * rng.standard_normal(2)
     scale, roll = math.exp(scale_std * rng.standard_normal()), roll_std * rng.standard_normal()
-    return moved_affine(affine, shift, scale, roll, size)
+    return moved_affine(affine, shift, scale, roll=roll, size=size)
 
 
 def moved_affine(
-    affine: Float[np.ndarray, "2 3"], shift: Float[np.ndarray, "2"], scale: float, roll: float, size: int = CROP_SIZE
+    affine: Float[np.ndarray, "2 3"], shift: Float[np.ndarray, "2"], scale: float, *, roll: float, size: int = CROP_SIZE
 ) -> Float[np.ndarray, "2 3"]:
     """A crop whose content is scaled and turned clockwise about the centre, then shifted (crop pixels)."""
     centre = (size - 1) / 2

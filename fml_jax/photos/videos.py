@@ -29,8 +29,9 @@ class VideoReader:
     Every frame is reached by decoding all frames before it, because seeking is inexact in many formats.
     """
 
-    def __init__(self):
-        self._path, self._video, self._next = None, None, 0
+    def __init__(self) -> None:
+        self._path: str | None = None
+        self._video, self._next = cv2.VideoCapture(), 0
 
     def read(self, path: str | os.PathLike, frame: int) -> UInt8[np.ndarray, "H W 3"]:
         """One frame, RGB.

@@ -40,7 +40,7 @@ class Reconstructions(list[Reconstruction]):
         faces: Iterable[Reconstruction] = (),
         failures: Iterable[Failure] = (),
         dropped: Iterable[DroppedFace] = (),
-    ):
+    ) -> None:
         super().__init__(faces)
         self.failures = list(failures)  # photos that gave no face
         self.dropped = list(dropped)  # detected boxes that scored too low, also in photos with other faces
@@ -52,7 +52,7 @@ class FaceStream(Iterator[Reconstruction]):
     `close()` ends the work early (`contextlib.closing` calls it).
     """
 
-    def __init__(self, work: Callable[["FaceStream"], Generator[Reconstruction, None, None]]):
+    def __init__(self, work: Callable[["FaceStream"], Generator[Reconstruction, None, None]]) -> None:
         """`work` is a generator function, which adds to the stream's `failures` and `dropped` as it yields faces."""
         self.failures: list[Failure] = []
         self.dropped: list[DroppedFace] = []

@@ -72,7 +72,7 @@ class Reconstructor:
         look_again: float = LOOK_AGAIN,
         solve_colours: bool = True,
         min_score: float = MIN_SCORE,
-    ):
+    ) -> None:
         """Loads weights and the open face model.
 
         Args:

@@ -109,7 +109,7 @@ def observed_points(face: Reconstruction) -> tuple[Points, Float[np.ndarray, "N 
 
 @jax.jit
 def _observed_points(topology, vertices, reflectance, code, crop):
-    points = form_points_of(topology, vertices, reflectance, code)
+    points = form_points_of(topology, vertices, reflectance, code=code)
     return points, sample_bilinear(crop, points.pixels)
 
 

@@ -16,7 +16,7 @@ DEATHS = 3  # of pools in a row that finished no job end the run
 JOBS_AHEAD = 2  # jobs for each worker that are with the pool; the others stay where they come from
 
 
-def run_in_processes(task: Task, jobs: Iterable[Any], workers: int, note: Note) -> Generator[Any, None, None]:
+def run_in_processes(task: Task, jobs: Iterable[Any], workers: int, *, note: Note) -> Generator[Any, None, None]:
     """Yields the results of jobs that `workers` processes do, or this process if `workers` is 1.
 
     Where a worker dies, all workers are replaced, and the jobs that they had begun are done again one at a time after
@@ -43,7 +43,7 @@ def run_in_processes(task: Task, jobs: Iterable[Any], workers: int, note: Note) 
 class _Runs:
     """Runs jobs in one pool after another, as long as pools finish jobs."""
 
-    def __init__(self, task: Task, note: Note):
+    def __init__(self, task: Task, note: Note) -> None:
         self.interrupted: list[Any] = []  # jobs that were in a pool when it died
         self.last_death = ""
         self._task, self._progress = task, _Progress(note)
@@ -72,7 +72,7 @@ class _Runs:
 class _Progress:
     """Passes on what the workers have counted, less the items of jobs that are begun again."""
 
-    def __init__(self, note: Note):
+    def __init__(self, note: Note) -> None:
         self._note, self._noted, self.finished = note, [0, 0], [0, 0]
 
     def show(self, counts) -> None:
@@ -85,7 +85,7 @@ class _Progress:
 class _Pool:
     """Processes that end together."""
 
-    def __init__(self, task: Task, workers: int, ahead: int):
+    def __init__(self, task: Task, workers: int, ahead: int) -> None:
         context = multiprocessing.get_context("spawn")  # forked copies of JAX's and MediaPipe's threads would hang
         self._counts = context.Array("q", 2)  # items kept and rejected
         self._executor = concurrent.futures.ProcessPoolExecutor(workers, context, _start, (task, self._counts))

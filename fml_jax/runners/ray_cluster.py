@@ -14,7 +14,7 @@ from fml_jax.runners.task import Counter, Note, Task
 RETRIES = 5  # of a job whose worker died
 
 
-def run_on_ray(task: Task, jobs: Iterable[Any], workers: int, note: Note) -> Generator[Any, None, None]:
+def run_on_ray(task: Task, jobs: Iterable[Any], workers: int, *, note: Note) -> Generator[Any, None, None]:
     """A runner on the cluster that RAY_ADDRESS names, or else on this machine.
 
     Args:

@@ -21,15 +21,18 @@ class Task(Protocol):
         """
 
 
-# runner(task, jobs, workers, note) yields the jobs' results in the order in which they finish;
-# closing the generator ends the run.
-Runner = Callable[[Task, Iterable[Any], int, Note], Generator[Any, None, None]]
+class Runner(Protocol):
+    """Runs a task's jobs, several at a time."""
+
+    def __call__(self, task: Task, jobs: Iterable[Any], workers: int, *, note: Note) -> Generator[Any, None, None]:
+        """Yields the jobs' results in the order in which they finish; closing the generator ends the run."""
+        ...
 
 
 class Counter:
     """A `Note` that remembers how many items a job kept and rejected."""
 
-    def __init__(self, note: Note = lambda rejected, items=1: None):
+    def __init__(self, note: Note = lambda rejected, items=1: None) -> None:
         self.counts, self._note = [0, 0], note
 
     def __call__(self, rejected: bool, items: int = 1) -> None:

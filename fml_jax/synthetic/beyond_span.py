@@ -109,7 +109,7 @@ def hidden_population(model: BaseModel) -> Population:
 class _Smooth:
     """Fields on a mesh that are sums of Gaussians about points spread evenly over the face."""
 
-    def __init__(self, topology: Topology, mean, face):
+    def __init__(self, topology: Topology, mean, face) -> None:
         self._face = face
         self._blobs = _blobs(mean, mean[_spread_out(mean, np.flatnonzero(face))])  # [N, S]
         on_face = self._blobs[face]

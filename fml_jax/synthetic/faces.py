@@ -135,7 +135,9 @@ class SyntheticFaceNumber(NamedTuple):
 class SyntheticMaker:
     """Renders face number k; the result depends on (seed, k) and the background photos alone."""
 
-    def __init__(self, model: BaseModel, seed: int, background_photos: list[Path], *, beyond: bool, truth: bool):
+    def __init__(
+        self, model: BaseModel, seed: int, background_photos: list[Path], *, beyond: bool, truth: bool
+    ) -> None:
         """See `build_synthetic`; `background_photos` are the files."""
         self._model, self._seed, self._background_photos = jax.device_get(model), seed, background_photos
         self._beyond, self._truth = beyond, truth
@@ -237,7 +239,7 @@ def _form_with_hair(model, code, cover, colour, thickness):
     vertices = geometry(model, code.identity, code.expression)
     vertices = vertices + thickness * cover[:, None] * vertex_normals(model.topology, vertices)
     skin = reflectance(model, code.reflectance)
-    return form_points_of(model.topology, vertices, skin + cover[:, None] * (colour - skin), code)
+    return form_points_of(model.topology, vertices, skin + cover[:, None] * (colour - skin), code=code)
 
 
 @jax.jit

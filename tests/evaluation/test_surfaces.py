@@ -86,7 +86,7 @@ def test_the_light_is_found_again(tiny_model):
     stripes = grey * np.where(np.arange(81) % 2, 1.5, 0.5)[:, None].astype(np.float32)
     vertices = np.asarray(tiny_model.mean)[None]
     visible = form_points_of(
-        tiny_model.topology, vertices[0], grey[0], jax.tree.map(lambda part: part[0], codes)
+        tiny_model.topology, vertices[0], grey[0], code=jax.tree.map(lambda part: part[0], codes)
     ).visible
     assert visible.sum() > 20
     assert relit_photometric_error(tiny_model, Surfaces(vertices, grey), codes, crops=crops) < 1e-3

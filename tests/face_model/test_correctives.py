@@ -143,7 +143,7 @@ def test_the_final_level_has_the_base_pose_and_its_own_light(tiny_model, correct
     vertices = geometry(tiny_model, code.base.identity, code.base.expression) + corrections.geometry
     skin = reflectance(tiny_model, code.base.reflectance) + corrections.reflectance
     lit = code.base.replace(illumination=code.illumination)
-    for part, expected in zip(points, form_points_of(tiny_model.topology, vertices, skin, lit), strict=True):
+    for part, expected in zip(points, form_points_of(tiny_model.topology, vertices, skin, code=lit), strict=True):
         np.testing.assert_array_equal(part, expected)
     unmoved = form_final_points(tiny_model, code, Corrections(*(0 * part for part in corrections)))
     base = form_points(tiny_model, code.base)

@@ -77,7 +77,7 @@ def test_shrunk_crops_are_averages_in_the_right_place(scale):
 
 
 def test_moved_affine_turns_clockwise_about_the_centre():
-    moved = moved_affine(np.eye(2, 3), np.zeros(2), 2.0, math.pi / 2)
+    moved = moved_affine(np.eye(2, 3), np.zeros(2), 2.0, roll=math.pi / 2)
     np.testing.assert_allclose(apply_affine(moved, np.array([MIDDLE + 10, MIDDLE])), [MIDDLE, MIDDLE + 20], atol=1e-9)
 
 
@@ -89,4 +89,6 @@ def test_jitter_scatters_as_told():
     log_scale = np.log(np.hypot(drawn[:, 0, 0], drawn[:, 1, 0]))
     assert log_scale.std() == pytest.approx(HAAR_SCALE_STD, rel=0.06)
     assert np.arctan2(drawn[:, 1, 0], drawn[:, 0, 0]).std() == pytest.approx(0.1, rel=0.06)
-    np.testing.assert_array_equal(jitter_affine(np.eye(2, 3), rng, 0.0, 0.0, 0.0), np.eye(2, 3))
+    np.testing.assert_array_equal(
+        jitter_affine(np.eye(2, 3), rng, shift_std=0.0, scale_std=0.0, roll_std=0.0), np.eye(2, 3)
+    )

@@ -41,7 +41,7 @@ class Counts:
 
 def squares(*parts, workers=2, **keywords):
     counts = Counts()
-    return sorted(run_in_processes(Square(*parts, **keywords), iter(range(12)), workers, counts)), counts.counts
+    return sorted(run_in_processes(Square(*parts, **keywords), iter(range(12)), workers, note=counts)), counts.counts
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -56,7 +56,7 @@ def test_the_jobs_of_a_killed_worker_are_done_by_another(tmp_path):
 def test_a_job_that_kills_every_worker_ends_the_run_after_all_others_are_done():
     found = []
     with pytest.raises(InputError, match=r"was killed .out of memory\?."):
-        for square in run_in_processes(Square(always=(0,)), range(12), 2, Counts()):
+        for square in run_in_processes(Square(always=(0,)), range(12), 2, note=Counts()):
             found.append(square)
     assert sorted(found) == [k * k for k in range(1, 12)]
 
@@ -72,7 +72,7 @@ class Endless:
 
 
 def test_a_run_that_is_given_up_waits_for_no_worker():
-    results = run_in_processes(Endless(), range(9), 2, Counts())
+    results = run_in_processes(Endless(), range(9), 2, note=Counts())
     assert next(results) == 0
     begun = time.monotonic()
     results.close()

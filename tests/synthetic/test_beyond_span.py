@@ -104,7 +104,7 @@ def test_crops_show_the_stored_truth(model, population, monkeypatch):
     fewer = load_face_model(detail="face")
 
     def gaps(vertices, reflectance):
-        points = form_points_of(fewer.topology, vertices, reflectance, unflatten_code(face.code, model.code_sizes))
+        points = form_points_of(fewer.topology, vertices, reflectance, code=unflatten_code(face.code, model.code_sizes))
         inner = np.asarray(points.visible & fewer.regions["nose"]) & (np.asarray(points.normals)[:, 2] < -0.5)
         x, y = np.rint(np.asarray(points.pixels)[inner]).astype(int).T
         return np.median(np.abs(face.crop[y, x] - np.clip(np.asarray(points.colours)[inner], 0, 1)))
