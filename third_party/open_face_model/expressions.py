@@ -31,7 +31,7 @@ def build_expressions(package: GeometryPackage, base: BaseMesh, mesh: HeadMesh, 
     arkit_names = [name for name in package.face_unit_names() if name not in LEFT_OUT]
     arkit = np.stack([displacements(mesh, len(base.vertices), package.face_unit(name)) for name in arkit_names])
     makehuman_names = package.target_names(f"expression/units/{ORIGINS[0]}")
-    makehuman = np.stack([_average_unit(package, base, mesh, name) for name in makehuman_names])
+    makehuman = np.stack([average_unit(package, base, mesh, name) for name in makehuman_names])
     units = np.concatenate([arkit, makehuman]) * MM_PER_UNIT
     closing = np.array(["eyeBlink" in name or "closure" in name for name in arkit_names + makehuman_names])
     units[closing] *= CLOSED_LIDS
@@ -44,7 +44,7 @@ def build_expressions(package: GeometryPackage, base: BaseMesh, mesh: HeadMesh, 
     return ExpressionModes(modes, sigma, arkit_names, units[: len(arkit_names)], explained)
 
 
-def _average_unit(package, base, mesh, name):
+def average_unit(package, base, mesh, name):
     """MakeHuman draws each unit for three origins; one model of all people takes their average."""
     targets = (package.target(f"expression/units/{origin}", name) for origin in ORIGINS)
     return np.mean([displacements(mesh, len(base.vertices), target) for target in targets], axis=0)

@@ -85,15 +85,20 @@ def closest_on_surface(
 
 def first_landmarks(surface: Surface, colours: np.ndarray) -> np.ndarray:
     """[478, 3]: MediaPipe's points on the mean head, from one picture: enough to know where brows and lips are."""
+    positions, _ = seen_landmarks(surface, colours)
+    missing = ~np.isfinite(positions).all(1)
+    positions[missing] = np.nanmean(positions, axis=0)
+    return _symmetrised(positions, _mirror_numbers(positions))
+
+
+def seen_landmarks(surface: Surface, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """MediaPipe's points [478, 3] and the contour [17, 3] on a head, from one picture; NaN where no surface is seen."""
     head = Head(surface.vertices, colours, View(size=512), np.array([-0.25, 0.4, 0.9]))
     picture = _draw(surface, head)
     landmarks = detect_landmarks(picture.image)
     if landmarks is None:
         raise RuntimeError("the landmark detector does not see the mean head as a face")
-    positions = _visible(surface, head, picture, landmarks)
-    missing = ~np.isfinite(positions).all(1)
-    positions[missing] = np.nanmean(positions, axis=0)
-    return _symmetrised(positions, _mirror_numbers(positions))
+    return _visible(surface, head, picture, landmarks), _contour(surface, head, picture, landmarks)
 
 
 def embed_landmarks(surface: Surface, heads: Iterator[Head]) -> Embedding:

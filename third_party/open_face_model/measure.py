@@ -14,8 +14,8 @@ import numpy as np
 from absl import app, flags
 from scipy.spatial import cKDTree
 
-from fml_jax.face_model.files import OPEN_MODEL, read_arrays
-from fml_jax.face_model.subdivision import catmull_clark, triangulate
+from fml_jax.face_model import BaseModel, load_face_model
+from fml_jax.face_model.files import OPEN_MODEL
 from fml_jax.photos.landmarks import detect_landmarks
 from third_party.open_face_model.identity import procrustes
 from third_party.open_face_model.landmark_embedding import closest_on_surface
@@ -61,12 +61,12 @@ class Fit:
         return self.scale * points @ self.rotation.T + self.shift
 
 
-def read_shapes(arrays: dict[str, np.ndarray]) -> Shapes:
-    """The standard mesh's mean and identity modes from a model file's arrays."""
-    operator, quads = catmull_clark(arrays["quads"], len(arrays["mean"]))
-    regions = dict(zip(arrays["region_names"].tolist(), arrays["regions"], strict=True))
-    modes = np.stack([operator @ mode for mode in arrays["identity"].astype(float)])
-    return Shapes(operator @ arrays["mean"], modes, triangulate(quads), regions["face"] & ~regions["eyes"])
+def read_shapes(model: BaseModel) -> Shapes:
+    """A model's mean and identity modes, at standard detail."""
+    regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
+    triangles = np.asarray(model.topology.triangles)
+    mean, modes = np.asarray(model.mean, np.float64), np.asarray(model.identity, np.float64)
+    return Shapes(mean, modes, triangles, regions["face"] & ~regions["eyes"])
 
 
 def read_vertices(path: Path) -> np.ndarray:
@@ -77,11 +77,12 @@ def read_vertices(path: Path) -> np.ndarray:
 def face_scans(shared: Path) -> dict[str, list[np.ndarray]]:
     """Points on faces, mm: the simulated scans, and the face region of ICT-FaceKit's identities (absolute meshes)."""
     simulated = [read_vertices(path) for path in sorted((shared / "scans/simulated_faces").glob("*.obj"))]
+    real = [read_vertices(shared / "scans/DemoFace_10K.obj")]
     folder = shared / "face_models/ict_facekit_subset/FaceXModel"
     identities = [
         read_vertices(path)[:ICT_FACE_VERTICES] * MM_PER_ICT_UNIT for path in sorted(folder.glob("identity*.obj"))
     ]
-    return {"simulated faces": simulated, "ICT identities": identities}
+    return {"simulated faces": simulated, "real scan": real, "ICT identities": identities}
 
 
 def measure_scan(points: np.ndarray, shapes: Shapes) -> np.ndarray:
@@ -135,28 +136,27 @@ def _distances(points, shapes, fit):
     return np.linalg.norm((weights[..., None] * shape[vertices]).sum(1) - local, axis=1) / fit.scale
 
 
-def detection_rate(arrays: dict[str, np.ndarray], renders: int) -> float:
+def detection_rate(model: BaseModel, renders: int) -> float:
     """The share of random faces, yaw ±35° and pitch ±15°, in which MediaPipe sees a face."""
-    operator, quads = catmull_clark(arrays["quads"], len(arrays["mean"]))
-    triangles, rng, seen = triangulate(quads), np.random.default_rng(200), 0
+    triangles, rng, seen = np.asarray(model.topology.triangles), np.random.default_rng(200), 0
     for _ in range(renders):
-        shape = arrays["mean"] + _random(arrays["identity"], rng, 1.0) + _random(arrays["expression"], rng, 0.7)
-        colours = arrays["reflectance_mean"] + _random(arrays["reflectance"], rng, 1.0)
+        shape = np.asarray(model.mean) + _random(model.identity, rng, 1.0) + _random(model.expression, rng, 0.5)
+        colours = np.asarray(model.reflectance_mean) + _random(model.reflectance, rng, 1.0)
         view = View(rng.uniform(-35, 35), rng.uniform(-15, 15))
         light = np.array([rng.uniform(-0.7, 0.7), rng.uniform(-0.1, 0.7), 1.0])
-        picture = render(operator @ shape, triangles, np.clip(colours, 0.01, 1), view, light)
+        picture = render(shape, triangles, np.clip(colours, 0.01, 1), view, light)
         seen += detect_landmarks(picture.image) is not None
     return seen / renders
 
 
 def _random(modes, rng, scale):
-    return np.tensordot(scale * rng.standard_normal(len(modes)), modes.astype(float), 1)
+    return np.tensordot(scale * rng.standard_normal(len(modes)), np.asarray(modes, np.float64), 1)
 
 
 def main(_) -> None:
     """Prints the table."""
-    arrays = read_arrays(Path(_MODEL.value))
-    shapes = read_shapes(arrays)
+    model = load_face_model(_MODEL.value)
+    shapes = read_shapes(model)
     for kind, scans in face_scans(Path(_SHARED.value)).items():
         measured = [measure_scan(points, shapes) for points in scans]
         for row, count in enumerate(MODE_COUNTS):
@@ -164,7 +164,7 @@ def main(_) -> None:
             mean = np.mean([distances[row].mean() for distances in measured])
             print(f"{kind:16} {len(scans)} faces  {count:2} modes  RMS {rms:.3f} mm  mean {mean:.3f} mm", flush=True)
     if _RENDERS.value:
-        print(f"MediaPipe sees {100 * detection_rate(arrays, _RENDERS.value):.1f}% of {_RENDERS.value} random renders")
+        print(f"MediaPipe sees {100 * detection_rate(model, _RENDERS.value):.1f}% of {_RENDERS.value} random renders")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from absl import app, flags
 
-from fml_jax.face_model.files import OPEN_MODEL, read_arrays
-from fml_jax.face_model.subdivision import catmull_clark, triangulate
+from fml_jax.face_model import BaseModel, load_face_model
+from fml_jax.face_model.files import OPEN_MODEL
 from third_party.open_face_model.pictures import View, render, sheet
 
 COLUMNS, ROWS = 5, 4
@@ -22,28 +22,26 @@ _SIZE = flags.DEFINE_integer("size", 220, "Pixels a portrait.")
 _SEED = flags.DEFINE_integer("seed", 4, "Whose portraits.")
 
 
-def random_portrait(
-    arrays: dict[str, np.ndarray], operator, triangles: np.ndarray, rng: np.random.Generator, size: int
-) -> np.ndarray:
+def random_portrait(model: BaseModel, rng: np.random.Generator, size: int) -> np.ndarray:
     """[size, size, 3] uint8: one random face with a mild expression."""
-    shape = arrays["mean"] + _random(arrays["identity"], rng, 1.0) + _random(arrays["expression"], rng, 0.35)
-    colours = arrays["reflectance_mean"] + _random(arrays["reflectance"], rng, 1.0)
+    shape = np.asarray(model.mean) + _random(model.identity, rng, 1.0) + _random(model.expression, rng, 0.35)
+    colours = np.asarray(model.reflectance_mean) + _random(model.reflectance, rng, 1.0)
     view = View(rng.uniform(-30, 30), rng.uniform(-6, 6), OVERSAMPLING * size)
     light = np.array([rng.uniform(-0.5, 0.5), 0.4, 0.9])
-    picture = render(operator @ shape, triangles, np.clip(colours, 0.01, 1), view, light, background=0.86)
+    triangles = np.asarray(model.topology.triangles)
+    picture = render(shape, triangles, np.clip(colours, 0.01, 1), view, light, background=0.86)
     return cv2.resize(picture.image, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def _random(modes, rng, scale):
-    return np.tensordot(scale * rng.standard_normal(len(modes)), modes.astype(float), 1)
+    return np.tensordot(scale * rng.standard_normal(len(modes)), np.asarray(modes, np.float64), 1)
 
 
 def main(_) -> None:
     """Writes the sheet."""
-    arrays = read_arrays(Path(_MODEL.value))
-    operator, quads = catmull_clark(arrays["quads"], len(arrays["mean"]))
+    model = load_face_model(_MODEL.value)
     rng = np.random.default_rng(_SEED.value)
-    portraits = [random_portrait(arrays, operator, triangulate(quads), rng, _SIZE.value) for _ in range(COLUMNS * ROWS)]
+    portraits = [random_portrait(model, rng, _SIZE.value) for _ in range(COLUMNS * ROWS)]
     Path(_OUTPUT.value).parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(_OUTPUT.value, sheet(portraits, COLUMNS)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
 

@@ -46,7 +46,7 @@ class Regions:
     """
 
     def __init__(self, vertices, parts, ears, lips, hair, landmarks, adjacency: sparse.csr_matrix):
-        self._vertices, self._landmarks, self._adjacency = vertices, landmarks, adjacency
+        self._vertices, self._landmarks, self.adjacency = vertices, landmarks, adjacency
         self.is_eye, self.is_lining = parts[EYE], parts[LINING]
         self._outer = ~(self.is_eye | self.is_lining)
         self.ears, self.lips = ears * self._outer, lips * self._outer
@@ -87,10 +87,10 @@ class Regions:
     @cached_property
     def _smooth_hair(self):
         """The hair's cover without the skins' single strands: an even hairline."""
-        degree = np.maximum(np.asarray(self._adjacency.sum(1)).ravel(), 1)
+        degree = np.maximum(np.asarray(self.adjacency.sum(1)).ravel(), 1)
         smooth = self.hair
         for _ in range(HAIRLINE_SMOOTHING):
-            smooth = 0.5 * smooth + 0.5 * (self._adjacency @ smooth) / degree
+            smooth = 0.5 * smooth + 0.5 * (self.adjacency @ smooth) / degree
         return smooth
 
     @cached_property
@@ -211,7 +211,7 @@ class Regions:
 
     def _near(self, mask, steps):
         for _ in range(steps):
-            mask = mask | (self._adjacency @ mask.astype(float) > 0)
+            mask = mask | (self.adjacency @ mask.astype(float) > 0)
         return mask
 
     def _between_lids(self):

