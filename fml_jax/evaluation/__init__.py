@@ -1,1 +1,1 @@
-"""How good reconstructions are: errors, tables."""
+"""Evaluation: error measures of reconstructions, and their tables."""

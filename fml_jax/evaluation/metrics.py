@@ -1,4 +1,4 @@
-"""What the tables count: errors of landmarks, colours, pose, shape and reflectance."""
+"""Error measures: landmarks, colours, pose, shape and reflectance."""
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def similarity_aligned(points: np.ndarray, reference: np.ndarray, members: np.nd
     points, target = points - points_centre, (reference - reference_centre)[:, members]
     source = points[:, members]
     left, stretch, right = np.linalg.svd(np.einsum("bnx,bny->bxy", source, target))
-    stretch[:, 2] *= np.sign(np.linalg.det(left @ right))  # a mirrored fit is none
+    stretch[:, 2] *= np.sign(np.linalg.det(left @ right))  # reflections are excluded
     left[:, :, 2] *= np.sign(np.linalg.det(left @ right))[:, None]
     scale = stretch.sum(axis=1) / (source**2).sum(axis=(1, 2))
     return scale[:, None, None] * points @ (left @ right) + reference_centre
@@ -48,7 +48,7 @@ def similarity_aligned(points: np.ndarray, reference: np.ndarray, members: np.nd
 def geometry_error(points: np.ndarray, reference: np.ndarray, members: np.ndarray) -> float:
     """Mean distance in mm between corresponding vertices where `members` [N] is true, of faces [B, N, 3].
 
-    Each face is brought to its reference by a similarity first: size and place cannot be told from one photo.
+    Each face is first aligned to its reference by a similarity: one photo determines neither size nor position.
     """
     gaps = similarity_aligned(points, reference, members) - reference
     return float(np.linalg.norm(gaps[:, members], axis=-1).mean())
@@ -61,6 +61,6 @@ def rotation_error(rotation: np.ndarray, reference: np.ndarray) -> float:
 
 
 def displacement_error(modes: np.ndarray, code: np.ndarray, true: np.ndarray) -> float:
-    """Mean distance that a code's error moves vertices (or colours) by: modes [K, N, 3], codes [K]."""
+    """Mean displacement of vertices (or colours) between two codes [K] of modes [K, N, 3]."""
     moved = np.tensordot(np.asarray(code) - true, modes, axes=1)
     return float(np.linalg.norm(moved, axis=1).mean())

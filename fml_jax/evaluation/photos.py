@@ -22,10 +22,10 @@ def colour_error(face: Reconstruction) -> float:
 
 
 def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
-    """A reconstruction's, and those of the mean face and mean reflectance in its place.
+    """Errors of a reconstruction, and of the mean face and the mean reflectance in its place.
 
-    The mean face has the pose that fits the reference landmarks best (it is shown them, the
-    reconstruction is not); the mean reflectance has the light that fits the photo best.
+    The mean face has the pose that fits the reference landmarks best (the reconstruction does not use them);
+    the mean reflectance has the light that fits the photo best.
     """
     points, seen, members = _seen_points(face)
     of_mean = relit(np.asarray(face.model.reflectance_mean), np.asarray(points.normals), seen, members=members)
@@ -38,7 +38,7 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
 
 
 def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
-    """After `refine` with all landmarks, and with the even ones only; colours at both levels.
+    """Errors after `refine` with all landmarks, and with the even ones only; colours at both levels.
 
     Colours "held out" are those of a random half of the vertices, with corrections from the other half, a few pixels
     away. The base level is fitted to all of them.
@@ -55,20 +55,20 @@ def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
 
 
 def span_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
-    """The best that the model's span allows for the landmarks: pose and shape fitted almost without a prior."""
+    """The landmark error that the model's span allows: pose and shape fitted almost without a prior."""
     code = _fitted(face.model, face, reference, confidence=1000.0)
     return {"landmarks, best in span": landmark_error(_landmarks_in_photo(face, code), reference)}
 
 
 def _held_out_colour_error(refined: Reconstruction) -> float:
-    """Of the vertices that the corrections were not shown, a random half."""
+    """A random half of the vertices; the corrections are fitted to the others."""
     used = np.random.default_rng(0).random(len(refined.vertices)) < 0.5
     points, seen, members = _seen_points(with_corrections(refined, used))
     return photometric_error(np.asarray(points.colours), seen, members & ~used)
 
 
 def _mean_face_landmarks(face, reference):
-    """The mean face where it fits the reference best: a model whose modes do nothing leaves only the pose."""
+    """The mean face in the pose that fits the reference best, by a model whose modes are zero."""
     model = face.model
     rigid = model.replace(identity=0 * model.identity, expression=0 * model.expression)
     pose = _fitted(rigid, face, reference, confidence=1.0)

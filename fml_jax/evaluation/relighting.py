@@ -1,4 +1,4 @@
-"""The light under which a surface comes nearest to a picture: for rows of tables that no network has part in."""
+"""The light under which a surface fits a picture best: for rows of tables without a network."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ def relit(reflectance: np.ndarray, normals: np.ndarray, seen: np.ndarray, *, mem
     """Colours [N, 3] of a reflectance [N, 3] on camera-space normals [N, 3] under the light that fits best.
 
     Args:
-      seen: the picture's colours at the vertices, [N, 3], which are met in least squares.
+      seen: the picture's colours at the vertices, [N, 3], the targets of the least squares.
       members: vertices that count, [N] bool.
     """
     basis = np.asarray(sh_basis(normals)).T

@@ -1,4 +1,4 @@
-"""Faces against what renders are known to show: the levels of a network, and rows that cost nothing."""
+"""Surface errors on renders with known geometry: the levels of a network, and baselines without one."""
 
 import operator
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Surfaces(NamedTuple):
 
 
 def known_surfaces(model: BaseModel, batch: Mapping[str, np.ndarray]) -> Surfaces:
-    """What renders show: as stored beside them, else eq. 3–4 of their codes."""
+    """The true surfaces of renders: stored beside them, or else eq. 3–4 of their codes."""
     if "vertices" in batch:
         return Surfaces(batch["vertices"], batch["reflectance"])
     return _of_codes(model, batch["code"])
@@ -53,9 +53,9 @@ def surface_errors(found: Surfaces, true: Surfaces, members: Bool[np.ndarray, "N
 def reflectance_error(
     found: Float[np.ndarray, "B N 3"], true: Float[np.ndarray, "B N 3"], members: Bool[np.ndarray, "N"]
 ) -> float:
-    """Mean RGB distance over vertices where `members` is true, less what is the same over all of a face.
+    """Mean RGB distance over vertices where `members` is true, without each face's mean difference.
 
-    Light and reflectance can trade such a shift; the paper takes it out too (supplement, section 4).
+    A constant shift may be part of the light or of the reflectance; the paper removes it too (supplement, section 4).
     """
     gaps = (found - true)[:, members]
     return float(np.linalg.norm(gaps - gaps.mean(axis=1, keepdims=True), axis=-1).mean())

@@ -1,4 +1,4 @@
-"""What a face can be: the base model, its mesh and its landmarks."""
+"""The face model: base level, correctives, mesh and landmarks."""
 
 from fml_jax.face_model.base import BaseModel, geometry, reflectance, restrict
 from fml_jax.face_model.correctives import Corrections, Correctives, final_geometry, final_reflectance, init_correctives

@@ -20,7 +20,7 @@ class BaseModel(struct.PyTreeNode):
 
     Model space: mm, x to the subject's left, y up, z out of the face, origin at the head's centre.
     Reflectance: sRGB-encoded RGB in [0, 1]. Modes are multiplied by their standard deviations, so
-    codes are counted in standard deviations.
+    codes are in units of standard deviations.
     """
 
     mean: jax.Array  # a_g, [N, 3]
@@ -62,19 +62,19 @@ def geometry(
 
 
 def reflectance(model: BaseModel, beta: Float[Array, "reflectance"]) -> Float[Array, "N 3"]:
-    """r_b(β) = a_r + Σ_k β_k b_k^r (eq. 4), RGB; not clipped, so gradients live outside [0, 1] too."""
+    """r_b(β) = a_r + Σ_k β_k b_k^r (eq. 4), RGB; not clipped, so gradients do not vanish outside [0, 1]."""
     return model.reflectance_mean + weighted_sum(beta, model.reflectance)
 
 
 def with_reflectance_modes(model: BaseModel, count: int) -> BaseModel:
-    """The model with its first `count` reflectance modes alone, and a name that says so.
+    """The model with its first `count` reflectance modes only; its name states the count.
 
     Raises:
-      InputError: it does not have so many.
+      InputError: the model has fewer modes.
     """
     if not 0 < count <= len(model.reflectance):
         raise InputError(
-            f"reflectance_modes={count}: the face model {model.name} has 1 to {len(model.reflectance)} to give"
+            f"reflectance_modes={count}: the face model {model.name} has 1 to {len(model.reflectance)} to choose"
         )
     return model.replace(reflectance=model.reflectance[:count], name=f"{model.name}, {count} reflectance modes")
 

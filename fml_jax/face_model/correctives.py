@@ -1,9 +1,9 @@
 """The trainable level of the face model: correctives F(δ|Θ), eq. 1–2 and the supplement's eq. 1–3.
 
 A corrective space is learned together with the network that regresses its parameters δ. At the
-start F(0) = 0 while its modes are small random ones: a network whose δ begin at zero then begins at
-the base level, and gradients reach δ and the offset at once, the modes as soon as δ has moved.
-(With zero modes as well as zero δ, neither would ever receive a gradient.)
+start F(0) = 0, and the modes are small random vectors. A network that predicts δ = 0 then predicts the
+base level; δ and the offset receive gradients at once, the modes as soon as δ differs from zero.
+(If both the modes and δ were zero, neither would ever receive a gradient.)
 """
 
 from typing import NamedTuple
@@ -16,13 +16,13 @@ from jaxtyping import Float
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.products import Dense, product
 
-# How far all C unit parameters together move a vertex at the start, as a standard deviation.
+# Standard deviation of a vertex's initial correction when all C parameters are drawn from N(0, 1).
 GEOMETRY_SPREAD = 1.0  # mm
 REFLECTANCE_SPREAD = 0.05  # RGB
 
 
 class Corrections(NamedTuple):
-    """What the correctives add to each vertex."""
+    """The corrections that the correctives add to each vertex."""
 
     geometry: jax.Array  # F_g, [N, 3] mm
     reflectance: jax.Array  # F_r, [N, 3] RGB
@@ -31,9 +31,9 @@ class Corrections(NamedTuple):
 class CorrectiveSpace(nn.Module):
     """F(δ|Θ): C parameters → a vector for each of N vertices; C is the length of δ.
 
-    Its last map is affine in modes [K, 3 N], a vertex's three numbers one after the other, and an offset [N, 3]: as the
-    base level's, but for modes in rows, which CPUs train in less time.
-    Zero parameters mean F ≡ 0: no modes, no offset.
+    The last map is affine, with modes [K, 3 N] (the three coordinates of a vertex are adjacent) and an offset [N, 3].
+    The base level stores modes as [K, N, 3]; the flat layout trains faster on CPUs.
+    With C = 0 there are no parameters and F ≡ 0.
     """
 
     vertex_count: int

@@ -1,9 +1,9 @@
-"""What of geometry may be left to the correctives: what the base level cannot do, and a photo shows.
+"""The subspace of displacements that the base level cannot express and that photos show.
 
-Photos alone do not tell a corrective displacement from one that the base level's own code could have made, nor one
-that slides smooth skin along itself from none at all. Where the truth is known, both cost as much as what is learned
-besides gains (docs/results.md, "Two levels"). In the subspace beyond the base level neither exists. The paper knows no
-such subspace: its correctives are free, and E_sta (eq. 15) keeps them small.
+A photo does not distinguish a corrective displacement from one that another code of the base level causes, and it does
+not show displacements of smooth skin within its own surface. Measured against known geometry, the errors of both kinds
+cancel the gain of the other corrections (docs/results.md, "Two levels"). The subspace excludes both. The paper has no
+such subspace: its correctives are unconstrained, and E_sta (eq. 15) keeps them small.
 """
 
 from typing import NamedTuple
@@ -17,24 +17,24 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.topology import vertex_normals
 from fml_jax.ops.arrays import Array
 
-_NOTHING = 1e-4  # of a displacement's length, along the normals: not worth excluding
+_NOTHING = 1e-4  # relative to a displacement's length: smaller components along the normals are not excluded
 
 
 class DisplacementSubspace(NamedTuple):
-    """Displacements along the mean face's normals that are orthogonal to all that the base level does along them."""
+    """Displacements along the mean face's normals that are orthogonal to the base level's displacements along them."""
 
     normals: jax.Array  # [N, 3]
-    reached: jax.Array  # [K, N], orthonormal: how far along the normals the base level can go
+    reached: jax.Array  # [K, N], orthonormal basis of the base level's displacements along the normals
 
     def project(self, displacements: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
-        """The displacements in the subspace that are nearest to given ones, mm; a linear map."""
+        """The orthogonal projection of displacements onto the subspace, mm."""
         along = jnp.sum(self.normals * displacements, axis=1)
         along = along - (self.reached @ along) @ self.reached
         return along[:, None] * self.normals
 
 
 def beyond_base(model: BaseModel) -> DisplacementSubspace:
-    """The subspace beyond what a model's base level, moved, turned or scaled, can do over its "face" region."""
+    """The subspace beyond a model's base level and similarity transformations, over its "face" region."""
     normals, face = (
         np.asarray(vertex_normals(model.topology, model.mean), np.float64),
         np.asarray(model.regions["face"]),
@@ -47,7 +47,7 @@ def beyond_base(model: BaseModel) -> DisplacementSubspace:
 
 
 def base_displacements(model: BaseModel) -> np.ndarray:
-    """All that the base level can do to its mean face, [K, N, 3] mm: its modes, and a similarity at first order."""
+    """The base level's displacements, [K, N, 3] mm: its modes, and first-order similarity transformations."""
     mean, face = np.asarray(model.mean, np.float64), np.asarray(model.regions["face"])
     about = mean - mean[face].mean(axis=0)
     moves = [np.broadcast_to(axis, mean.shape) for axis in np.eye(3)]
@@ -58,5 +58,5 @@ def base_displacements(model: BaseModel) -> np.ndarray:
 def along_normals(
     displacements: Float[np.ndarray, "K N 3"], normals: Float[np.ndarray, "N 3"]
 ) -> Float[np.ndarray, "K N"]:
-    """How far displacements go along normals, mm."""
+    """Components of displacements along normals, mm."""
     return np.einsum("knc,nc->kn", displacements, normals)

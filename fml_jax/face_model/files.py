@@ -24,7 +24,7 @@ from fml_jax.face_model.topology import make_topology
 OPEN_MODEL = Path(__file__).parent / "open_model.npz"
 DETAILS = ("standard", "fine", "face")
 
-# name → shape, with letters that must agree: C control vertices, N vertices, Q quads, …
+# name → shape; the same letter is the same size: C control vertices, N vertices, Q quads, …
 _COMMON_SHAPES = {
     "reflectance_mean": "N3",
     "reflectance": "rN3",
@@ -169,10 +169,12 @@ def read_npz(path: Path, *versions: int) -> dict[str, np.ndarray]:
 
 
 def check_shapes(path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, str]) -> None:
-    """Whether arrays are there, finite and fit each other; a shape is a digit or letter a side, and letters must agree.
+    """Checks that arrays exist, are finite and have matching shapes; a shape has one digit or letter for each axis.
+
+    Axes with the same letter must have the same size in all arrays.
 
     Raises:
-      InputError: the first that does not.
+      InputError: an array fails a check.
     """
     sizes: dict[str, int] = {}
     for name, letters in shapes.items():
@@ -280,7 +282,7 @@ def _landmarks(arrays) -> Landmarks:
 
 
 def _refined(operator, displacements: np.ndarray) -> np.ndarray:
-    """Each of [K, N0, 3] carried to the finer mesh: [K, N1, 3]."""
+    """Modes [K, N0, 3] of the control mesh on the finer mesh: [K, N1, 3]."""
     count, coarse, channels = displacements.shape
     columns = np.moveaxis(displacements, 0, 1).reshape(coarse, count * channels)
     refined = (operator @ columns).reshape(-1, count, channels)

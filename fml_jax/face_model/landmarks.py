@@ -32,7 +32,7 @@ class Landmarks(NamedTuple):
         return np.unique(np.concatenate([np.asarray(part).ravel() for part in parts]))
 
     def renumbered(self, new_of_old: np.ndarray) -> "Landmarks":
-        """The same landmarks after vertices have changed their numbers."""
+        """The same landmarks after a renumbering of the vertices."""
         return self._replace(
             fixed_vertices=jnp.asarray(new_of_old[np.asarray(self.fixed_vertices)]),
             contour_vertices=jnp.asarray(new_of_old[np.asarray(self.contour_vertices)]),
@@ -52,7 +52,7 @@ def landmarks68(
 
     Args:
       vertices: in model space or in camera space; the result is in the same.
-      rotation: R, which tells how far the face is turned from the camera.
+      rotation: R; its yaw selects the contour.
     """
     inner = landmarks.ibug_from_mediapipe[CONTOUR:]
     fixed = _on_mesh(vertices, landmarks.fixed_vertices[inner], landmarks.fixed_weights[inner])
@@ -64,8 +64,8 @@ def contour_by_pose(
 ) -> Float[Array, "17 3"]:
     """The contour points for a pose, blended between the two nearest stored yaws.
 
-    The choice is held constant under differentiation: a face is to be moved onto its contour, not
-    turned until another contour fits.
+    No gradient flows through the choice: the fit should move the face onto its contour, not turn it
+    until another contour fits.
     """
     yaws = landmarks.contour_yaws
     yaw = jnp.clip(jax.lax.stop_gradient(_yaw(rotation)), yaws[0], yaws[-1])
@@ -96,8 +96,8 @@ def contour_by_rays(
 def _yaw(rotation):
     """Degrees by which the head is turned to the subject's left, whatever its roll.
 
-    Read off the direction to the camera in model space, R's negated third row: rolling the camera
-    about its own axis does not change it.
+    Computed from the direction to the camera in model space, R's negated third row, which does not
+    depend on the roll.
     """
     return jnp.degrees(jnp.arctan2(rotation[2, 0], -rotation[2, 2]))
 

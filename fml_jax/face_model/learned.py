@@ -1,7 +1,7 @@
-"""A face model as training leaves it: base, correctives, and how faces use these; one npz file.
+"""A learned face model: base, correctives, and the statistics of δ over faces; one npz file.
 
-The file holds all of it, base included, at the detail that was trained, so that a model learned over
-any base can be used without that base's file, without the encoder and without the photos.
+The file contains the base level too, at the detail that was trained. A learned model is used without the file
+of its base model, without the encoder and without photos.
 """
 
 import os
@@ -24,10 +24,10 @@ from fml_jax.face_model.landmarks import Landmarks
 from fml_jax.face_model.topology import make_topology
 from fml_jax.ops.arrays import Array
 
-FORMAT_VERSION = 101  # apart from those of base models
+FORMAT_VERSION = 101  # differs from the versions of base models
 
 _BASE = ("mean", "identity", "expression", "reflectance_mean", "reflectance", "uv", "uv_triangles")
-# As in `files`: letters must agree.
+# As in `files`: the same letter is the same size.
 _SHAPES = {
     "mean": "N3",
     "identity": "iN3",
@@ -75,10 +75,10 @@ def corrections(model: FaceModel, code: FinalCode) -> Corrections:
 
 
 def random_face(model: FaceModel, key: jax.Array, expression: float = 0.5) -> FinalCode:
-    """A face that the model can make, frontal and in white light.
+    """A random face of the model, frontal and in white light.
 
-    Identity and reflectance are drawn as the base model has them, δ as the faces of its training
-    used it, independently of these.
+    Identity and reflectance are drawn from the base model's distribution; δ is drawn independently, from the
+    distribution over the faces of its training.
 
     Args:
       expression: standard deviation of the expression's parameters, of which most faces use few at a time.
@@ -161,7 +161,7 @@ def _check_vertices(path, arrays):
 
 
 def _check_correctives(path, spaces, arrays):
-    """The spaces have the layers, vertices and parameters that the rest of the file says."""
+    """Checks the spaces' layers, vertices and parameters against the rest of the file."""
     total, layers = 0, {f"layer_{k}" for k in range(int(arrays.get("nonlinearities", 0)))}
     for name, space in spaces.items():
         if set(space) != {"modes", "offset"} | layers:

@@ -6,12 +6,12 @@ meshes", 1978; boundaries follow the cubic B-spline crease rule of H. Hoppe et a
 
 import numpy as np
 import scipy.sparse as sparse
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 
 
 def catmull_clark(
-    quads: Int[np.ndarray, "Q 4"], vertex_count: int
-) -> tuple[sparse.csr_matrix, Int[np.ndarray, "4*Q 4"]]:
+    quads: Integer[np.ndarray, "Q 4"], vertex_count: int
+) -> tuple[sparse.csr_matrix, Integer[np.ndarray, "4*Q 4"]]:
     """One Catmull–Clark step.
 
     Args:
@@ -45,8 +45,8 @@ def catmull_clark(
 
 
 def subdivide_uv(
-    uv: Float[np.ndarray, "M 2"], uv_quads: Int[np.ndarray, "Q 4"]
-) -> tuple[Float[np.ndarray, "M1 2"], Int[np.ndarray, "4*Q 4"]]:
+    uv: Float[np.ndarray, "M 2"], uv_quads: Integer[np.ndarray, "Q 4"]
+) -> tuple[Float[np.ndarray, "M1 2"], Integer[np.ndarray, "4*Q 4"]]:
     """Texture coordinates of the refined quads, in `catmull_clark`'s order: linear, so charts keep their outline."""
     uv_quads = np.asarray(uv_quads, np.int64)
     edges, edge_of_side = _number_edges(uv_quads, len(uv))
@@ -54,7 +54,7 @@ def subdivide_uv(
     return refined, _split(uv_quads, edge_of_side + len(uv), len(uv) + len(edges))
 
 
-def triangulate(quads: Int[np.ndarray, "Q 4"]) -> Int[np.ndarray, "2*Q 3"]:
+def triangulate(quads: Integer[np.ndarray, "Q 4"]) -> Integer[np.ndarray, "2*Q 3"]:
     """Two triangles a quad, in the quads' order: corners (0, 1, 2) and (0, 2, 3)."""
     return np.asarray(quads)[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3)
 

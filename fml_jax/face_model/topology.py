@@ -1,4 +1,4 @@
-"""How vertices hang together: triangles, one-rings and normals as gather tables.
+"""Mesh connectivity: triangles, one-rings and normals as gather tables.
 
 Sums over a vertex's triangles or neighbours are written as gathers through padded index tables,
 forward and backward: scatter-adds are slow on CPUs and not reproducible on GPUs.
@@ -19,7 +19,7 @@ from fml_jax.ops.dot_products import squared_lengths
 class Topology(NamedTuple):
     """Index tables of a triangle mesh of N vertices and T triangles (int32).
 
-    Padding entries point one past the end and gather zeros, where nothing else is said.
+    Padding entries point one past the end and gather zeros, unless a field states otherwise.
     """
 
     triangles: jax.Array  # [T, 3], counter-clockwise seen from outside
@@ -98,16 +98,16 @@ def _area_sums_forward(vertices, topology):
 
 
 def _area_sums_backward(saved, cotangent):
-    # A triangle's area vector is a×b + b×c + c×a, so its corner a receives (b − c) × g, g being what all three
-    # corners' sums ask of it.
+    # A triangle's area vector is a×b + b×c + c×a, so its corner a receives (b − c) × g, where g is the sum
+    # of its corners' cotangents.
     vertices, topology = saved
     itself = jnp.arange(len(vertices))
 
     def received(b, c):
         inside = (b != itself) & (c != itself)
         sides = jnp.where(inside[:, None], _gather(vertices, b) - _gather(vertices, c), 0.0)
-        asked = cotangent + _gather(cotangent, b) + _gather(cotangent, c)
-        return _cross(sides.T, asked.T)
+        of_corners = cotangent + _gather(cotangent, b) + _gather(cotangent, c)
+        return _cross(sides.T, of_corners.T)
 
     return sum(received(b, c) for b, c in pairwise(topology.rings)), None
 
@@ -173,8 +173,8 @@ def _gather_rows(values, table):
 def _walks(triangles: np.ndarray, vertex_count: int) -> np.ndarray:
     """Walks along the far edges of the triangles around each vertex, all of a vertex's walks in its column.
 
-    Each pair of consecutive entries is one of the vertex's triangles but where one of them is the vertex itself: so
-    walks are parted and columns filled up. Around an inner vertex the walk comes back to where it began.
+    Each pair of consecutive entries is a triangle of the vertex, unless one entry is the vertex itself: such entries
+    separate walks and pad columns. Around an inner vertex the walk is closed.
     """
     own = np.arange(vertex_count)
     corners = _padded_rows(triangles.ravel(), np.arange(triangles.size), vertex_count, padding=triangles.size)

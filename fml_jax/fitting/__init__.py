@@ -1,1 +1,1 @@
-"""Pure solvers that fit a face to one crop; they know nothing of photos, corpora or networks."""
+"""Pure solvers that fit a face to one crop; independent of photos, corpora and networks."""

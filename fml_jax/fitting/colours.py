@@ -1,4 +1,4 @@
-"""Light and reflectance of one crop while the geometry stays: a few weighted linear problems in place of descent."""
+"""Light and reflectance of one crop for fixed geometry, by iteratively reweighted least squares."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from fml_jax.ops.sampling import sample_bilinear
 # Weight of lips and of places where beards grow, relative to bare skin. At 0 their colours would be arbitrary.
 BESIDE_SKIN = 0.15
 
-# Weight of brows and the skin around them. With less, fair brows are fitted by colours that overshoot at their rim.
+# Weight of brows and the skin around them. With a lower weight the fit of fair brows overshoots at their edges.
 AROUND_BROWS = 2.0
 _BROW_REACH = 9.0  # mm
 
@@ -38,7 +38,7 @@ _SOLVER_ROUNDS = 2
 ROUNDS = 8  # of `fit_colours`
 
 _LIGHT_PRIOR = 1e-3
-_SMALLEST_RESIDUAL = 0.01  # RGB distance; keeps the weights of vertices that fit exactly finite
+_SMALLEST_RESIDUAL = 0.01  # RGB distance; keeps weights finite where the residual is zero
 
 
 class Surface(NamedTuple):
@@ -62,14 +62,14 @@ def solve_colours(
 ) -> tuple[Float[Array, "9 3"], Float[Array, "K"]]:
     """γ and β that minimise Σ members ‖observed − r(β) ⊙ Hγ‖₂ / Σ members + ½ (β − centre)ᵀ P (β − centre) (eq. 9, 11).
 
-    Each alone is a linear problem once the ℓ2,1 norm is replaced by squares weighted by one over a vertex's last
-    residual. Light is cheap: it is solved alone before the first round, so that reflectance does not absorb what the
-    light explains, and after the last.
+    For either unknown alone this is a linear problem if the ℓ2,1 norm is replaced by squares that are weighted by the
+    inverse of each vertex's previous residual. The light is also solved before the first round, so that the reflectance
+    does not absorb the shading, and after the last round.
 
     Args:
-      gamma, beta: where to begin; a weak prior keeps γ near its beginning.
-      prior: P, or a number in place of that multiple of the identity.
-      rounds: how often both are solved in turn.
+      gamma, beta: initial values; a weak prior keeps γ near its initial value.
+      prior: P, or a number p for P = p I.
+      rounds: number of alternations.
     """
     mean, modes, basis, observed, members = surface
     share = members / jnp.maximum(members.sum(), 1.0)
@@ -90,7 +90,7 @@ def solve_colours(
         return _least_squares(weighted @ columns.T, right, prior=prior, centre=centre)
 
     def relit(lighting, b):
-        """The light, and the weights that it was solved with."""
+        """The light, and the weights of its problem."""
         reflectances = mean + jnp.tensordot(b, modes, axes=1)
         distance = jnp.sqrt(squared_lengths(observed - reflectances * (basis @ lighting)))
         weights = share / jnp.maximum(distance, _SMALLEST_RESIDUAL)
@@ -113,7 +113,7 @@ def _least_squares(normal, right, *, prior, centre):
 def colour_weights(model: BaseModel) -> Float[np.ndarray, "N"]:
     """The weight of each vertex where colours are fitted; bare skin has 1.
 
-    Eyes have 0: where an eye looks aside, the photo shows white at the model's iris and would bleach it.
+    Eyes have 0: where an eye looks aside, the photo is white at the model's iris, and so would be the fit.
     """
     regions = {name: np.asarray(mask, bool) for name, mask in model.regions.items()}
     mean = np.asarray(model.mean)
@@ -125,7 +125,7 @@ def colour_weights(model: BaseModel) -> Float[np.ndarray, "N"]:
 
 @jax.jit
 def fit_colours(model: BaseModel, code: FaceCode, crop: Float[Array, "240 240 3"]) -> FaceCode:
-    """The code with the γ and β that minimise E_photo and E_std (eq. 9 and 11) while its geometry stays.
+    """The code with the γ and β that minimise E_photo and E_std (eq. 9 and 11) for its geometry.
 
     Args:
       model: the mask or weights of its region "face" select the vertices.
@@ -148,8 +148,8 @@ def fit_colours(model: BaseModel, code: FaceCode, crop: Float[Array, "240 240 3"
 class ColourSolver(NamedTuple):
     """Solves light and reflectance of a network's prediction again, on its crop.
 
-    A network predicts both from the crop as a whole, with larger errors of colour than its geometry causes. A sixth
-    of the face's vertices determines these numbers well enough. A pytree: it passes through `jax.jit`.
+    A network predicts both from the whole crop, with larger colour errors than its geometry causes. A sixth of the
+    face's vertices is enough to determine these parameters. A pytree: it may be an argument of jitted functions.
     """
 
     rows: jax.Array  # [S], the vertices that are compared
@@ -176,7 +176,7 @@ class ColourSolver(NamedTuple):
         )
 
     def solve(self, code: FaceCode, vertices: Float[Array, "N 3"], crop: Float[Array, "240 240 3"]) -> FaceCode:
-        """The code with the γ and β that explain a crop best. Pure; may be jitted and vmapped.
+        """The code with the γ and β that fit a crop best. Pure; may be jitted and vmapped.
 
         Args:
           vertices: the code's geometry, mm, model space.

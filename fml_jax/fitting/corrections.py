@@ -18,8 +18,8 @@ from fml_jax.image_formation.raster import rasterize
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.dot_products import squared_lengths
 
-# Relative to Σ ‖I(u_i) − c_i‖₂ over visible vertices. Smaller values also explain glasses and highlights by
-# reflectance; with larger ones brows and beards are fitted by half.
+# Relative to Σ ‖I(u_i) − c_i‖₂ over visible vertices. With smaller values the corrections also reproduce glasses and
+# highlights; with larger values they reproduce only half of brows and beards.
 SMOOTHNESS = 4.0  # per squared difference of neighbours, on the standard mesh; more on a finer one
 STABILISATION = 3.0  # per squared correction of a vertex
 _STANDARD_FACE = 8447  # vertices in the region "face" of the standard mesh
@@ -31,7 +31,7 @@ _SMALLEST_RESIDUAL = 0.02  # RGB distance under which the norm is replaced by a 
 _GRAZING = (
     0.5  # cosine of the viewing angle under which a vertex's weight falls to 0: small errors of shape matter there
 )
-_BEHIND = 4.0  # mm; a vertex that lies no further behind the visible surface still belongs to it
+_BEHIND = 4.0  # mm; a vertex less than this behind the visible surface counts as visible
 _RASTER = 2 * CROP_SIZE
 
 
@@ -45,8 +45,8 @@ def fit_corrections(
 ) -> Float[np.ndarray, "N 3"]:
     """F_r of a face whose points are compared with its crop.
 
-    Eyes are not corrected (where an eye looks aside, the photo shows white at the model's iris), and hidden parts of
-    the face only as far as their neighbours are.
+    Eyes are not corrected: where an eye looks aside, the photo is white at the model's iris. Hidden vertices follow
+    their neighbours.
 
     Args:
       points: of the face, NumPy arrays.

@@ -11,12 +11,12 @@ from fml_jax.losses import BaseWeights, Observation, base_energy
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.modes import weighted_sum
 
-# One photo has to determine all numbers of a code: landmarks hold the shape, the prior what they leave open. A weaker
-# prior on shape explains colours better, but pushes the inside of the mouth through the skin around it.
+# One photo has to determine all parameters of a code: landmarks constrain the shape, and the prior constrains the rest.
+# With a weaker prior on shape the colours fit better, but the inside of the mouth moves through the skin around it.
 WEIGHTS = BaseWeights(photo=4000.0, sparse=3.8, reg=0.14, rstd=0.06, contour="pose")
 
-# Penalties on what the photo does not determine. Skin half as bright under twice the light looks the same, so that the
-# descent would follow whatever small gain there is, far beyond any skin; and no photometric term contains the eyes.
+# Penalties on what the photo does not determine. Skin half as bright under twice the light looks the same, so the
+# optimiser would reach implausible colours for small gains; and no photometric term contains the eyes.
 LIGHT = 60.0  # per squared change of γ
 EYES = 300.0  # per mean squared change of the eyes' reflectance
 
@@ -26,11 +26,11 @@ LEARNING_RATE = 0.2
 
 @jax.jit
 def fit_energy(model: BaseModel, code: FaceCode, observation: Observation, *, eyes: Float[Array, "K"]) -> FaceCode:
-    """The code of least E_total (eq. 6, base level) that Adam meets, with penalties on light and eyes.
+    """The code with the lowest E_total (eq. 6, base level) among Adam's iterates, with penalties on light and eyes.
 
     Args:
       model: needs the regions "face" and "eyes".
-      code: where to begin; changes of its illumination are penalised.
+      code: the initial code; changes of its illumination are penalised.
       observation: the crop, its landmarks and their confidence.
       eyes: β; differences from the eyes' reflectance under this β are penalised.
     """

@@ -20,11 +20,11 @@ _FIRST_DAMPING = 1e-2
 def fit_landmarks(
     model: BaseModel, code: FaceCode, landmarks: Float[Array, "68 2"], *, confidence: Float[Array, "68"]
 ) -> FaceCode:
-    """R, t and α that minimise E_sparse and E_std (eq. 10 and 11); reflectance and illumination stay.
+    """R, t and α that minimise E_sparse and E_std (eq. 10 and 11); reflectance and illumination are unchanged.
 
     Args:
       model: a face model, or a restriction of it that keeps the landmarks' vertices.
-      code: where to begin.
+      code: the initial code.
       landmarks: iBUG points in pixels of the crop.
       confidence: c_f of eq. 10, at least 0; 0 excludes a landmark.
     """

@@ -9,11 +9,11 @@ from fml_jax.ops.small_matrices import transform
 
 CROP_SIZE = 240  # pixels, the paper's
 
-# One fixed focal length for every crop, in crop widths. The paper does not give one; 4.5 sees an
-# average face from about 0.9 m, and the docs tell what other choices do to depth.
+# One fixed focal length for every crop, in crop widths. The paper does not give one; with 4.5 an
+# average face is about 0.9 m from the camera.
 FOCAL_IN_CROP_WIDTHS = 4.5
 
-# Points nearer than this (mm) are projected as if they were here; `in_front` tells them apart.
+# Points nearer than this (mm) are projected as if they were at this depth; `in_front` excludes them.
 NEAREST = 1.0
 
 
@@ -35,7 +35,7 @@ def project(positions: Float[Array, "N 3"], crop_size: int = CROP_SIZE) -> Float
 
 
 def in_front(positions: Float[Array, "N 3"]) -> Array:
-    """[N] bool: whether the camera can see that depth at all."""
+    """[N] bool: whether points are in front of the camera."""
     return positions[:, 2] > NEAREST
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a mesh with a colour at each vertex; for people, no loss sees them."""
+"""Pictures of a mesh with a colour at each vertex, for display; no loss uses them."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -17,7 +17,7 @@ _LAMP = np.array([-0.35, -0.45, -0.82]) / np.linalg.norm([-0.35, -0.45, -0.82]) 
 
 
 class Paint(NamedTuple):
-    """What a mesh is drawn with, and on what."""
+    """Colours, background and opacity of one picture of a mesh."""
 
     colours: np.ndarray  # [N, 3], RGB; clipped to [0, 1]
     ground: np.ndarray = PLAIN_GROUND  # RGB in [0, 1], [S, S, 3] or what broadcasts to it

@@ -1,4 +1,4 @@
-"""A z-buffer raster for pictures and synthetic faces; no loss sees it.
+"""A z-buffer raster for pictures and synthetic faces; no loss uses it.
 
 Triangles are expanded to their rows, rows to their pixels, and the nearest surface wins each
 pixel; all of it vectorised over the triangles. Both windings are drawn. Barycentric coordinates

@@ -1,7 +1,7 @@
-"""The image formation once more, slow and plain: NumPy, float64, one vertex at a time.
+"""A slow reference implementation of the image formation: NumPy, float64, one vertex at a time.
 
-Nothing but tests uses it. It is written from the paper's section 5 without looking at speed, so
-that `points.py` has something to be held against, in value and (by finite differences) gradient.
+Only tests use it. It follows the paper's section 5 literally, without regard to speed. Tests compare
+`points.py` with it, in value and (by finite differences) in gradient.
 """
 
 import math

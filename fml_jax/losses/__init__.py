@@ -1,4 +1,4 @@
-"""The energies that training minimises, term by term: eq. 6–15, and losses against known answers."""
+"""The energies that training minimises, term by term: eq. 6–15, and supervised losses."""
 
 from fml_jax.losses.data_terms import (
     PAPER_LANDMARKS,

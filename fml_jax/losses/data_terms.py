@@ -1,4 +1,4 @@
-"""How far a face is from what its photo shows: eq. 9 and 10, for one sample."""
+"""Data terms: differences between a face and its photo, eq. 9 and 10, for one sample."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,8 +22,8 @@ def photometric_residuals(
 
     Args:
       observed: I(u_i), the crop sampled at the points' pixels (`sample_bilinear`).
-      region: vertices that may count, for example the model's "face" region; or how much each
-        counts, at least 0.
+      region: mask of the vertices that count, for example the model's "face" region, or a weight
+        ≥ 0 for each vertex.
     """
     return guarded_lengths(observed - points.colours), points.visible * region
 

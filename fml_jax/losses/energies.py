@@ -30,7 +30,7 @@ from fml_jax.ops.sampling import sample_bilinear
 
 
 class BaseWeights(NamedTuple):
-    """Weights of the base level's energy (w_• of the paper) and how its contour slides.
+    """Weights of the base level's energy (w_• of the paper) and the rule for its sliding contour.
 
     `sparse` is 1 in the paper; E_sparse is in squared pixels of the 240-pixel crop.
     """
@@ -46,7 +46,7 @@ class BaseWeights(NamedTuple):
 class FullWeights(NamedTuple):
     """Weights of both levels' energy: the paper's of its second stage, `BaseWeights`' fields first.
 
-    All of `std` … `sta` stand under `reg` as well (eq. 6 and 8).
+    `std` … `sta` are multiplied by `reg` as well (eq. 6 and 8).
     """
 
     photo: float = 0.2

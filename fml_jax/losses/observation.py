@@ -1,4 +1,4 @@
-"""What the losses are given of one photo: its crop, its landmarks, and where the crop shows the face."""
+"""The inputs of the losses from one photo: the crop, its landmarks, and the mask of the face."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import jax
 
 
 class Observation(NamedTuple):
-    """One crop with what a detector found in it; arrays may carry leading batch axes for `jax.vmap`."""
+    """One crop with its detected landmarks; arrays may carry leading batch axes for `jax.vmap`."""
 
     image: jax.Array  # [240, 240, 3], RGB in [0, 1]
     landmarks: jax.Array  # [68, 2], detected iBUG points in pixels of the crop

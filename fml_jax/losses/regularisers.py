@@ -1,7 +1,7 @@
-"""What is assumed of faces: eq. 11–15, each for one sample.
+"""Regularisers: priors on codes and corrections, eq. 11–15, each for one sample.
 
-Sums over pairs of vertices are differentiated by gathers: a vertex is moved by its own pairs and by
-those that name it. No scatter-add, which would be slow on CPUs and not reproducible on GPUs.
+Gradients of sums over pairs of vertices are computed by gathers: a vertex receives the gradients of its own
+pairs and of those in which it is the partner. Scatter-adds would be slow on CPUs and not reproducible on GPUs.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ SPARSITY = 0.9  # p of eq. 13
 CHROMATICITY_FALLOFF = 50.0  # α of eq. 13
 PAIRS = 6  # |G_i| of eq. 14
 
-# Pixels darker than this (the sum of RGB, one grey level) have no hue worth dividing by.
+# Lower bound of the sum of RGB (one grey level): the chromaticity of darker pixels is noise.
 _DARKEST = 3 / 255
 
 
@@ -40,7 +40,7 @@ def smoothness_energy(corrections: Float[Array, "N 3"], topology: Topology) -> F
 
 
 def chromaticity(colours: Float[Array, "*shape 3"]) -> Float[Array, "*shape 3"]:
-    """RGB over its sum: what remains of a colour when its brightness is taken away; black is 0."""
+    """RGB over its sum: a colour without its brightness; black is 0."""
     return colours / jnp.maximum(jnp.sum(colours, axis=-1, keepdims=True), _DARKEST)
 
 
@@ -49,12 +49,12 @@ def chromaticity_weights(
 ) -> Float[Array, "E"]:
     """w_ij of eq. 13 for every edge: exp(−50 ‖Δ chromaticity‖).
 
-    Constants of the optimisation: no gradient passes.
+    The weights are constants of the optimisation: no gradient flows through them.
 
     Args:
       seen: I(u_i), the crop's colours at the final level's pixels.
-      known: 1 where the crop shows the face there. Where it does not, a pair keeps its full weight: an
-        occluder's edge is no sign that the skin changes below it.
+      known: 1 where the crop shows the face there. Elsewhere a pair has weight 1: an occluder's
+        edge is no evidence of a change of the skin below it.
     """
     distance = jnp.sqrt(squared_lengths(edge_differences(chromaticity(seen), topology)))
     weights = jnp.exp(-CHROMATICITY_FALLOFF * distance)
@@ -69,22 +69,22 @@ def sparsity_energy(
 ) -> Float[Array, ""]:
     """E_ref (eq. 13) before its weight: 1/N Σ_i Σ_{j∈N_i} w_ij ‖r_i − r_j‖^0.9; every edge counts from both ends."""
     squared = squared_lengths(edge_differences(reflectance, topology))
-    # The power's gradient at zero is guarded at its argument; 1e-8 is far under one grey level. It is
-    # written as what it is made of, which takes XLA's CPU backend less time.
+    # The offset of 1e-8, far below one grey level, keeps the gradient finite at zero. The power is written with
+    # exp and log, which takes XLA's CPU backend less time.
     distances = jnp.exp(SPARSITY / 2 * jnp.log(squared + 1e-8))
     return 2 * jnp.sum(weights * distances) / len(reflectance)
 
 
 class SkinPairs(NamedTuple):
-    """The sets G_i of eq. 14: M stands shuffled in a circle, and each vertex looks so many steps ahead."""
+    """The sets G_i of eq. 14: M in random circular order; partners of a vertex are fixed numbers of steps ahead."""
 
-    order: jax.Array  # [N] int, the circle's vertices in turn, behind them the rest
-    place: jax.Array  # [N] int, where each vertex stands
+    order: jax.Array  # [N] int, the vertices of M in circular order, then all others
+    place: jax.Array  # [N] int, the position of each vertex in `order`
     size: jax.Array  # int, |M|, at least 1
     ahead: jax.Array  # [6] int, steps, from 1 to |M| − 1
 
     def partners(self) -> Int[Array, "N 6"]:
-        """The vertices of G_i; rows outside of M mean nothing."""
+        """The vertices of G_i; rows of vertices outside M are meaningless."""
         return self.order[(self.place[:, None] + self.ahead) % self.size]
 
 
@@ -105,7 +105,7 @@ def constancy_energy(reflectance: Float[Array, "N 3"], pairs: SkinPairs) -> Floa
 
 
 def _constancy_forward(reflectance, pairs):
-    # In the circle's order all partners k steps ahead are one slice, and so are all who look k steps ahead.
+    # In circular order, all partners k steps ahead are one slice, and so are all partners k steps behind.
     count = len(reflectance)
     twice = reflectance[pairs.order[jnp.arange(2 * count) % pairs.size]]
     own, inside = twice[:count], (jnp.arange(count) < pairs.size)[:, None]

@@ -1,4 +1,4 @@
-"""Losses against known answers: synthetic faces' codes and the crop's score (not in the paper)."""
+"""Supervised losses: errors against the known codes of synthetic faces, and the crop's score (not in the paper)."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ SPREAD_POINTS = np.array(
     + [251, 262, 284, 297, 332, 346, 352, 355, 361, 366, 368, 372, 411, 425, 433, 434]
 )
 
-# Neighbours move alike: means over every fourth vertex tell the same at a quarter of the cost.
+# Means are over every fourth vertex: neighbours move alike, and the cost is a quarter.
 _THINNING = 4
 
 
@@ -49,13 +49,13 @@ def supervised_energy(
     weights: SupervisedWeights,
     keypoints: Float[Array, "100 2"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """How far a code is from a synthetic face's known one: the warm start's loss (not in the paper).
+    """The error of a code against the known code of a synthetic face: the warm start's loss (not in the paper).
 
-    Errors are taken where they are seen (millimetres, pixels, colours) and not between codes, so
-    that each mode counts for what it moves.
+    Errors are differences in millimetres, pixels and colours, not differences between codes, so that each
+    mode is weighted by its effect.
 
     Args:
-      keypoints: what the encoder says of `keypoint_pixels`, crop pixels.
+      keypoints: the encoder's prediction of `keypoint_pixels`, crop pixels.
     """
     terms = {
         "pixels": jnp.mean(guarded_lengths(_thinned_pixels(model, code) - _thinned_pixels(model, true))),
@@ -73,7 +73,7 @@ def supervised_energy(
 
 
 def keypoint_pixels(model: BaseModel, code: FaceCode) -> Float[Array, "100 2"]:
-    """Where an encoder's keypoints should lie: iBUG's 68, then `SPREAD_POINTS`, pixels of the crop."""
+    """The target positions of an encoder's keypoints: iBUG's 68, then `SPREAD_POINTS`, pixels of the crop."""
     vertices = geometry(model, code.identity, code.expression)
     spread = landmarks478(model.landmarks, vertices)[SPREAD_POINTS]
     spread = project(to_camera(spread, code.rotation, code.translation))
@@ -83,17 +83,17 @@ def keypoint_pixels(model: BaseModel, code: FaceCode) -> Float[Array, "100 2"]:
 def keypoint_energy(
     keypoints: Float[Array, "100 2"], landmarks: Float[Array, "68 2"], confidence: Float[Array, "68"]
 ) -> Float[Array, ""]:
-    """How far an encoder's first 68 keypoints lie from detected landmarks: mean distance, pixels."""
+    """Mean distance of an encoder's first 68 keypoints from detected landmarks, weighted by confidence, pixels."""
     return jnp.mean(confidence * guarded_lengths(keypoints[:68] - landmarks))
 
 
 def score_energy(logit: Float[Array, ""], is_face: Float[Array, ""]) -> Float[Array, ""]:
-    """Cross-entropy of the crop's score: does the crop show a face, framed as it should be?"""
+    """Cross-entropy of the crop's score; the target is 1 for a well-framed face and 0 otherwise."""
     return optax.sigmoid_binary_cross_entropy(logit, is_face)
 
 
 def _mode_error(modes, difference):
-    """Mean over vertices of the squared distance that a difference between codes makes."""
+    """Mean over vertices of the squared displacement caused by a difference between codes."""
     moved = jnp.einsum("k,knc->nc", difference, modes[:, ::_THINNING])
     return jnp.mean(jnp.sum(moved**2, axis=1))
 

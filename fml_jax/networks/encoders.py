@@ -26,7 +26,7 @@ from fml_jax.ops.products import Dense
 _HE = nn.initializers.he_normal()
 _Conv = functools.partial(nn.Conv, kernel_init=_HE, conv_general_dilated=convolve)
 
-# Standard deviation of an untrained encoder's outputs, in units of `codes.CODE_SCALE`.
+# Standard deviation of an untrained encoder's outputs, in units of `codes.code_from_network`.
 _INITIAL_OUTPUT = 0.01
 
 # Points whose positions the light encoder predicts; `losses.supervised.keypoint_pixels` defines them.
@@ -118,7 +118,7 @@ class LightEncoder(nn.Module):
     The code is computed from two inputs: the last map place by place, and `KEYPOINTS` positions in the
     crop, each the mean of a learned distribution over the map of 30. Pose and shape depend almost
     linearly on these positions, and training supervises them directly: they are
-    sown as the intermediate "keypoints", [B, KEYPOINTS, 2] in pixels of the crop.
+    returned as `EncoderOutput.keypoints`, [B, KEYPOINTS, 2] in pixels of the crop.
     """
 
     code_size: int
@@ -159,7 +159,7 @@ class _Keypoints(nn.Module):
         batch, side = heat.shape[:2]
         heat = heat.reshape(batch, side * side, self.count)
         share = jnp.exp(heat - jax.lax.stop_gradient(heat.max(axis=1, keepdims=True)))
-        # Positions and the shares' sum in one product: a softmax of its own takes twice the time.
+        # One product gives both the weighted positions and the softmax's denominator: twice as fast as a softmax.
         sums = jnp.einsum("bpk,pc->bkc", share, _homogeneous(_cell_centres(side)))
         return sums[..., :2] / sums[..., 2:]
 

@@ -1,4 +1,4 @@
-"""The network that training optimises: an encoder and, if a config asks for it, the final level.
+"""The network that training optimises: an encoder and, if the config has one, the final level.
 
 Its parameters are one tree: "encoder"; "final", the layer that outputs δ_g, δ_r and the final γ; and
 "correctives", Θ_g and Θ_r.
@@ -57,7 +57,7 @@ class Network:
         return encode(self.encoder, params["encoder"], crops)
 
     def final_level(self, params: dict, output: EncoderOutput, model: BaseModel) -> tuple[FinalCode, Corrections]:
-        """Both levels' codes [B, …], and the corrections F_g(δ_g) and F_r(δ_r), [B, N, 3] each (eq. 1 and 2)."""
+        """Both levels' codes [B, …] and the corrections F_g(δ_g) and F_r(δ_r), [B, N, 3] each (eq. 1 and 2)."""
         raw = jnp.concatenate([output.raw, self.final_level_outputs(params, output)], axis=-1)
         code = final_code_from_network(raw, model.code_sizes, self.sizes)
         assert self.correctives is not None, "a network without correctives has no final level"

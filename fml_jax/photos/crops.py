@@ -114,10 +114,9 @@ def moved_affine(
 def crop_photo(
     rgb: UInt8[np.ndarray, "H W 3"], affine: Float[np.ndarray, "2 3"], size: int = CROP_SIZE
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """The crop of a photo; beyond the photo's edge its border pixels go on.
+    """The crop of a photo; beyond the photo's edge its border pixels are repeated.
 
-    A photo that the crop shows at less than half its size is first shrunk by area averages, so that
-    fine detail does not turn into patterns.
+    A photo that the crop shows at less than half its size is first shrunk by area averages, to avoid aliasing.
     """
     shrink = math.sqrt(abs(np.linalg.det(affine[:, :2])))
     if shrink < 0.5:

@@ -1,4 +1,4 @@
-"""Where the faces are: OpenCV's Haar cascades, which every OpenCV 4 wheel carries (`yunet` has another detector)."""
+"""Face detection with OpenCV's Haar cascades, which every OpenCV 4 wheel contains (`yunet` has another detector)."""
 
 import functools
 import math
@@ -20,10 +20,10 @@ SAME_FACE = 0.3  # boxes that overlap by more than this part of the smaller one 
 
 
 class Detection(NamedTuple):
-    """One face that the detector sees."""
+    """A detected face."""
 
     box: tuple[float, float, float, float]  # x0, y0, x1, y1, photo pixels
-    confidence: float  # in [0, 1]; higher is surer, but no probability
+    confidence: float  # in [0, 1]; not a calibrated probability
 
 
 class Cascade(NamedTuple):
@@ -56,7 +56,7 @@ def detect_faces(rgb: UInt8[np.ndarray, "H W 3"], min_size: float = 60) -> list[
       InputError: the installed OpenCV comes without cascades.
     """
     if working_scale(rgb) * min(rgb.shape[:2]) < SMALLEST_SIDE:
-        return []  # a strip that no face fits into once it is shrunk
+        return []  # too narrow for a face after shrinking
     grey = shrunk(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     smallest = max(min_size * working_scale(rgb), SMALLEST_PART * max(grey.shape))
     found = search(grey, FRONTAL, smallest) or search(grey, SECOND_LOOK, smallest) or _profiles(grey, smallest)
@@ -64,12 +64,12 @@ def detect_faces(rgb: UInt8[np.ndarray, "H W 3"], min_size: float = 60) -> list[
 
 
 def working_scale(picture: UInt8[np.ndarray, "H W ..."]) -> float:
-    """By how much a photo is shrunk before detectors see it; 1 for small ones."""
+    """The factor by which a photo is shrunk before detection; 1 for small photos."""
     return min(1.0, WORKING_SIDE / max(picture.shape[:2]))
 
 
 def shrunk(picture: UInt8[np.ndarray, "H W ..."]) -> UInt8[np.ndarray, "h w ..."]:
-    """What detectors see of a photo, grey or in colour."""
+    """A photo, grey or in colour, at the size for detection."""
     scale = working_scale(picture)
     return picture if scale == 1 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
@@ -106,7 +106,7 @@ def search(grey: UInt8[np.ndarray, "h w"], cascade: Cascade, smallest: float) ->
 
 
 def _profiles(grey: UInt8[np.ndarray, "h w"], smallest: float) -> list[Detection]:
-    """The profile cascade knows one side; the other is searched in the mirrored picture."""
+    """The profile cascade detects one side; the other is detected in the mirrored picture."""
     width = grey.shape[1]
     mirrored = [
         Detection((width - x1, y0, width - x0, y1), confidence)
@@ -116,7 +116,7 @@ def _profiles(grey: UInt8[np.ndarray, "h w"], smallest: float) -> list[Detection
 
 
 def _merged(found: list[Detection]) -> list[Detection]:
-    """Of boxes that show the same face, the surest."""
+    """The most confident of the boxes that show the same face."""
     kept: list[Detection] = []
     for face in sorted(found, key=lambda face: face.confidence, reverse=True):
         if all(overlap(face, other) <= SAME_FACE for other in kept):

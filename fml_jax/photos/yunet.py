@@ -1,4 +1,4 @@
-"""YuNet, a small convolutional face detector that OpenCV runs; its boxes are made such as Haar's are."""
+"""YuNet, a small convolutional face detector that OpenCV runs; its boxes are converted to those of Haar cascades."""
 
 import functools
 import math
@@ -42,10 +42,10 @@ def detect_faces_with_yunet(rgb: UInt8[np.ndarray, "H W 3"], min_size: float = 6
       min_size: side of the smallest box that is kept, in photo pixels.
 
     Raises:
-      InputError: the model file cannot be had, or is not one that OpenCV reads.
+      InputError: the model file is not available, or OpenCV cannot read it.
     """
     if working_scale(rgb) * min(rgb.shape[:2]) < SMALLEST_SIDE:
-        return []  # in the narrowest strips OpenCV sees boxes without end
+        return []  # OpenCV returns invalid boxes for very narrow pictures
     small = shrunk(rgb)
     with _one_at_a_time:
         network = _network()
