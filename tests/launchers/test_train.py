@@ -76,7 +76,17 @@ def test_a_config_is_named_or_a_file(tmp_path, config):
     assert "--config.data.synthetic=data/quick: no such folder" in result.stderr
 
 
-LAUNCHERS = ["ablate", "collectives", "evaluate", "fit_score", "prepare", "reconstruct", "report", "train"]
+LAUNCHERS = [
+    "ablate",
+    "collectives",
+    "evaluate",
+    "evaluate_detection",
+    "fit_score",
+    "prepare",
+    "reconstruct",
+    "report",
+    "train",
+]
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)
