@@ -16,7 +16,7 @@ _serial_numbers = itertools.count()  # of this process's partial files
 
 
 class DiskFullError(InputError):
-    """There is no room for a file; none of the next files will fit either."""
+    """The disk is full: no further file can be written."""
 
 
 def checked_path(path: str | os.PathLike) -> Path:
@@ -56,7 +56,7 @@ class complete_or_absent:
     """A context that hands out a temporary path and moves the file to its own name at the end, in one step.
 
     Raises:
-      InputError: an OSError within; a `DiskFullError` where there is no room. Nothing stays behind.
+      InputError: an OSError within; a `DiskFullError` if the disk is full. No partial file remains.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +99,7 @@ def all_complete_or_absent(paths: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def cannot_be_written(path: str | os.PathLike, error: OSError) -> InputError:
-    """What to raise where a file cannot be written."""
+    """The error for a file that cannot be written."""
     reason = error.strerror or str(error)
     if error.errno in _FULL:
         return DiskFullError(f"{path}: cannot be written ({reason}); make room and run the same command again")
@@ -108,6 +108,6 @@ def cannot_be_written(path: str | os.PathLike, error: OSError) -> InputError:
 
 
 def _to_disk(path: Path) -> None:
-    """So that a name never stands for a file that a power cut has emptied."""
+    """Syncs the file to the disk, so that a power cut does not leave an empty file under its name."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Reading npz files that may come from strangers.
+"""Reading npz files from untrusted sources.
 
 Every npz file that the package reads passes through `read_npz`: face models, network weights and codes. What a file
 claims to hold is checked from the zip directory and the npy headers, before any array takes up memory.
@@ -28,7 +28,7 @@ RATIO = 20
 
 
 class Header(NamedTuple):
-    """What an npz file claims of one array."""
+    """The header of one array in an npz file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype

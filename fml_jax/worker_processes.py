@@ -1,4 +1,4 @@
-"""Worker processes that end with the one they work for."""
+"""Worker processes that end with their parent."""
 
 import multiprocessing
 import multiprocessing.connection

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jaxtyping import install_import_hook
+from jaxtyping import config, install_import_hook
+
+# Set before JAX is imported, and for the programs that tests start. By default a GPU multiplies float32 in TF32, which
+# is too coarse for these comparisons, and the first of several processes takes most of the GPU's memory.
+if shutil.which("nvidia-smi"):
+    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 # Annotated functions check their arguments' shapes and types while tests run. Modules that define
 # pytrees stay out: JAX fills these with placeholders that no annotation admits.
@@ -19,13 +25,6 @@ _CHECKED = [
     "fml_jax.face_model.landmarks",
 ]
 install_import_hook(_CHECKED, "beartype.beartype")
-
-# Set before JAX is imported, and for the programs that tests start. By default a GPU multiplies float32 in TF32, which
-# is too coarse for these comparisons, and the first of several processes takes most of the GPU's memory.
-if shutil.which("nvidia-smi"):
-    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-
 
 _SHARED = Path(__file__).parents[2] / "shared"
 _NEEDS_SHARED = "needs the private photos in ../shared"
@@ -58,6 +57,12 @@ def _skipped_without_shared(config) -> int:
     reporter = config.pluginmanager.get_plugin("terminalreporter")  # None in the worker processes of pytest-xdist
     skipped = reporter.stats.get("skipped", []) if reporter else []
     return sum("../shared" in str(report.longrepr) for report in skipped)
+
+
+@pytest.fixture
+def unchecked(monkeypatch) -> None:
+    """Functions accept arguments of wrong types, as they do for users: for tests of how they refuse these."""
+    monkeypatch.setattr(config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The faces of many photos into one folder, by many processes, in little memory, and continued after any end.
+"""Reconstructs many photos into one folder: many processes, little memory, and continued after an interruption.
 
 Photos are cut into jobs of equal numbers, in order. A job's results depend on its photos alone, so the files are the
 same byte for byte whatever the runner and the number of workers. The launching process keeps an entry for each photo
@@ -32,7 +32,7 @@ from fml_jax.runners import Note, Runner, run_in_processes
 
 PHOTOS_PER_JOB = 32
 PHOTOS_PER_REFINING_JOB = 8  # refinement takes seconds a face, and a job that is cut off begins anew
-JOBS_PER_WORKER = 2  # a process that has fewer costs more time to start than it saves
+JOBS_PER_WORKER = 2  # with fewer jobs, starting another process takes longer than it saves
 
 _OWN_PICTURE = re.compile(rf"_\d+(_overlay|\.({'|'.join(CAPTIONS)}))\.png")
 _PARTIAL = re.compile(rf"\.\d+-\d+{re.escape(PARTIAL_SUFFIX)}$")
@@ -42,7 +42,7 @@ Boxes = Sequence[tuple[float, float, float, float]]
 
 @dataclass(frozen=True)
 class Settings:
-    """What photos are reconstructed with."""
+    """The settings of a reconstruction."""
 
     reconstructor: tuple[tuple[str, Any], ...] = ()  # (name, value) of arguments of `Reconstructor`
     refine: bool = False
@@ -67,7 +67,7 @@ class JobPhoto(NamedTuple):
 
 
 class JobResult(NamedTuple):
-    """What became of a job's photos; if it was stopped, of those that were done."""
+    """The outcome of a job's photos; if the job was stopped, of those that were done."""
 
     entries: list[PhotoEntry]
     disk_full: str | None = None  # the reason why it was stopped
@@ -76,7 +76,7 @@ class JobResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run; runs into the same folder can be added."""
+    """The outcome of a run; outcomes of runs into the same folder can be added."""
 
     faces: int = 0  # of the photos that were given, also those that an earlier run has done
     disk_full: str | None = None  # the reason why it was stopped
@@ -179,7 +179,7 @@ def default_workers(photos: int, refine: bool) -> int:
 
 
 class _Plan:
-    """What is to be done, read from the disk as it is needed."""
+    """The jobs of a run, listed as they are needed."""
 
     def __init__(
         self, results: ResultFolder, place: str | os.PathLike, settings: str, *, redo: bool, note: Note
@@ -270,7 +270,7 @@ class ReconstructTask:
             return JobResult(work.entries, interrupted=True)
         except InputError:
             raise
-        except Exception as error:  # one odd photo among many must not end the run
+        except Exception as error:  # an unexpected error at one photo must not end the run
             work.give_up()
             left = work.left()
             if len(left) > 1:
@@ -345,7 +345,7 @@ class _JobWork:
         return list(self._waiting.values())
 
     def fail(self, reason: str) -> None:
-        """Adds the entries of all photos that are left, for a reason that another run may not find."""
+        """Adds the entries of all photos that are left, for a reason that may not occur in another run."""
         for photo in self.left():
             self._store(photo, failure=reason, retry=True)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from fml_jax.ops.images import eight_bits
+
 
 def write_obj(
     path: Path,
@@ -60,7 +62,7 @@ def write_ply(
     """
     rows = np.empty(len(vertices), [("position", "<f4", 3), ("colour", "u1", 3)])
     rows["position"] = vertices
-    rows["colour"] = np.clip(np.asarray(colours) * 255 + 0.5, 0, 255)
+    rows["colour"] = eight_bits(np.asarray(colours))
     faces = np.empty(len(triangles), [("count", "u1"), ("corners", "<i4", 3)])
     faces["count"], faces["corners"] = 3, triangles
     header = [

@@ -1,4 +1,4 @@
-"""Names for the results of many photos: never the same for two of them."""
+"""Unique names for the results of many photos."""
 
 import hashlib
 import itertools
@@ -13,7 +13,7 @@ def stems_of_folder(photos: Sequence[str], taken: Callable[[str, str], bool]) ->
     """The first parts of the names of results, for the photos of one folder in order.
 
     A photo's stem, or its whole name where another photo of the folder has the same stem; a number is added where
-    that is taken, too. Upper and lower case count as one, since some file systems do not tell them apart.
+    that is taken, too. Upper and lower case count as one, since some file systems do not distinguish them.
 
     Args:
       photos: file names, all different.

@@ -1,4 +1,4 @@
-"""What a folder of results holds: an entry for each photo, in one SQLite file, so that a run can be continued.
+"""The index of a folder of results: an entry for each photo, in one SQLite file, so that a run can be continued.
 
 The file grows with the number of photos and memory does not. One program at a time writes into a folder.
 """
@@ -36,7 +36,7 @@ _COLUMNS = "path, stem, shown, stamp, settings, faces, dropped, failure, retry"
 
 @dataclass(frozen=True)
 class FaceEntry:
-    """What the page shows of a face in words."""
+    """The numbers that the page shows of a face."""
 
     index: int
     score: float
@@ -46,7 +46,7 @@ class FaceEntry:
 
 
 class PhotoEntry(NamedTuple):
-    """What became of a photo."""
+    """The outcome of a photo."""
 
     path: str  # absolute
     stem: str
@@ -98,7 +98,7 @@ class ResultFolder:
         """Adds entries or replaces those of the same photos, all or none.
 
         Raises:
-          InputError: there is no room for them.
+          InputError: the disk is full.
         """
         rows = [
             (

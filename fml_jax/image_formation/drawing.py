@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.image_formation.raster import interpolate, rasterize
-from fml_jax.ops.images import halve
+from fml_jax.ops.images import eight_bits, halve
 
 PLAIN_GROUND = np.full((1, 1, 3), 0.93, np.float32)  # behind pictures without a photo
 _CLAY = np.array([0.78, 0.76, 0.74])
@@ -66,4 +66,4 @@ def _painted(paint, triangles, raster, hit):
     cover = interpolate(opacity, triangles, raster) * hit
     mesh = interpolate(colours, triangles, raster) * cover
     picture = halve(mesh) + (1 - halve(cover)) * paint.ground
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return eight_bits(picture)

@@ -11,6 +11,11 @@ def unit_range(pixels: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     return pixels.astype(np.float32) / 255
 
 
+def eight_bits(colours: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Colours in [0, 1] as 8-bit pixels, clipped and rounded: 1 becomes 255."""
+    return (np.clip(colours, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
 def halve(images: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H//2 W//2 C"]:
     """Averages of 2×2 pixels; H and W are even.
 

@@ -1,4 +1,4 @@
-"""What a Reconstructor returns: faces, and what became of photos and boxes without one."""
+"""Results of a Reconstructor: faces, photos without one, and boxes that were dropped."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import NamedTuple

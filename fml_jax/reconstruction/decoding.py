@@ -40,7 +40,7 @@ def solve_and_decode(
 ) -> tuple[FaceCode, DecodedFace]:
     """One code with its colours solved on its crop (RGB in [0, 1]) if there is a solver, and its face.
 
-    Both need the geometry, whose modes are two thirds of the numbers that decoding reads: it is computed once.
+    Both need the geometry, whose modes are two thirds of the data that decoding reads: it is computed once.
     """
     vertices = geometry(model, code.identity, code.expression)
     if solver is not None:

@@ -1,4 +1,4 @@
-"""The network as a pure function, crops to faces, and the weights that it takes."""
+"""The network as a pure function from crops to faces, and its weights."""
 
 import hashlib
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ def predict_codes(
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A weights file, read and checked: parameters, and what has to be known to use them."""
+    """A weights file, read and checked: parameters, and the settings to use them with."""
 
     params: dict  # of the encoder, as Flax nests them
     encoder: str  # its name, see `fml_jax.networks.encoders.make_encoder`

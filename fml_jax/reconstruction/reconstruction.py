@@ -1,4 +1,4 @@
-"""What is known of one face after reconstruction, its pictures and its files."""
+"""The reconstruction of one face: its fields, pictures and files."""
 
 import copy
 import importlib
@@ -18,8 +18,8 @@ from fml_jax.photos.crops import apply_affine, invert_affine
 from fml_jax.reconstruction.pickling import packed, unpacked
 from fml_jax.reconstruction.pictures import render
 
-# The function behind `Reconstruction.save`, as module and name. It is looked up when a face is saved: the room of files
-# builds upon this one, which works without it.
+# The function behind `Reconstruction.save`, as module and name. It is imported when a face is saved, because `export`
+# imports this module, which works without it.
 WRITER = ("fml_jax.export.saving", "save_reconstruction")
 
 
@@ -42,7 +42,7 @@ class Reconstruction:
     landmarks68: np.ndarray  # [68, 2] pixels of the photo
     projected: np.ndarray  # [N, 2] pixels of the photo: the vertices
     box: np.ndarray  # [4] x0, y0, x1, y1, pixels of the photo, as detected or given
-    crop_from_photo: np.ndarray  # [2, 3] affine to the crop that the camera belongs to
+    crop_from_photo: np.ndarray  # [2, 3] affine to the crop of the camera
     score: float  # [0, 1]; under 0.5 the crop does not look like a well-framed face
     reflectance_corrections: np.ndarray  # F_r, [N, 3]: what refinement adds to the code's reflectance; else 0
     model_version: str

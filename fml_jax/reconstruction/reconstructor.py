@@ -27,8 +27,8 @@ from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 from fml_jax.reconstruction.refinement import refine as refined
 from fml_jax.reconstruction.sources import Box, Names, as_list, checked_boxes, read_source, source_of
 
-BATCH = 32  # crops that go through the network together
-SINGLY = 3  # up to so many go through it one by one, which is quicker than a batch
+BATCH = 32  # crops in one call of the network
+SINGLY = 3  # up to this many crops are predicted one by one, which is faster than a batch
 
 # Photos are held in memory while their faces are worked on: this many, or fewer if they are large.
 PHOTOS_AT_ONCE = 64
@@ -46,7 +46,7 @@ _predict_codes = jax.jit(predict_codes, static_argnames="encoder")
 
 
 class Face(NamedTuple):
-    """A box in a photo, on its way through the network."""
+    """A box in a photo, to be predicted."""
 
     photo: UInt8[np.ndarray, "H W 3"]
     source: str  # the photo's path, or which one of the call it is
@@ -156,7 +156,7 @@ class Reconstructor:
         return (result for _, result in self._kept(FaceStream.empty(), faces, True))
 
     def predict(self, crops: UInt8[np.ndarray, "B 240 240 3"]) -> Prediction:
-        """`fml_jax.predict` in batches, with colours solved if that is asked for; NumPy arrays."""
+        """`fml_jax.predict` in batches, with colours solved if `solve_colours` is set; NumPy arrays."""
         return _in_batches(
             lambda part: _predict(
                 self.network.params, self.model, part, encoder=self.network.encoder, solver=self._solver
@@ -207,7 +207,7 @@ class Reconstructor:
         return jax.tree.map(lambda old, new: _replaced(old, rows, new), first, again), affines
 
     def _result(self, face: Face, index: int, prediction: Prediction, *, affine: np.ndarray) -> Reconstruction:
-        """The reconstruction that a prediction on a crop stands for."""
+        """The reconstruction of one face from the prediction on its crop."""
         decoded = prediction.faces
         return Reconstruction(
             vertices=np.asarray(decoded.vertices),
@@ -278,7 +278,7 @@ def _rolls(rotations: Float[jax.Array, "B 3"]) -> Float[jax.Array, "B"]:
 
 
 def _corner_shift(before: np.ndarray, after: np.ndarray) -> float:
-    """The furthest that a corner of the crop moves from one framing to another, pixels."""
+    """The largest displacement of a corner of the crop between two framings, pixels."""
     end = CROP_SIZE - 1
     corners = np.array([[0, 0], [end, 0], [0, end], [end, end]], np.float64)
     return float(np.linalg.norm(apply_affine(after, in_photo(before, corners)) - corners, axis=1).max())

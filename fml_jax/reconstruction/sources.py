@@ -1,4 +1,4 @@
-"""What a caller gives as photos and boxes: names, pixels and places of faces, checked."""
+"""The photos and boxes of a call: their names and pixels, checked."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from fml_jax.photos.reading import as_rgb, read_photo
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1, photo pixels
 
-# A box whose sides are longer than this many of the photo's frames no face in it.
+# The longest side of a box, relative to the photo's longer side.
 _LARGEST_BOX = 10.0
 
 
@@ -37,7 +37,7 @@ class Names:
         return self._first_free(path.stem, longer, path)
 
     def of_array(self, rgb: UInt8[np.ndarray, "H W 3"], number: int) -> str:
-        """A name for a picture in memory that depends on its pixels, so that other calls' pictures have others."""
+        """A name for a picture in memory. It depends on the pixels, so that pictures of other calls get other names."""
         digest = hashlib.blake2b(np.ascontiguousarray(rgb).data, digest_size=4).hexdigest()
         name = f"photo_{number}_{digest}"
         return self._first_free(name, name, Path(name))
@@ -74,7 +74,7 @@ def read_source(photo: Any, source: str) -> UInt8[np.ndarray, "H W 3"]:
     """The pixels of a path or of a picture in memory.
 
     Raises:
-      InputError: they cannot be had.
+      InputError: the photo cannot be read, or the object is not a picture.
     """
     if photo is None:
         raise InputError(f"{source} is None; give a path, an array, or a list of these")

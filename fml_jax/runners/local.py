@@ -28,7 +28,7 @@ def run_in_processes(task: Task, jobs: Iterable[Any], workers: int, *, note: Not
     """
     if workers == 1:
         for number, job in enumerate(jobs):
-            if number == 0:  # with nothing to do there is nothing to prepare
+            if number == 0:  # without jobs nothing is prepared
                 task.start()
             yield task(job, note)
         return
@@ -147,7 +147,7 @@ def _start(task, counts):
     _Process.task, _Process.counts = task, counts
     try:
         task.start()
-    except InputError as error:  # raised here it would break the pool, and its reason would be lost
+    except InputError as error:  # an exception here would break the pool and lose its reason
         _Process.failure = error
 
 

@@ -1,4 +1,4 @@
-"""What a runner runs."""
+"""The interfaces of tasks and runners."""
 
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Protocol

@@ -55,7 +55,7 @@ def test_flax_computes_its_layer_with_it():
         {"precision": jax.lax.Precision.HIGHEST},
     ],
 )
-def test_unsupported_arguments_are_refused(arguments):
+def test_unsupported_arguments_are_refused(unchecked, arguments):
     x = jnp.zeros((1, 8, 8, 4))
     with pytest.raises(ValueError, match="convolve does not support"):
         nn.Conv(4, (3, 3), conv_general_dilated=convolve, **arguments).init(jax.random.key(0), x)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fml_jax.ops.images import halve, halve_plain, unit_range
+from fml_jax.ops.images import eight_bits, halve, halve_plain, unit_range
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 3), (2, 8, 6, 1)])
@@ -14,3 +14,9 @@ def test_pixels_become_floats_from_zero_to_one():
     values = unit_range(np.arange(256, dtype=np.uint8))
     assert values.dtype == np.float32 and values[0] == 0 and values[-1] == 1
     np.testing.assert_array_equal(np.rint(values * 255), np.arange(256))
+
+
+def test_floats_become_the_pixels_that_they_came_from():
+    pixels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(eight_bits(unit_range(pixels)), pixels)
+    np.testing.assert_array_equal(eight_bits(np.array([-0.5, 1.5])), [0, 255])

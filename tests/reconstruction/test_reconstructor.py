@@ -302,7 +302,7 @@ def test_a_copy_shares_the_model_and_nothing_else(face):
 
 
 @pytest.mark.parametrize("size", [-5, 0, 15, 4097, 100.5, "240", 10**9])
-def test_a_size_that_is_none_is_refused(face, size):
+def test_a_size_that_is_none_is_refused(unchecked, face, size):
     with pytest.raises(InputError, match="no size of a picture"):
         face.render(size=size)
 
@@ -324,6 +324,6 @@ def test_what_is_no_photo_is_refused_in_one_line(reconstructor, photo, reason):
 
 
 @pytest.mark.parametrize("settings", [{"min_score": "high"}, {"min_score": float("nan")}, {"look_again": None}])
-def test_limits_that_are_no_numbers_are_refused(settings):
+def test_limits_that_are_no_numbers_are_refused(unchecked, settings):
     with pytest.raises(InputError, match=f"{next(iter(settings))}=.*is no number"):
         network.Reconstructor(**settings)
