@@ -17,16 +17,13 @@ from tqdm import tqdm
 from fml_jax.corpus.target_face import shows_face
 from fml_jax.errors import InputError
 from fml_jax.evaluation.tables import markdown
-from fml_jax.photos.detection import detect_faces
+from fml_jax.photos.detection import DETECTORS
 from fml_jax.photos.landmarks import detect_landmarks, ibug68
 from fml_jax.photos.reading import list_photos, read_photo
-from fml_jax.photos.yunet import detect_faces_with_yunet
 
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos of a face each.", required=True)
 _EVERY = flags.DEFINE_integer("every", 13, "Takes one photo in so many.", lower_bound=1)
 _FIRST = flags.DEFINE_integer("first", 5, "The first that is taken.", lower_bound=0)
-
-DETECTORS = {"Haar": detect_faces, "YuNet": detect_faces_with_yunet}
 
 
 def main(_):

@@ -19,7 +19,7 @@ from skimage import data
 
 from benchmarks.timing import in_turn
 from fml_jax.photos.crops import crop_from_photo, crop_photo
-from fml_jax.photos.detection import detect_faces
+from fml_jax.photos.haar import detect_faces_with_haar
 from fml_jax.reconstruction import Reconstructor
 from fml_jax.reconstruction.decoding import decode_one
 from fml_jax.reconstruction.reconstructor import BATCH, Face
@@ -31,7 +31,7 @@ PHOTO_SIDE = 640
 
 def main(_):
     photo = cv2.resize(data.astronaut(), (PHOTO_SIDE, PHOTO_SIDE), interpolation=cv2.INTER_CUBIC)
-    box = detect_faces(photo)[0].box
+    box = detect_faces_with_haar(photo)[0].box
     face = Face(photo, "astronaut", "astronaut", 0, box)
     affine = crop_from_photo(box)
     one_look, two_looks = Reconstructor(look_again=math.inf), Reconstructor(look_again=0.0)
@@ -40,7 +40,7 @@ def main(_):
     code = jax.tree.map(lambda rows: rows[0], codes)
 
     stages = {
-        "detect (Haar)": lambda: detect_faces(photo),
+        "detect (Haar)": lambda: detect_faces_with_haar(photo),
         "crop": lambda: crop_photo(photo, affine),
         "network": lambda: one_look.codes(crop),
         "network, colours and decoding": lambda: one_look.predict(crop),

@@ -19,7 +19,7 @@ from fml_jax.photos.crops import (
     crop_photo,
     invert_affine,
 )
-from fml_jax.photos.detection import detect_faces
+from fml_jax.photos.haar import detect_faces_with_haar
 from fml_jax.photos.landmark_confidence import landmark_confidence
 from fml_jax.photos.landmarks import ibug68
 from fml_jax.photos.yunet import detect_faces_with_yunet
@@ -141,7 +141,7 @@ def _misplaced(face, points) -> Rejected:
 def _boxes(detector: str, rgb: UInt8[np.ndarray, "H W 3"]) -> list[Box]:
     if detector == "mediapipe":
         return []  # its landmarks are found without boxes
-    return [face.box for face in (detect_faces_with_yunet if detector == "yunet" else detect_faces)(rgb)]
+    return [face.box for face in (detect_faces_with_yunet if detector == "yunet" else detect_faces_with_haar)(rgb)]
 
 
 def _poor(stats, settings) -> Rejected | None:

@@ -13,18 +13,9 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from fml_jax.errors import InputError
+from fml_jax.photos.boxes import Detection, overlap, shrunk
 from fml_jax.photos.crops import crop_from_photo, crop_photo
-from fml_jax.photos.detection import (
-    FRONTAL,
-    PROFILE,
-    SECOND_LOOK,
-    Detection,
-    detect_faces,
-    in_photo_of,
-    overlap,
-    search,
-    shrunk,
-)
+from fml_jax.photos.haar import FRONTAL, PROFILE, SECOND_LOOK, detect_faces_with_haar, in_photo_of, search
 from fml_jax.photos.landmarks import detect_mesh
 from fml_jax.photos.reading import read_photo
 
@@ -72,7 +63,7 @@ def hard_negative_boxes(
     candidates = sorted(
         in_photo_of(rgb, grey, [face for cascade in _EAGER for face in search(grey, cascade, SMALLEST)])
     )
-    taken: list[Detection] = detect_faces(rgb)
+    taken: list[Detection] = detect_faces_with_haar(rgb)
     faces = len(taken)
     for k in rng.permutation(len(candidates)):
         candidate = candidates[k]

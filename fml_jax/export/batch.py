@@ -25,6 +25,7 @@ from fml_jax.export.page import CAPTIONS, PICTURES, picture_paths, write_picture
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
 from fml_jax.export.saving import ENDINGS, save_reconstruction
 from fml_jax.files import PARTIAL_SUFFIX, DiskFullError
+from fml_jax.photos.detection import AUTO, detector_name
 from fml_jax.photos.reading import photos_by_folder
 from fml_jax.reconstruction import Reconstructor
 from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
@@ -52,6 +53,7 @@ class Settings:
         """Text that differs where results may differ; weights count by their content."""
         arguments = dict(self.reconstructor)
         weights = Path(arguments.pop("weights", None) or OPEN_WEIGHTS)
+        arguments["detector"] = detector_name(arguments.get("detector", AUTO))
         digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else str(weights)
         return json.dumps([digest, sorted(arguments.items()), self.refine, self.boxes])
 

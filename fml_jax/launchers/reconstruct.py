@@ -47,6 +47,13 @@ _BOXES = flags.DEFINE_multi_string(
 _MIN_SCORE = flags.DEFINE_float(
     "min_score", None, "Detected boxes that score lower (0.5 by default) are dropped.", flag_values=_FLAGS
 )
+_DETECTOR = flags.DEFINE_enum(
+    "detector",
+    "auto",
+    ["auto", "libfacedetection", "haar", "yunet"],
+    "What finds the faces; auto is libfacedetection, or haar where that is not installed.",
+    flag_values=_FLAGS,
+)
 _WORKERS = flags.DEFINE_integer(
     "workers",
     None,
@@ -82,7 +89,7 @@ def _reconstruct() -> int:
     return reconstruct_into(
         folder,
         [place],
-        arguments={"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value},
+        arguments={"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value, "detector": _DETECTOR.value},
         refine=_REFINE.value,
         boxes=_boxes(_BOXES.value),
         workers=_WORKERS.value,

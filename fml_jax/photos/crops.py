@@ -40,7 +40,7 @@ def crop_from_photo(
     side = math.sqrt((x1 - x0) * (y1 - y0))
     down = HAAR_CENTRE_DOWN * side
     centre = np.array([(x0 + x1) / 2 - down * math.sin(roll), (y0 + y1) / 2 + down * math.cos(roll)])
-    return _square_crop(centre, SIDE_FACTOR * HAAR_SIDE * side, roll, size)
+    return square_crop(centre, SIDE_FACTOR * HAAR_SIDE * side, roll, size=size)
 
 
 def crop_from_landmarks(
@@ -58,7 +58,7 @@ def crop_from_landmarks(
     upright = landmarks68 @ _turn(-roll).T
     low, high = upright.min(axis=0), upright.max(axis=0)
     centre = _turn(roll) @ ((low + high) / 2)
-    return _square_crop(centre, side_factor * math.sqrt(np.prod(high - low)), roll, size)
+    return square_crop(centre, side_factor * math.sqrt(np.prod(high - low)), roll, size=size)
 
 
 def invert_affine(affine: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
@@ -124,7 +124,8 @@ def crop_photo(
     return cv2.warpAffine(rgb, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _square_crop(centre: Float[np.ndarray, "2"], side: float, roll: float, size: int) -> Float[np.ndarray, "2 3"]:
+def square_crop(centre: Float[np.ndarray, "2"], side: float, roll: float, *, size: int) -> Float[np.ndarray, "2 3"]:
+    """The crop of a square with this centre and side (photo pixels); a head that leans by `roll` is upright in it."""
     linear = size / side * _turn(-roll)
     return np.column_stack([linear, (size - 1) / 2 - linear @ centre])
 

@@ -1,7 +1,6 @@
 """YuNet, a small convolutional face detector that OpenCV runs; its boxes are converted to those of Haar cascades."""
 
 import functools
-import math
 import threading
 
 import cv2
@@ -9,8 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fml_jax.errors import InputError
-from fml_jax.photos.crops import HAAR_CENTRE_DOWN, HAAR_SIDE
-from fml_jax.photos.detection import SMALLEST_SIDE, Detection, in_photo, largest_first, shrunk, working_scale
+from fml_jax.photos.boxes import SMALLEST_SIDE, Box, Detection, haar_box, in_photo, largest_first, shrunk, working_scale
 from fml_jax.photos.model_files import ModelFile, find_model
 
 _ONNX_BEGINS = b"\x08"  # the tag of the format's first field, its version
@@ -57,12 +55,8 @@ def detect_faces_with_yunet(rgb: UInt8[np.ndarray, "H W 3"], min_size: float = 6
     return largest_first([face for face in faces if face.box[2] - face.box[0] >= min_size])
 
 
-def _as_haar(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
-    """The square box x0, y0, x1, y1 in which the landmarks sit as they do in Haar's."""
-    side = math.sqrt(width * height)
-    half = side * SIDE / HAAR_SIDE / 2
-    middle = x + width / 2, y + height / 2 + side * CENTRE_DOWN - 2 * half * HAAR_CENTRE_DOWN
-    return (middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half)
+def _as_haar(x: float, y: float, width: float, height: float) -> Box:
+    return haar_box((x, y, x + width, y + height), CENTRE_DOWN, SIDE)
 
 
 @functools.cache

@@ -19,8 +19,9 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
+from fml_jax.photos.boxes import Detection
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, crop_from_landmarks, crop_from_photo, crop_photo
-from fml_jax.photos.detection import detect_faces
+from fml_jax.photos.detection import AUTO, detect_faces, detector_name
 from fml_jax.reconstruction.answers import DroppedFace, FaceStream, Failure, Reconstructions
 from fml_jax.reconstruction.prediction import Prediction, load_network, predict, predict_codes
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
@@ -53,6 +54,7 @@ class Face(NamedTuple):
     name: str  # unique among the photos of the call
     number: int  # of the photo in the call
     box: Box
+    roll: float = 0.0  # of the head in the photo, clockwise, as far as it is known: radians
 
 
 class Reconstructor:
@@ -72,6 +74,7 @@ class Reconstructor:
         look_again: float = LOOK_AGAIN,
         solve_colours: bool = True,
         min_score: float = MIN_SCORE,
+        detector: str = AUTO,
     ) -> None:
         """Loads weights and the open face model.
 
@@ -82,16 +85,18 @@ class Reconstructor:
           solve_colours: light and reflectance are solved on the crop, given the network's geometry; else they are
             the network's own.
           min_score: detected boxes that score lower are dropped; boxes given are kept.
+          detector: a name of `fml_jax.photos.detection.DETECTORS`; "auto" is the best one that is installed.
 
         Raises:
-          InputError: unreadable weights, weights of another face model or encoder, or a limit that is no number.
+          InputError: unreadable weights, weights of another face model or encoder, a limit that is no number, or an
+            unknown detector.
         """
         for name, value in (("look_again", look_again), ("min_score", min_score)):
             if not isinstance(value, int | float) or math.isnan(value):
                 raise InputError(f"{name}={value!r} is no number; give one, such as {name}=0.5")
         self.model: BaseModel = load_face_model()
         self.network = load_network(weights, self.model)
-        self.look_again, self.min_score = look_again, min_score
+        self.look_again, self.min_score, self.detector = look_again, min_score, detector_name(detector)
         self._solver = ColourSolver.of(self.model) if solve_colours else None
         self._triangles = np.asarray(self.model.topology.triangles)
 
@@ -145,7 +150,7 @@ class Reconstructor:
 
     def _work(self, stream: FaceStream, *, photos, boxes, refine, progress) -> Generator[Reconstruction, None, None]:
         with tqdm(total=len(photos), unit="photo", disable=not progress) as bar:
-            for done, faces in _chunks(stream, photos, boxes):
+            for done, faces in _chunks(stream, self.detector, photos, boxes):
                 for number, result in self._kept(stream, faces, boxes is not None):
                     bar.update(number - bar.n)
                     yield refined(result) if refine else result
@@ -192,7 +197,7 @@ class Reconstructor:
 
     def _predictions(self, faces: Sequence[Face]) -> tuple[Prediction, list[np.ndarray]]:
         """Predictions for boxes, and the crops' affines that they belong to."""
-        affines = [crop_from_photo(face.box) for face in faces]
+        affines = [crop_from_photo(face.box, face.roll) for face in faces]
         first = self.predict(_crops(faces, affines))
         if self.look_again == math.inf:
             return first, affines
@@ -229,11 +234,13 @@ class Reconstructor:
         )
 
 
-def _chunks(stream: FaceStream, photos: Sequence, boxes: Sequence | None) -> Iterator[tuple[int, list[Face]]]:
+def _chunks(
+    stream: FaceStream, detector: str, photos: Sequence, boxes: Sequence | None
+) -> Iterator[tuple[int, list[Face]]]:
     """How many photos have been read, and the faces of those not yet worked on."""
     names, faces, read, pixels = Names(), [], 0, 0
     for number, photo in enumerate(photos):
-        found = _faces(stream, names, number=number, photo=photo, boxes=boxes)
+        found = _faces(stream, names, detector, number=number, photo=photo, boxes=boxes)
         faces += found
         read, pixels = read + 1, pixels + (found[0].photo[..., 0].size if found else 0)
         if read == PHOTOS_AT_ONCE or pixels > PIXELS_AT_ONCE:
@@ -242,15 +249,17 @@ def _chunks(stream: FaceStream, photos: Sequence, boxes: Sequence | None) -> Ite
     yield len(photos), faces
 
 
-def _faces(stream: FaceStream, names: Names, *, number: int, photo: Any, boxes: Sequence | None) -> list[Face]:
+def _faces(
+    stream: FaceStream, names: Names, detector: str, *, number: int, photo: Any, boxes: Sequence | None
+) -> list[Face]:
     """The boxes of one photo; one that cannot be used is noted in the stream's failures."""
     source = source_of(photo, number)
     try:
         rgb = read_source(photo, source)
         if boxes is not None:
-            found = checked_boxes(boxes[number], rgb, source)
+            found = [Detection(box, 1.0) for box in checked_boxes(boxes[number], rgb, source)]
         else:
-            found = [detection.box for detection in detect_faces(rgb)]
+            found = detect_faces(rgb, detector=detector)
         if not found:
             raise InputError(
                 f"{source}: no face found; enlarge a small photo, or give the face's place as a box x0, y0, x1, y1"
@@ -259,7 +268,7 @@ def _faces(stream: FaceStream, names: Names, *, number: int, photo: Any, boxes: 
         stream.failures.append(Failure(source, str(error)))
         return []
     name = names.of_path(photo) if isinstance(photo, str | os.PathLike) else names.of_array(rgb, number)
-    return [Face(rgb, source, name, number, box) for box in found]
+    return [Face(rgb, source, name, number, face.box, face.roll) for face in found]
 
 
 def _framed_by(prediction: Prediction, affines: list[np.ndarray]) -> list[np.ndarray]:

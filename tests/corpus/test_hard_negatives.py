@@ -6,7 +6,8 @@ import pytest
 
 from fml_jax.corpus.hard_negatives import BESIDE, hard_negative_boxes, hard_negative_crops
 from fml_jax.errors import InputError
-from fml_jax.photos.detection import Detection, detect_faces, overlap
+from fml_jax.photos.boxes import Detection, overlap
+from fml_jax.photos.haar import detect_faces_with_haar
 from fml_jax.photos.landmarks import detect_mesh
 from fml_jax.photos.reading import read_photo
 
@@ -21,7 +22,7 @@ def test_they_lie_beside_faces_and_show_none(photos):
     for path in photos:
         rgb = read_photo(path)
         boxes = hard_negative_boxes(rgb, np.random.default_rng(0), most=2)
-        faces = detect_faces(rgb)
+        faces = detect_faces_with_haar(rgb)
         for box in boxes:
             assert all(overlap(Detection(box, 0.0), face) <= BESIDE for face in faces)
             assert detect_mesh(rgb, box) is None

@@ -8,8 +8,8 @@ from fml_jax.corpus.examples import Rejected, Settings, make_example
 from fml_jax.corpus.target_face import shows_face
 from fml_jax.errors import InputError
 from fml_jax.photos import yunet
+from fml_jax.photos.boxes import Detection
 from fml_jax.photos.crops import crop_from_landmarks, crop_from_photo
-from fml_jax.photos.detection import Detection
 from fml_jax.photos.landmarks import detect_landmarks, ibug68
 from fml_jax.photos.reading import list_photos, read_photo
 from fml_jax.photos.yunet import YUNET_MODEL, detect_faces_with_yunet
@@ -86,7 +86,7 @@ def test_who_frames_the_crop(lfw_faces, monkeypatch, detector, haar, by_yunet, e
     box = next(face.box for face in detect_faces_with_yunet(rgb) if shows_face(face.box, points))
     boxes = {True: [Detection(box, 1.0)], False: [], "elsewhere": [Detection((0.0, 0.0, 30.0, 30.0), 1.0)]}
     moved = tuple(corner + 3 for corner in box)  # tells YuNet's from Haar's
-    monkeypatch.setattr(examples, "detect_faces", lambda rgb: boxes[haar])
+    monkeypatch.setattr(examples, "detect_faces_with_haar", lambda rgb: boxes[haar])
     monkeypatch.setattr(examples, "detect_faces_with_yunet", lambda rgb: [Detection(moved, 1.0)] if by_yunet else [])
     made = make_example(rgb, Settings(detector=detector))
     if isinstance(made, Rejected):
