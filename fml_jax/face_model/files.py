@@ -22,6 +22,7 @@ from fml_jax.face_model.subdivision import catmull_clark, subdivide_uv, triangul
 from fml_jax.face_model.topology import make_topology
 
 OPEN_MODEL = Path(__file__).parent / "open_model.npz"
+OPEN_MODEL_2 = Path(__file__).parent / "open_model_2.npz"  # the second edition
 DETAILS = ("standard", "fine", "face")
 
 # name → shape; the same letter is the same size: C control vertices, N vertices, Q quads, …

@@ -17,19 +17,23 @@ from third_party.open_face_model.skins import (
     MOUTH_INSIDE,
     PUPIL,
     SCLERA,
-    TONES,
     Painter,
     ReflectanceModes,
     linear_of_srgb,
     srgb_of_linear,
 )
 
-CHROMA_KEPT = 0.45  # of the skins' detail: their photos' blue and grey shades are light, not skin
+# As the first edition's tones, but less curved: a mode for the curve turns the skins between into grey ones.
+TONES = np.array(
+    [[68, 48, 38], [95, 70, 55], [126, 96, 77], [160, 124, 102], [190, 151, 128], [214, 176, 152], [233, 199, 176]]
+)
+CHROMA_KEPT = 0.35  # of the skins' detail: their photos' blue and grey shades are light, not skin
+BEARD_SMOOTHING = 14  # steps of averaging with the neighbours
 DETAIL_LIMIT = 0.35  # log: single dark or bright texels are no skin
-NOSTRIL = np.log([0.16, 0.09, 0.08])  # log RGB over skin
+NOSTRIL = np.log([0.08, 0.045, 0.04])  # log RGB over skin
 LID_MARGIN = np.array([0.10, -0.22, -0.18])
 LASHES = np.log(0.30)  # of the lids' edge: a line, seen from afar
-BROW_DARKEST, BROW_FAIREST = np.log(0.10), np.log(0.72)  # over the skin beside them: brows are never paler than skin
+BROW_DARKEST, BROW_FAIREST = np.log(0.16), np.log(0.5)  # over the skin beside them: brows are never paler than skin
 # Weights in the principal components: what a photo shows large, or what tells people apart.
 FACE_WEIGHT, EYE_WEIGHT, OTHER_WEIGHT = 1.0, 2.5, 0.35
 
@@ -71,6 +75,11 @@ class ComplexionPainter(Painter):
         self.details = np.concatenate([details, details[:, mirror]])
         self.averages = np.concatenate([self.averages, self.averages])
         self.tones = np.log(linear_of_srgb(TONES / 255.0))
+        degree = np.maximum(np.asarray(regions.adjacency.sum(1)).ravel(), 1)
+        beards = np.stack([regions.moustache, regions.chin_beard, regions.cheek_beard], axis=1)
+        for _ in range(BEARD_SMOOTHING):  # no beard ends at a line
+            beards = 0.5 * beards + 0.5 * (regions.adjacency @ beards) / degree[:, None]
+        self.beards = beards * (1 - regions.lips)[:, None] * ~(regions.is_eye | regions.is_lining)[:, None]
 
     def paint(self, rng: np.random.Generator) -> np.ndarray:
         """[N, 3] sRGB: one person."""
@@ -78,9 +87,9 @@ class ComplexionPainter(Painter):
         lightness = rng.beta(1.15, 1.15)
         bare = self._skin(rng, lightness)
         hair = np.log(HAIR[self._hair_colour(rng, lightness)]) + rng.normal(0, 0.12)
-        skin = self._blend(bare, hair, self._hair_cover(rng))
+        skin = self._blend(bare, np.minimum(hair, bare - 0.15), self._hair_cover(rng))
         skin = skin + self._brow_darkening(rng, bare, hair)
-        if rng.random() < 0.4:
+        if rng.random() < 0.25:
             skin = self._blend(skin, np.minimum(hair, bare - 0.25), self._beard(rng))
         skin = skin + regions.nostrils[:, None] * NOSTRIL * rng.uniform(0.7, 1.1)
         skin = skin + regions.lid_margins[:, None] * LID_MARGIN * rng.uniform(0.5, 1.1)
@@ -96,25 +105,39 @@ class ComplexionPainter(Painter):
         likeness = np.exp(-0.5 * ((self.averages.mean(1) - average.mean()) / 0.5) ** 2) + 1e-3
         chosen = rng.choice(len(self.averages), 3, replace=False, p=likeness / likeness.sum())
         detail = np.tensordot(rng.dirichlet([0.6] * 3), self.details[chosen], 1) * rng.uniform(0.7, 1.1)
-        average = average + BLUSH * rng.normal(0.1, 0.3) + [0, 0, rng.normal(0, 0.05)]
+        # Less blood than usual would look green or grey: it varies little below its mean.
+        average = average + BLUSH * (rng.gamma(2.0, 0.12) + 0.05) + [0, 0, rng.normal(0, 0.025)]
         melanin, blood = self._field(rng), self._field(rng)
         darkening = self._tone(lightness - 0.06) - self._tone(lightness + 0.06)
-        skin = average + detail + 0.30 * np.outer(melanin, darkening) + 0.35 * np.outer(blood, BLUSH)
-        flush = regions.cheeks * rng.normal(0.5, 0.7) + regions.nose_tip * rng.normal(0.4, 0.6)
+        skin = average + detail + 0.25 * np.outer(melanin, darkening) + 0.2 * np.outer(blood, BLUSH)
+        flush = regions.cheeks * rng.gamma(2.0, 0.3) + regions.nose_tip * rng.gamma(2.0, 0.25)
         shade = regions.under_eyes * np.abs(rng.normal(0, 0.12))
         lips = regions.lips * np.clip(rng.normal(0.42, 0.28), 0, 1.3)
         return skin + np.outer(flush, BLUSH) - shade[:, None] * [0.8, 1.0, 0.9] + np.outer(lips, LIP_RED)
 
+    def _hair_cover(self, rng):
+        """[N]: mostly hair on the scalp; few shaved heads, which as a mode would make others' hair glow."""
+        return self.regions.hair * (rng.uniform(0.1, 0.4) if rng.random() < 0.07 else rng.uniform(0.65, 0.97))
+
+    def _beard(self, rng):
+        """[N] from 0 to 1: a random beard's cover."""
+        density = np.clip(1 + 0.3 * self._field(rng), 0.4, 1.4)
+        moustache, chin, cheek = self.beards.T
+        cover = moustache * rng.uniform(0.3, 1) + chin * rng.uniform(0.3, 1) + cheek * rng.uniform(0, 0.8)
+        return np.clip(cover * density, 0, 1) * rng.beta(1.1, 2.0) * 0.7
+
     def _brow_darkening(self, rng, skin, hair):
         """[N, 3] change of log RGB: hair over skin, and never as pale as the skin or paler."""
-        cover = self.regions.brows(rng.uniform(2.3, 4.0), rng.uniform(0.9, 1.0), rng.normal(0, 0.4), rng.normal(0, 0.3))
-        density = np.clip(1 + 0.2 * self._field(rng), 0.7, 1.2) * rng.uniform(0.55, 1.0)
+        cover = self.regions.brows(
+            rng.uniform(2.5, 3.8), rng.uniform(0.93, 1.0), rng.normal(0, 0.3), rng.normal(0, 0.2)
+        )
+        density = np.clip(1 + 0.2 * self._field(rng), 0.7, 1.2) * rng.uniform(0.7, 1.0)
         contrast = np.clip(hair - skin, BROW_DARKEST, BROW_FAIREST)
         return np.clip(cover * density, 0, 0.95)[:, None] * contrast
 
     def _eyes(self, rng, colours, lightness):
-        share = IRIS_SHARE * np.where(np.arange(len(IRIS)) >= 2, 2.6 * lightness**2, 1.0)
-        iris = IRIS[rng.choice(len(IRIS), p=share / share.sum())] * rng.uniform(0.85, 1.2)
+        share = IRIS_SHARE * np.where(np.arange(len(IRIS)) >= 2, 1.8 * lightness**2, 1.0)
+        iris = IRIS[rng.choice(len(IRIS), p=share / share.sum())] * rng.uniform(0.7, 1.0)
         sclera = SCLERA * rng.uniform(0.85, 1.15)
         for eye in self.regions.eyeballs:
             radius = eye.radius[:, None]

@@ -8,12 +8,14 @@ from scipy.spatial import cKDTree
 
 from fml_jax.face_model.subdivision import triangulate
 from third_party.open_face_model.landmark_embedding import closest_on_surface
-from third_party.open_face_model.openings import LID_MARGIN_RING, Opening, Openings
+from third_party.open_face_model.openings import LID_MARGIN_RING, Opening, Openings, find_openings
 from third_party.open_face_model.pictures import vertex_normals
 
 REACH = 8.0  # mm: deeper than this nothing passes
 CLEAR = 0.5  # mm over the tangent plane of the nearest vertex: such points are outside
-LIP_RINGS = 14  # of the mouth: the lips, inside and outside
+NO_CORNER = 1.5  # mm between open lids: less is a corner of the eye
+LIP_RINGS, LIP_POINTS = 14, 12  # rings of the mouth: the lips as surfaces, and as points that must stay outside
+CORNER_COLUMNS = 2
 ON_BORDER = 0.05  # weight of inner vertices under which a closest point lies on a patch's border
 
 
@@ -21,7 +23,7 @@ ON_BORDER = 0.05  # weight of inner vertices under which a closest point lies on
 class Pair:
     """Two surfaces that may touch and must not pass through each other: vertices and triangles of the standard mesh."""
 
-    kind: str  # "lips", "lids" or "eyeball"
+    kind: str  # "lips" or "eyeball"
     points: np.ndarray  # [P] vertices of one
     triangles: np.ndarray  # [T, 3] of the other, facing outwards
 
@@ -65,32 +67,64 @@ class Pair:
         return depths, out
 
 
-def contact_pairs(openings: Openings, eyeballs: list[np.ndarray], quads: np.ndarray) -> list[Pair]:
+@dataclass(frozen=True)
+class Margins:
+    """The margins of an upper and a lower lid, which must not cross."""
+
+    points: np.ndarray  # [2 C] vertices: the upper margin's, then the lower one's, facing each other
+    upwards: np.ndarray  # [C, 3] unit vectors from the lower margin to the upper one
+    kind: str = "lids"
+
+    def depths(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far each point is beyond the facing one, [2 C] mm (0 where the lids are apart), and the way back."""
+        upper, lower = np.split(vertices[self.points], 2)
+        crossed = np.maximum(-((upper - lower) * self.upwards).sum(1), 0)
+        return np.concatenate([crossed, crossed]), np.concatenate([self.upwards, -self.upwards])
+
+
+def contact_pairs(
+    neutral: np.ndarray, openings: Openings, eyeballs: list[np.ndarray], quads: np.ndarray
+) -> list[Pair | Margins]:
     """The pairs of a head: upper and lower lip, upper and lower lids, lids and eyeballs.
 
     Args:
+      neutral: [N, 3] with open eyes.
       eyeballs: the vertices of the left and the right one.
       quads: of the standard mesh.
     """
-    pairs = _between("lips", openings.mouth, slice(0, LIP_RINGS), quads)
+    pairs: list[Pair | Margins] = [*_between("lips", openings.mouth, slice(0, LIP_RINGS), quads)]
     for eye, ball in zip(openings.eyes, eyeballs, strict=True):
-        pairs += _between("lids", eye, slice(0, None), quads)
+        upper, lower = eye.grid[LID_MARGIN_RING, eye.upper], eye.grid[LID_MARGIN_RING, eye.lower]
+        gap = np.linalg.norm(neutral[upper] - neutral[lower], axis=1)
+        open_there = gap > NO_CORNER
+        upwards = (neutral[upper] - neutral[lower])[open_there] / gap[open_there, None]
+        pairs.append(Margins(np.concatenate([upper[open_there], lower[open_there]]), upwards))
         ball_quads = quads[np.isin(quads, ball).all(1)]
         pairs.append(Pair("eyeball", np.unique(eye.grid[LID_MARGIN_RING:]), triangulate(ball_quads)))
     return pairs
 
 
+def contact_pairs_of(arrays: dict[str, np.ndarray]) -> list[Pair | Margins]:
+    """The pairs of a model file of format 2."""
+    quads, mean = arrays["quads"].astype(np.int64), arrays["mean"].astype(float)
+    eyes = dict(zip(arrays["region_names"].tolist(), arrays["regions"], strict=True))["eyes"].astype(bool)
+    head_quads = quads[~eyes[quads].all(1)]
+    openings = find_openings(mean[~eyes], head_quads)
+    return contact_pairs(mean, openings, np.split(np.flatnonzero(eyes), 2), quads)
+
+
 def _between(kind, opening: Opening, rings, quads):
     upper, lower = opening.grid[rings][:, opening.upper], opening.grid[rings][:, opening.lower]
     patches = [triangulate(quads[np.isin(quads, side).all(1)]) for side in (upper, lower)]
-    # Columns beside the corners belong to both sides' neighbours: they touch by construction.
+    # Beside the corners the sides touch by construction, and the folds' normals point anywhere.
+    inner = slice(CORNER_COLUMNS, -CORNER_COLUMNS)
     return [
-        Pair(kind, np.unique(upper[:, 1:-1]), patches[1]),
-        Pair(kind, np.unique(lower[:, 1:-1]), patches[0]),
+        Pair(kind, np.unique(upper[:LIP_POINTS, inner]), patches[1]),
+        Pair(kind, np.unique(lower[:LIP_POINTS, inner]), patches[0]),
     ]
 
 
-def deepest(pairs: list[Pair], vertices: np.ndarray) -> dict[str, float]:
+def deepest(pairs: list[Pair | Margins], vertices: np.ndarray) -> dict[str, float]:
     """The deepest penetration of each kind, mm."""
     found = {pair.kind: 0.0 for pair in pairs}
     for pair in pairs:

@@ -28,6 +28,7 @@ class ExpressionModes:
     """Expressions as displacements from the face at rest (mouth closed, eyes open), mm."""
 
     modes: np.ndarray  # [64, V, 3], times their standard deviations
+    combinations: np.ndarray  # [64, U] of the units: the modes are these sums of them
     sigma: np.ndarray  # [64] mm
     arkit_names: list[str]
     arkit_codes: np.ndarray  # [51, 64] of the named shapes
@@ -53,13 +54,14 @@ def build_expressions(units: Units, standard: int, count: int = MODES) -> Expres
     combinations = (vectors.T @ basis) * sigma[:, None]
     modes = np.tensordot(combinations, units.shapes, 1)
     rows = modes.reshape(count, -1)
-    modes *= np.sign(np.take_along_axis(rows, np.abs(rows).argmax(1)[:, None], axis=1))[:, :, None]
+    signs = np.sign(np.take_along_axis(rows, np.abs(rows).argmax(1)[:, None], axis=1))
+    modes, combinations = modes * signs[:, :, None], combinations * signs
     total = np.einsum("su,uv,sv->", weights, gram, weights) / len(weights)
     named = arkit_combinations(units.names[: units.from_ict])
     targets = np.stack([flat[numbers].sum(0) for numbers in named.values()])
     on_mesh = modes[:, :standard].reshape(count, -1)
     codes = np.linalg.solve(on_mesh @ on_mesh.T, on_mesh @ targets.T).T
-    return ExpressionModes(modes, sigma, list(named), codes, float(values.sum() / total))
+    return ExpressionModes(modes, combinations, sigma, list(named), codes, float(values.sum() / total))
 
 
 def _basis(flat, from_ict, count):

@@ -9,7 +9,7 @@ from third_party.open_face_model.head_mesh import EYE, LINING, SKIN
 from third_party.open_face_model.ict_facekit import EYEBALLS, HEAD, FaceKit
 from third_party.open_face_model.openings import CONTACT_RING, find_openings
 
-MERIDIANS = 32  # of an eyeball; its first vertex is the pole in front, its last the one behind
+MERIDIANS = 32  # of an eyeball
 FRONT_RINGS = 12  # of the 24 rings between the poles
 # Each ring of an eyeball's front and the one before it are parted, so that an iris has an edge.
 _RINGS = 2 * FRONT_RINGS
@@ -33,7 +33,7 @@ class Head:
     @property
     def eyeballs(self) -> list[np.ndarray]:
         """The vertices of the left and the right eyeball."""
-        size = 1 + _RINGS * MERIDIANS
+        size = _RINGS * MERIDIANS
         return [HEAD.stop + side * size + np.arange(size) for side in range(2)]
 
     def vertices_of(self, part: int) -> np.ndarray:
@@ -74,7 +74,11 @@ def _selection(vertices, count):
 
 
 def _eyeball_front(kit, ball):
-    """An operator to the pole and twice the rings of a front half, and its quads (pairs of triangles at the pole)."""
+    """An operator to twice the rings of a front half, and its quads.
+
+    The pole is left out: gather tables are as wide as the largest number of edges at a vertex. A ladder of quads closes
+    the innermost ring.
+    """
     rings = _rings(kit, ball)[:FRONT_RINGS]
     count = len(kit.neutral)
     pole = _selection([ball.start], count)
@@ -82,18 +86,18 @@ def _eyeball_front(kit, ball):
     # Between rings a cubic curve through four of them; around the pole the curve goes on to the opposite meridian.
     across = [_selection(np.roll(rings[0], MERIDIANS // 2), count)]
     line = [across[0], sparse.vstack([pole] * MERIDIANS), *stacked, _selection(_rings(kit, ball)[FRONT_RINGS], count)]
-    refined = [pole]
+    refined = []
     for number in range(1, FRONT_RINGS + 1):
         before, start, end, after = line[number - 1 : number + 3]
         refined += [(9 * (start + end) - before - after) / 16, end]
-    first = 1 + MERIDIANS * np.arange(_RINGS)[:, None] + np.arange(MERIDIANS)
+    first = MERIDIANS * np.arange(_RINGS)[:, None] + np.arange(MERIDIANS)
     beside = np.roll(first, -1, axis=1)
     bands = np.stack([first[:-1], first[1:], beside[1:], beside[:-1]], axis=-1).reshape(-1, 4)
-    even = first[0, ::2]
-    cap = np.stack([np.zeros_like(even), even, even + 1, np.roll(even, -1)], axis=1)
+    up, down = np.arange(MERIDIANS // 2 - 1), np.arange(MERIDIANS - 1, MERIDIANS // 2, -1)
+    cap = np.stack([up, up + 1, down - 1, down], axis=1)
     quads = np.concatenate([cap, bands])
     operator = sparse.vstack(refined, format="csr")
-    return operator, quads if _faces_forward(operator @ kit.neutral, quads) else quads[:, ::-1]
+    return operator, quads if _faces_forward(operator @ kit.neutral, quads) else quads[:, [0, 3, 2, 1]]
 
 
 def _faces_forward(vertices, quads):
@@ -111,10 +115,12 @@ def _rings(kit, ball):
         for here, there in zip(corners, np.roll(corners, -1), strict=True):
             neighbours[here].add(int(there))
             neighbours[there].add(int(here))
-    first = [min(neighbours[ball.start])]
+    # From the top outwards, so that left and right are mirror images.
+    side = np.sign(kit.neutral[ball, 0].mean())
+    first = [max(neighbours[ball.start], key=lambda number: kit.neutral[number, 1])]
     while len(first) < MERIDIANS:
-        around = sorted(neighbours[first[-1]] & neighbours[ball.start] - set(first))
-        first.append(around[0])
+        around = neighbours[first[-1]] & neighbours[ball.start] - set(first)
+        first.append(max(around, key=lambda number: side * kit.neutral[number, 0]))
     rings, passed = [np.array(first)], {ball.start, *first}
     while len(rings) < 24:
         outwards = [(neighbours[number] - passed) for number in rings[-1]]
@@ -125,7 +131,7 @@ def _rings(kit, ball):
 
 def _disc_uv(vertices, side):
     """[E, 2] texture coordinates of an eyeball's front: discs below the head's charts."""
-    across = vertices[:, :2] - vertices[0, :2]
+    across = vertices[:, :2] - vertices[:MERIDIANS, :2].mean(0)
     return 0.04 * across / np.abs(across).max() + [0.05 + 0.1 * side, 0.05]
 
 

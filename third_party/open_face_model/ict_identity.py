@@ -9,6 +9,7 @@ from third_party.open_face_model.identity import BACK_WEIGHT, IdentityModes, ali
 from third_party.open_face_model.principal_components import principal_modes
 
 SAMPLES = 1600
+EYE_WEIGHT = 0.3  # an eyeball's vertices are dense, and mostly hidden
 CLIPPED = 2.5  # standard deviations: beyond, ICT's modes leave what people look like
 
 
@@ -62,7 +63,7 @@ def vertex_weights(count: int, narrow_face: int, standard: int, eyes: np.ndarray
     weights = np.zeros(count)
     weights[:standard] = BACK_WEIGHT
     weights[:narrow_face] = 1
-    weights[eyes] = 1
+    weights[eyes] = EYE_WEIGHT
     return weights
 
 

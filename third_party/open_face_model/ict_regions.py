@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from third_party.open_face_model.head_mesh import EYE
-from third_party.open_face_model.ict_head import Head
+from third_party.open_face_model.ict_head import MERIDIANS, Head
 from third_party.open_face_model.openings import CONTACT_RING, LID_MARGIN_RING, Openings
 from third_party.open_face_model.pictures import View, vertex_normals
 from third_party.open_face_model.regions import Eyeball, Regions, smooth_step
@@ -97,9 +97,10 @@ class IctRegions(Regions):
         balls = []
         for ball, eye in zip(self._head.eyeballs, self._openings.eyes, strict=True):
             points = self._vertices[ball]
-            axis = points[0] - points[-32:].mean(0)
+            pupil = points[:MERIDIANS].mean(0)
+            axis = pupil - points[-MERIDIANS:].mean(0)
             axis /= np.linalg.norm(axis)
-            across = points - points[0] - np.outer((points - points[0]) @ axis, axis)
+            across = points - pupil - np.outer((points - pupil) @ axis, axis)
             shade = np.zeros(len(ball))
             for columns, reach, strength in ((eye.upper, 4.5, 1.0), (eye.lower, 2.0, 0.7)):
                 margin = self._vertices[eye.grid[LID_MARGIN_RING, columns]]

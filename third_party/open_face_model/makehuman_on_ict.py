@@ -57,9 +57,9 @@ class RegisteredHead:
     triangles: np.ndarray  # [T, 3] of the skin
     scale: float  # target's size over MakeHuman's
 
-    def transfer(self, points: np.ndarray) -> Transfer:
-        """Carries values on the standard mesh to points on the target."""
-        return transfer(Mesh(self.registered, self.triangles), points)
+    def transfer(self, points: np.ndarray, normals: np.ndarray) -> Transfer:
+        """Carries values on the standard mesh to points with normals on the target, [M, 3] each."""
+        return transfer(Mesh(self.registered, self.triangles), points, normals)
 
 
 def register_makehuman(package: GeometryPackage, textures: list[np.ndarray], target: Target) -> RegisteredHead:

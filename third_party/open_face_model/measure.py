@@ -14,9 +14,11 @@ import numpy as np
 from absl import app, flags
 from scipy.spatial import cKDTree
 
-from fml_jax.face_model import BaseModel, load_face_model
-from fml_jax.face_model.files import OPEN_MODEL
+from fml_jax.face_model import BaseModel, load_arkit_shapes, load_face_model
+from fml_jax.face_model.files import OPEN_MODEL, read_arrays
 from fml_jax.photos.landmarks import detect_landmarks
+from third_party.open_face_model.contact import contact_pairs_of, deepest
+from third_party.open_face_model.expressions import sample_weights
 from third_party.open_face_model.identity import procrustes
 from third_party.open_face_model.landmark_embedding import closest_on_surface
 from third_party.open_face_model.pictures import View, render, vertex_normals
@@ -25,6 +27,7 @@ MODE_COUNTS = (0, 20, 40, 80)
 ROUNDS = 25
 KEPT = 0.95  # share of the closest points that a fit looks at; all of them are measured
 NOISE = 0.5  # mm, of 1000 points: against modes of unit variance
+CROP = 105.0  # mm around the nose's tip
 MM_PER_ICT_UNIT = 10.0
 ICT_FACE_VERTICES = 9409
 
@@ -74,15 +77,21 @@ def read_vertices(path: Path) -> np.ndarray:
     return np.array([line.split()[1:4] for line in path.read_text().splitlines() if line.startswith("v ")], float)
 
 
+def around_nose(points: np.ndarray) -> np.ndarray:
+    """The points within CROP of the nose's tip, the foremost: without shoulders and hair."""
+    return points[np.linalg.norm(points - points[points[:, 2].argmax()], axis=1) < CROP]
+
+
 def face_scans(shared: Path) -> dict[str, list[np.ndarray]]:
     """Points on faces, mm: the simulated scans, and the face region of ICT-FaceKit's identities (absolute meshes)."""
-    simulated = [read_vertices(path) for path in sorted((shared / "scans/simulated_faces").glob("*.obj"))]
-    real = [read_vertices(shared / "scans/DemoFace_10K.obj")]
+    simulated = [around_nose(read_vertices(path)) for path in sorted((shared / "scans/simulated_faces").glob("*.obj"))]
+    real = [around_nose(read_vertices(shared / "scans/DemoFace_10K.obj"))]
     folder = shared / "face_models/ict_facekit_subset/FaceXModel"
     identities = [
         read_vertices(path)[:ICT_FACE_VERTICES] * MM_PER_ICT_UNIT for path in sorted(folder.glob("identity*.obj"))
     ]
-    return {"simulated faces": simulated, "real scan": real, "ICT identities": identities}
+    scans = {"simulated faces": simulated, "real scan": real, "simulated and real": simulated + real}
+    return scans | {"ICT identities": identities}
 
 
 def measure_scan(points: np.ndarray, shapes: Shapes) -> np.ndarray:
@@ -149,6 +158,27 @@ def detection_rate(model: BaseModel, renders: int) -> float:
     return seen / renders
 
 
+def passing(path: Path, faces: int) -> dict[str, np.ndarray]:
+    """[faces] mm: how deep lips, lids and eyeballs of random faces cross, for two kinds of expression.
+
+    Args:
+      path: a model of format 2.
+    """
+    arrays, model, rng = read_arrays(path), load_face_model(path), np.random.default_rng(201)
+    pairs = contact_pairs_of(arrays)
+    shapes = load_arkit_shapes(path)
+    stacked = np.stack(list(shapes.values())).astype(float)
+    weights = sample_weights(list(shapes))[:faces]
+    found: dict[str, list[float]] = {"of named units": [], "of independent modes": []}
+    for row in weights:
+        person = np.asarray(model.mean) + _random(model.identity, rng, 1.0)
+        for kind, shift in zip(
+            found, (np.tensordot(row, stacked, 1), _random(model.expression, rng, 0.5)), strict=True
+        ):
+            found[kind].append(max(deepest(pairs, person + shift).values()))
+    return {kind: np.array(depths) for kind, depths in found.items()}
+
+
 def _random(modes, rng, scale):
     return np.tensordot(scale * rng.standard_normal(len(modes)), np.asarray(modes, np.float64), 1)
 
@@ -165,6 +195,10 @@ def main(_) -> None:
             print(f"{kind:16} {len(scans)} faces  {count:2} modes  RMS {rms:.3f} mm  mean {mean:.3f} mm", flush=True)
     if _RENDERS.value:
         print(f"MediaPipe sees {100 * detection_rate(model, _RENDERS.value):.1f}% of {_RENDERS.value} random renders")
+    if _RENDERS.value and read_arrays(Path(_MODEL.value))["format_version"] == 2:
+        for kind, depths in passing(Path(_MODEL.value), _RENDERS.value).items():
+            deep = (depths > 0.5).sum()
+            print(f"expressions {kind}: {deep} of {len(depths)} over 0.5 mm, at most {depths.max():.1f} mm")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import scipy.sparse as sparse
 
 MOUTH_RINGS, CONTACT_RING = 16, 7  # rings from the mouth's lining outwards; the lips meet on the seventh
 EYE_RINGS, LID_MARGIN_RING = 7, 2  # from the inner edge of the lids outwards; the front edge of the margin
+PAIRED_RING = 2  # on which facing columns are nearest
 
 
 @dataclass(frozen=True)
@@ -84,15 +85,18 @@ def _opening(vertices, links, loop, rings):
         outwards = [_neighbours(links, vertex) - passed for vertex in grid[-1]]
         grid.append(np.array([min(choices) for choices in outwards]))
         passed |= set(grid[-1].tolist())
-    count, middle = len(loop), vertices[loop, 0].mean()
-    # Upper and lower side part at the corners, halfway between the two columns in the middle.
-    height = vertices[loop, 1] - 1e3 * (np.abs(vertices[loop, 0] - middle) > np.ptp(vertices[loop, 0]) / 8)
-    top = int(height.argmax())
+    count = len(loop)
     half = (count - 1) // 4
     steps = np.arange(-half, half + 1)
-    upper = (top + steps) % count
-    opposite = (top + count // 2 - steps) % count
-    return Opening(np.stack(grid), upper, opposite)
+    # Upper and lower side part where columns that face each other are nearest, and the upper side is above.
+    choices = [((top + steps) % count, (top + count // 2 - steps) % count) for top in range(count)]
+    upper, lower = min(choices, key=lambda sides: _distance_across(vertices, grid[PAIRED_RING], *sides))
+    return Opening(np.stack(grid), upper, lower)
+
+
+def _distance_across(vertices, ring, upper, lower):
+    across = vertices[ring[upper]] - vertices[ring[lower]]
+    return np.linalg.norm(across, axis=1).sum() + (1e6 if across[:, 1].mean() < 0 else 0)
 
 
 def _neighbours(links, vertex):

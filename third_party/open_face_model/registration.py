@@ -120,14 +120,17 @@ class Transfer:
     corners: np.ndarray  # [M, 3] the source's vertices around each target vertex
     weights: np.ndarray  # [M, 3]
     distance: np.ndarray  # [M] mm between the surfaces
+    facing: np.ndarray  # [M] cosine between their normals: low where the source is folded
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """[M, C] from [N, C]."""
         return np.einsum("mk,mkc->mc", self.weights, values[self.corners])
 
 
-def transfer(registered: Mesh, points: np.ndarray) -> Transfer:
-    """A transfer from a registered source to the closest points on the target, [M, 3]."""
+def transfer(registered: Mesh, points: np.ndarray, normals: np.ndarray) -> Transfer:
+    """A transfer from a registered source to the closest points on the target: [M, 3], with normals."""
     corners, weights = closest_on_surface(points, registered.vertices, registered.triangles)
     distance = np.linalg.norm((registered.vertices[corners] * weights[..., None]).sum(1) - points, axis=1)
-    return Transfer(corners, weights, distance)
+    source_normals = vertex_normals(registered.vertices, registered.triangles)
+    facing = ((source_normals[corners] * weights[..., None]).sum(1) * normals).sum(1)
+    return Transfer(corners, weights, distance, facing)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sparse
 from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
 
-from third_party.open_face_model.contact import Pair
+from third_party.open_face_model.contact import Margins, Pair
 from third_party.open_face_model.ict_expressions import Units
 from third_party.open_face_model.ict_facekit import HEAD
 from third_party.open_face_model.openings import CONTACT_RING, LID_MARGIN_RING, Opening, Openings
@@ -15,9 +16,12 @@ REGION = 24  # edges from an opening: how far repairs may spread
 DECAY = 0.03  # 1/√ of it: over how many edges a repair fades
 LOOK = {"Up": 25.0, "Down": 28.0, "In": 32.0, "Out": 32.0}  # degrees that an eyeball turns for a full gaze unit
 BLINK_CLEARANCE = 0.25  # mm that closed lids stand off the eyeball
+# mm that an eyeball moves back under closing lids, whose way to their meeting is a chord across it.
+BLINK_RETRACTION = 1.2
 TOLERANCE = 0.1  # mm of penetration that is left alone
 SETTLING = 12  # steps in which overlaps are resolved
-COMBINATIONS = 400
+COMBINATIONS, ROUNDS = 400, 4
+IDENTITIES = 1000  # random faces on which identity is repaired
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def make_spreader(adjacency: sparse.csr_matrix, openings: Openings) -> Spreader:
     return Spreader(region, laplacian.tocsr(), len(reached))
 
 
-def closed_lips(neutral: np.ndarray, mouth: Opening, pairs: list[Pair], spread: Spreader) -> np.ndarray:
+def closed_lips(neutral: np.ndarray, mouth: Opening, pairs: list[Pair | Margins], spread: Spreader) -> np.ndarray:
     """[N, 3]: the neutral face with lips that touch along their whole length."""
     closed = neutral + _closing(neutral, mouth, spread)
     for _ in range(SETTLING):
@@ -81,7 +85,7 @@ def _closing(neutral, mouth, spread):
 
 
 def repaired_units(
-    units: Units, neutral: np.ndarray, openings: Openings, eyeballs: list[np.ndarray], spread: Spreader
+    units: Units, neutral: np.ndarray, openings: Openings, eyeballs: list[np.ndarray], *, spread: Spreader
 ) -> Units:
     """Gaze turns the eyeballs; a blink closes the lids; mouthClose closes an open jaw's lips, and no more."""
     shapes = units.shapes.copy()
@@ -94,6 +98,7 @@ def repaired_units(
             centre = _eyeball_centre(neutral[ball])
             shapes[number[f"eyeLook{direction}{name}"], ball] = (neutral[ball] - centre) @ (rotation.T - np.eye(3))
         blink = number[f"eyeBlink{name}"]
+        shapes[blink, ball] = [0, 0, -BLINK_RETRACTION]
         shapes[blink] += _closed_lids(neutral + shapes[blink], eye, _eyeball_centre(neutral[ball]), spread)
     jaw, close = number["jawOpen"], number["mouthClose"]
     shapes[close] += _meeting_lips(shapes[jaw] + shapes[close], openings.mouth, spread)
@@ -145,8 +150,37 @@ def _meeting_lips(displacement, mouth: Opening, spread):
     return spread(np.concatenate(moved), np.concatenate(shifts))
 
 
+def repaired_identity(
+    modes: np.ndarray, mean: np.ndarray, openings: Openings, eyeballs: list[np.ndarray], *, spread: Spreader
+) -> np.ndarray:
+    """[K, N, 3]: modes under which closed lips stay closed, and lids stay on the eyeballs.
+
+    Where the lips meet, both rise and sink together; the lids' margins keep their distance from the eyeballs' surface.
+    """
+    lips = openings.mouth.grid[CONTACT_RING - 3 : CONTACT_RING + 3]
+    upper, lower = lips[:, openings.mouth.upper].ravel(), lips[:, openings.mouth.lower].ravel()
+    moved = [upper, lower]
+    margins = []
+    for eye, ball in zip(openings.eyes, eyeballs, strict=True):
+        margin = np.unique(eye.grid[: LID_MARGIN_RING + 3])
+        offset = mean[margin] - _eyeball_centre(mean[ball])
+        normals = offset / np.linalg.norm(offset, axis=1, keepdims=True)
+        margins.append((margin, normals, ball[cKDTree(mean[ball]).query(mean[margin])[1]]))
+        moved.append(margin)
+    repaired = []
+    for mode in modes.astype(float):
+        apart = np.zeros((len(upper), 3))
+        apart[:, 1] = mode[upper, 1] - mode[lower, 1]
+        shifts = [-apart / 2, apart / 2]
+        for margin, normals, nearest in margins:
+            height = ((mode[margin] - mode[nearest]) * normals).sum(1, keepdims=True)
+            shifts.append(-height * normals)
+        repaired.append(mode + spread(np.concatenate(moved), np.concatenate(shifts)))
+    return np.stack(repaired)
+
+
 def way_out(
-    vertices: np.ndarray, pairs: list[Pair], spread: Spreader, tolerance: float = TOLERANCE
+    vertices: np.ndarray, pairs: list[Pair | Margins], spread: Spreader, tolerance: float = TOLERANCE
 ) -> np.ndarray | None:
     """[N, 3]: a displacement that lessens the penetrations of a face; None if there are none worth mention."""
     shift, times = np.zeros_like(vertices), np.zeros(len(vertices))
@@ -164,7 +198,15 @@ def way_out(
 
 
 def without_penetration(
-    units: Units, neutral: np.ndarray, pairs: list[Pair], spread: Spreader, *, combinations: np.ndarray, rounds: int = 3
+    units: Units,
+    neutral: np.ndarray,
+    openings: Openings,
+    eyeballs: list[np.ndarray],
+    *,
+    pairs: list[Pair | Margins],
+    spread: Spreader,
+    combinations: np.ndarray,
+    rounds: int = ROUNDS,
 ) -> Units:
     """Units whose combinations keep lips and lids apart: each penetration is resolved by the units that cause it.
 
@@ -172,6 +214,7 @@ def without_penetration(
       combinations: [S, U] weights of the units.
     """
     shapes = units.shapes.copy()
+    number = {name: k for k, name in enumerate(units.names)}
     for _ in range(rounds):
         for weights in combinations:
             active = np.flatnonzero(weights)
@@ -180,7 +223,22 @@ def without_penetration(
             if shift is not None:
                 share = weights[active] / (weights[active] ** 2).sum()
                 shapes[active] += share[:, None, None] * shift
+        for name, ball, eye in zip(("Left", "Right"), eyeballs, openings.eyes, strict=True):
+            blink = number[f"eyeBlink{name}"]
+            shapes[blink] += _closed_lids(neutral + shapes[blink], eye, _eyeball_centre(neutral[ball]), spread)
     return Units(units.names, shapes)
+
+
+def identity_without_penetration(
+    modes: np.ndarray, mean: np.ndarray, pairs: list[Pair | Margins], spread: Spreader
+) -> np.ndarray:
+    """[K, N, 3]: modes whose random faces keep lips and lids apart: each penetration is resolved by all of them."""
+    rng, modes = np.random.default_rng(80), modes.copy()
+    for code in rng.standard_normal((IDENTITIES, len(modes))):
+        shift = way_out(mean + np.tensordot(code, modes, 1), pairs, spread)
+        if shift is not None:
+            modes += (code / (code @ code))[:, None, None] * shift
+    return modes
 
 
 def plausible_combinations(names: list[str], count: int = COMBINATIONS, seed: int = 7) -> np.ndarray:

@@ -12,7 +12,7 @@ from fml_jax.face_model.subdivision import triangulate
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE
 from third_party.open_face_model.archive import rounded
 from third_party.open_face_model.complexions import build_complexions, filled_in
-from third_party.open_face_model.contact import Pair, contact_pairs
+from third_party.open_face_model.contact import Margins, Pair, contact_pairs
 from third_party.open_face_model.expressions import average_unit
 from third_party.open_face_model.head_mesh import EYE, MM_PER_UNIT
 from third_party.open_face_model.ict_expressions import ExpressionModes, Units, build_expressions
@@ -25,17 +25,22 @@ from third_party.open_face_model.ict_identity import (
     sampled_coordinates,
     vertex_weights,
 )
+from third_party.open_face_model.ict_parts import part_arrays
 from third_party.open_face_model.ict_regions import NARROW_FACE, IctRegions, occlusion
 from third_party.open_face_model.identity import BACK_WEIGHT, ORIGINS, IdentityModes, frontal_face, sample_heads
 from third_party.open_face_model.inputs import GEOMETRY, SKINS, GeometryPackage, obtain, read_skins
 from third_party.open_face_model.landmark_embedding import Embedding, Surface, embed_landmarks, first_landmarks
 from third_party.open_face_model.makehuman_on_ict import RegisteredHead, Target, register_makehuman, with_eyes
 from third_party.open_face_model.openings import CONTACT_RING, LID_MARGIN_RING, Openings, find_openings
+from third_party.open_face_model.pictures import vertex_normals
+from third_party.open_face_model.registration import Transfer
 from third_party.open_face_model.repairs import (
     Spreader,
     closed_lips,
+    identity_without_penetration,
     make_spreader,
     plausible_combinations,
+    repaired_identity,
     repaired_units,
     without_penetration,
 )
@@ -49,9 +54,10 @@ LICENCE = (
 )
 GEOMETRY_ERROR, EXPRESSION_ERROR, REFLECTANCE_ERROR = 0.01, 0.0025, 0.001  # mm, mm, sRGB: of the stored modes
 MAKEHUMAN_MODES = 60  # of its heads
-ENRICHMENT = 0.7  # of MakeHuman's part in an identity: chosen by fits to scans (README.md)
-SMOOTHING = 6  # steps of averaging carried displacements with their neighbours
+ENRICHMENT = 0.85  # of MakeHuman's part in an identity: chosen by fits to scans (README.md)
+SMOOTHING = 8  # steps of averaging carried displacements with their neighbours
 DOUBTFUL_DISTANCE = 2.5  # mm between the registered surfaces: beyond, a skin's detail does not belong there
+DOUBTFUL_FACING = 0.7  # cosine between their normals
 EAR_BOX = (76.0, -35.0, 60.0, 40.0)  # mm, in ICT-FaceKit's space: |x| over, y between, z under; only ears reach into it
 
 
@@ -99,12 +105,12 @@ def build_units(sources: Sources, registration: RegisteredHead) -> Units:
     operator = sources.head.operator
     ict = np.stack([operator @ shape for shape in shapes])
     names_of_makehuman = sources.package.target_names(f"expression/units/{ORIGINS[0]}")
-    carry = registration.transfer(sources.neutral)
+    carry = carrying(sources, registration)
     carried = []
     for name in names_of_makehuman:
         control = average_unit(sources.package, registration.base, registration.mesh, name) * MM_PER_UNIT
         carried.append(carry(registration.operator @ control) * registration.scale)
-    shapes = np.concatenate([ict, evened(np.stack(carried), sources)])
+    shapes = np.concatenate([ict, evened(np.stack(carried), sources, carry)])
     return Units(names + [f"makehuman-{name}" for name in names_of_makehuman], shapes)
 
 
@@ -112,29 +118,46 @@ def build_units(sources: Sources, registration: RegisteredHead) -> Units:
 class Repairs:
     """What repairs need to know about the mesh."""
 
-    pairs: list[Pair]
+    pairs: list[Pair | Margins]
     spread: Spreader
 
 
 def prepare_repairs(sources: Sources) -> Repairs:
     """Contact pairs and the spreading of repairs on the new mesh."""
     quads = sources.head.quads
-    pairs = contact_pairs(sources.openings, sources.head.eyeballs, quads)
+    pairs = contact_pairs(sources.neutral, sources.openings, sources.head.eyeballs, quads)
     return Repairs(pairs, make_spreader(adjacency(quads, len(sources.neutral)), sources.openings))
 
 
 def repair_units(sources: Sources, units: Units, neutral: np.ndarray, repairs: Repairs) -> Units:
     """Units that turn the eyes, close the lids and leave lips apart, alone and together."""
-    repaired = repaired_units(units, neutral, sources.openings, sources.head.eyeballs, repairs.spread)
+    repaired = repaired_units(units, neutral, sources.openings, sources.head.eyeballs, spread=repairs.spread)
     return without_penetration(
-        repaired, neutral, repairs.pairs, repairs.spread, combinations=plausible_combinations(units.names)
+        repaired,
+        neutral,
+        sources.openings,
+        sources.head.eyeballs,
+        pairs=repairs.pairs,
+        spread=repairs.spread,
+        combinations=plausible_combinations(units.names),
     )
 
 
-def evened(displacements: np.ndarray, sources: Sources) -> np.ndarray:
+def carrying(sources: Sources, registration: RegisteredHead) -> Transfer:
+    """From MakeHuman's standard mesh to the new one."""
+    return registration.transfer(sources.neutral, vertex_normals(sources.neutral, triangulate(sources.head.quads)))
+
+
+def misplaced(sources: Sources, carry: Transfer) -> np.ndarray:
+    """[N] bool: where the registered surfaces are apart or folded, and the neighbours of such places."""
+    apart = (carry.distance > DOUBTFUL_DISTANCE) | (carry.facing < DOUBTFUL_FACING)
+    return apart | (adjacency(sources.head.quads, len(apart)) @ apart.astype(float) > 0)
+
+
+def evened(displacements: np.ndarray, sources: Sources, carry: Transfer) -> np.ndarray:
     """[S, N, 3] carried displacements, smoothed; none on eyeballs; insides of lids and lips follow the outsides.
 
-    There the nearest point of the other head is on any of the surfaces that touch.
+    There the nearest point of the other head is on any of the surfaces that touch. Misplaced vertices follow others.
     """
     links = adjacency(sources.head.quads, len(sources.neutral))
     inside = np.zeros(len(sources.neutral), bool)
@@ -142,6 +165,7 @@ def evened(displacements: np.ndarray, sources: Sources) -> np.ndarray:
     for eye in sources.openings.eyes:
         inside[eye.grid[: LID_MARGIN_RING + 2]] = True
     skin = ~sources.head.vertices_of(EYE)
+    inside |= misplaced(sources, carry) & skin
     filled = filled_in(displacements, links, inside) * skin[:, None]
     mixing = 0.5 * sparse.identity(len(skin)) + 0.5 * sparse.diags(1 / np.asarray(links.sum(1)).ravel()) @ links
     columns = np.moveaxis(filled, 0, 1).reshape(len(skin), -1)
@@ -177,10 +201,10 @@ def makehuman_people(sources: Sources, registration: RegisteredHead) -> tuple[np
     frontal = frontal_face(registration.mesh, heads.mean(0))
     weights = np.where(frontal | registration.mesh.vertices_of(EYE), 1.0, BACK_WEIGHT)
     coordinates, modes = sampled_coordinates(heads, frontal, weights, MAKEHUMAN_MODES)
-    carry = registration.transfer(sources.neutral)
+    carry = carrying(sources, registration)
     carried = np.stack([carry(registration.operator @ mode) for mode in modes]) * registration.scale
     eyes = carried.copy()
-    carried = evened(carried, sources)
+    carried = evened(carried, sources, carry)
     for ball, eye in zip(sources.head.eyeballs, sources.openings.eyes, strict=True):
         # An eyeball moves as its lids do on average; it keeps its size.
         carried[:, ball] = eyes[:, eye.grid[LID_MARGIN_RING]].mean(1, keepdims=True)
@@ -193,11 +217,20 @@ def centred(identity: IdentityModes, neutral: np.ndarray) -> IdentityModes:
     return replace(identity, mean=identity.mean - middle)
 
 
+def repair_identity(sources: Sources, identity: IdentityModes, repairs: Repairs) -> IdentityModes:
+    """Identity modes under which lips stay closed and lids on the eyeballs."""
+    modes = repaired_identity(
+        identity.modes, identity.mean, sources.openings, sources.head.eyeballs, spread=repairs.spread
+    )
+    modes = identity_without_penetration(modes, identity.mean, repairs.pairs, repairs.spread)
+    return replace(identity, modes=modes)
+
+
 def build_regions(sources: Sources, registration: RegisteredHead, mean: np.ndarray) -> IctRegions:
     """Regions of the standard mesh."""
     triangles = triangulate(sources.head.quads)
     parts = np.repeat(sources.head.parts, 2)
-    carry = registration.transfer(sources.neutral)
+    carry = carrying(sources, registration)
     on_makehuman = [sample_texture(texture, registration.uv) for texture in sources.textures.values()]
     colours = carry(np.mean(on_makehuman, axis=0))
     surface = Surface(mean, triangles, parts)
@@ -219,13 +252,13 @@ def build_skins(
     sources: Sources, registration: RegisteredHead, regions: IctRegions, mean: np.ndarray, samples: int
 ) -> ReflectanceModes:
     """Reflectance modes."""
-    carry = registration.transfer(sources.neutral)
+    carry = carrying(sources, registration)
     colours = [carry(sample_texture(texture, registration.uv)) for texture in sources.textures.values()]
     near_openings = np.zeros(len(mean))
     for eye in sources.openings.eyes:
         near_openings[eye.grid] = 1
     near_openings[sources.openings.mouth.grid[:8]] = 1
-    doubtful = (carry.distance > DOUBTFUL_DISTANCE) | (near_openings > 0) | (regions.occlusion > 0.6)
+    doubtful = misplaced(sources, carry) | (near_openings > 0) | (regions.occlusion > 0.6)
     doubtful |= regions.ears > 0.5
     doubtful |= regions.brows(6.0, 1.0, 0.0, 0.0) > 0.02  # the skins have painted brows, or pale ones
     doubtful &= ~regions.is_eye
@@ -259,6 +292,7 @@ def model_arrays(
     identity: IdentityModes,
     expression: ExpressionModes,
     reflectance: ReflectanceModes,
+    *,
     regions: IctRegions,
     landmarks: Embedding,
 ) -> dict[str, np.ndarray]:
@@ -313,10 +347,13 @@ def build_second_model(ict: Path, inputs: Path, reflectances: int, renders: int)
     registration = build_registration(sources)
     repairs = prepare_repairs(sources)
     neutral = closed_lips(sources.neutral, sources.openings.mouth, repairs.pairs, repairs.spread)
-    units = repair_units(sources, build_units(sources, registration), neutral, repairs)
+    raw_units = build_units(sources, registration)
+    units = repair_units(sources, raw_units, neutral, repairs)
     expression = build_expressions(units, len(neutral))
     logging.info("expression: 64 modes explain %.4f", expression.variance_explained)
-    identity = centred(build_people(sources, neutral, makehuman_people(sources, registration)), sources.neutral)
+    people = makehuman_people(sources, registration)
+    identity = centred(build_people(sources, neutral, people), sources.neutral)
+    identity = repair_identity(sources, identity, repairs)
     logging.info("identity: 80 modes explain %.4f", identity.variance_explained)
     regions = build_regions(sources, registration, identity.mean)
     reflectance = build_skins(sources, registration, regions, identity.mean, reflectances)
@@ -324,4 +361,32 @@ def build_second_model(ict: Path, inputs: Path, reflectances: int, renders: int)
     landmarks = build_landmarks(sources, identity, expression, reflectance, renders)
     logging.info("landmarks: MediaPipe sees %d of %d renders", landmarks.seen, landmarks.shown)
     logging.info("landmarks: mean distance %.2f mm as medians, %.2f mm refined", *landmarks.errors)
-    return model_arrays(sources, identity, expression, reflectance, regions, landmarks)
+    parts = build_parts(sources, identity, expression, units=(raw_units, units), makehuman=people[1])
+    return model_arrays(sources, identity, expression, reflectance, regions=regions, landmarks=landmarks) | parts
+
+
+def build_parts(
+    sources: Sources,
+    identity: IdentityModes,
+    expression: ExpressionModes,
+    *,
+    units: tuple[Units, Units],
+    makehuman: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """The model file's arrays of teeth, gums and tongue, lining and lashes.
+
+    Args:
+      units: as they came, and repaired.
+      makehuman: [K, N, 3] MakeHuman's modes on the new mesh.
+    """
+    raw, repaired = units
+    return part_arrays(
+        sources.kit,
+        sources.head.operator,
+        sources.openings,
+        identity,
+        expression,
+        raw_units=raw.shapes,
+        repaired_units=repaired.shapes,
+        makehuman=makehuman,
+    )
