@@ -53,10 +53,11 @@ class IctRegions(Regions):
 
     @cached_property
     def face(self):
-        """The narrow face without the inside of the lips and hidden vertices, and the open eyes."""
+        """The narrow face without hair, throat, the inside of the lips and hidden vertices, and the open eyes."""
         outer = np.zeros(len(self._vertices), bool)
         outer[:NARROW_FACE] = True
-        return (outer & ~self.is_lining & (self.occlusion < 0.93)) | (self.is_eye & self._between_lids())
+        outer &= ~(self.is_lining | self.neck | self.scalp) & (self.occlusion < 0.93)
+        return outer | (self.is_eye & self._between_lids())
 
     @cached_property
     def nostrils(self):
