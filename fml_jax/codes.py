@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from fml_jax.ops.arrays import Array
 
-LIGHT = 27  # numbers of γ: nine harmonics for each of three colour channels
+LIGHT_SHAPE = (9, 3)  # of γ: nine harmonics for each of three colour channels
+LIGHT = math.prod(LIGHT_SHAPE)
 POSE_AND_LIGHT = 3 + 3 + LIGHT  # numbers of a code that no face model decides: rotation, translation, γ
 
 # Depth, in mm, at which an average face fills its crop as in training. At this distance the crop is
@@ -87,7 +88,7 @@ def neutral_code(sizes: CodeSizes) -> FaceCode:
         reflectance=jnp.zeros(sizes.reflectance),
         rotation=jnp.array([math.pi, 0.0, 0.0]),
         translation=jnp.array([0.0, 0.0, NEUTRAL_DEPTH]),
-        illumination=jnp.zeros((9, 3)).at[0].set(1.0),
+        illumination=jnp.zeros(LIGHT_SHAPE).at[0].set(1.0),
     )
 
 
@@ -110,7 +111,7 @@ def unflatten_code(vector: Float[Array, "*batch code"], sizes: CodeSizes) -> Fac
     if vector.shape[-1] != sizes.total:
         raise ValueError(f"a code of {lengths} numbers has {sizes.total}, this one {vector.shape[-1]}")
     identity, expression, reflectance, rotation, translation, gamma = jnp.split(vector, _ends(lengths), axis=-1)
-    illumination = gamma.reshape(*gamma.shape[:-1], 9, 3)
+    illumination = gamma.reshape(*gamma.shape[:-1], *LIGHT_SHAPE)
     return FaceCode(identity, expression, reflectance, rotation, translation, illumination)
 
 
@@ -164,7 +165,7 @@ def final_code_from_network(
         raise ValueError(f"a final code of {lengths} numbers has {sum(lengths)}, this one {raw.shape[-1]}")
     first, geometry, reflectance, gamma = jnp.split(raw, _ends(lengths), axis=-1)
     base = code_from_network(first, sizes)
-    offset = jnp.asarray(_SCALES["illumination"]) * gamma.reshape(*gamma.shape[:-1], 9, 3)
+    offset = jnp.asarray(_SCALES["illumination"]) * gamma.reshape(*gamma.shape[:-1], *LIGHT_SHAPE)
     return FinalCode(base, geometry, reflectance, base.illumination + offset)
 
 

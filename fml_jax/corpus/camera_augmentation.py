@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.spatial.transform import Rotation
 
-from fml_jax.codes import LIGHT, POSE_AND_LIGHT
+from fml_jax.codes import LIGHT, LIGHT_SHAPE, POSE_AND_LIGHT
 from fml_jax.image_formation.camera import FOCAL_IN_CROP_WIDTHS
+from fml_jax.image_formation.illumination import rolled_light
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, moved_affine
 
 ROLL_STD = math.radians(8)
@@ -59,7 +60,7 @@ def random_camera_change(
         _cover(moved, rng)
     code = code.copy()
     code[_POSE] = _moved_pose(code[_POSE], shift, scale, roll)
-    code[_LIGHT] = (_rolled_light(code[_LIGHT].reshape(9, 3), roll) * gain).ravel()
+    code[_LIGHT] = (rolled_light(code[_LIGHT].reshape(LIGHT_SHAPE), roll) * gain).ravel()
     return moved, code, apply_affine(affine, landmarks).astype(np.float32)
 
 
@@ -83,19 +84,6 @@ def near_frontal(axis_angle: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
     angle = np.linalg.norm(axis_angle)
     other = axis_angle * (1 - 2 * math.pi / angle) if angle > 0 else axis_angle
     return min(axis_angle, other, key=lambda candidate: np.linalg.norm(candidate - [math.pi, 0, 0]))
-
-
-def _rolled_light(gamma, roll):
-    """γ [9, 3] of the same lamps for a camera that has rolled.
-
-    The functions of x and y turn by the roll; xy and x² − y² turn by twice the roll.
-    """
-    gamma = gamma.copy()
-    for first, second, angle in ((1, 2, roll), (5, 6, roll), (7, 4, 2 * roll)):
-        a, b = gamma[first].copy(), gamma[second].copy()
-        gamma[first] = math.cos(angle) * a - math.sin(angle) * b
-        gamma[second] = math.sin(angle) * a + math.cos(angle) * b
-    return gamma
 
 
 def _cover(crop, rng):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
 from tqdm import tqdm
@@ -24,6 +24,7 @@ from fml_jax.runners import Note, Runner, run_in_processes
 PER_SHARD = 256
 
 
+@runtime_checkable
 class Item(Protocol):
     """The input of one example, such as a photo."""
 

@@ -36,7 +36,6 @@ CAPTIONS = {
     "shading": "shading: the light on white or grey skin",
 }
 _PICTURE_SIZE = 240
-_LINKS = {".npz": "npz", ".obj": "obj", ".ply": "ply", "_overlay.png": "overlay"}  # endings, and the links' texts
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -166,12 +165,17 @@ def _heading(photo: PhotoEntry, face: FaceEntry, up: str) -> str:
     low = ' class="low"' if face.score < LOW_SCORE else ""
     angles = f"yaw {round(face.yaw)}°, pitch {round(face.pitch)}°, roll {round(face.roll)}°"
     links = " · ".join(
-        f'<a href="{up}{_link(Path(f"{photo.stem}_{face.index}{ending}"))}">{_LINKS[ending]}</a>' for ending in ENDINGS
+        f'<a href="{up}{_link(Path(f"{photo.stem}_{face.index}{ending}"))}">{_link_text(ending)}</a>'
+        for ending in ENDINGS
     )
     return (
         f"<h2>{_text(photo.shown)}, face {face.index}"
         f"<span{low}>score {face.score:.2f}</span><span>{angles}</span><span>{links}</span></h2>"
     )
+
+
+def _link_text(ending: str) -> str:
+    return ending.strip("._").removesuffix(".png")  # "npz"; "overlay"
 
 
 def _failures(results: ResultFolder) -> str:

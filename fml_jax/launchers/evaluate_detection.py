@@ -30,7 +30,7 @@ from fml_jax.launchers.command_line import run_launcher
 if TYPE_CHECKING:
     from fml_jax.corpus.splits import Split
     from fml_jax.evaluation.detection import Finder
-    from fml_jax.evaluation.detection_sets import Picture
+    from fml_jax.evaluation.detection_sets import HeldOutPhotos, Picture
 
 FULL = 400  # upright photos of a full run
 FEWEST = 10  # pictures of a set in a small run
@@ -95,7 +95,7 @@ def finder(detector: str) -> "Finder":
     return by_reconstructor(Reconstructor(_WEIGHTS.value, min_score=0.0))
 
 
-def measured(set_name: str, detector: str, photos, *, find: "Finder", folder: Path) -> dict:
+def measured(set_name: str, detector: str, photos: "HeldOutPhotos", *, find: "Finder", folder: Path) -> dict:
     """One set's numbers; the sheet of what failed is written."""
     from fml_jax.evaluation.detection import STAGES, judged, tally
     from fml_jax.evaluation.detection_sheets import failure_sheet

@@ -1,12 +1,13 @@
 """The interfaces of tasks and runners."""
 
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 # Counts items: note(rejected, items=1).
 Note = Callable[..., None]
 
 
+@runtime_checkable
 class Task(Protocol):
     """Work that is cut into jobs. It is pickled once for each process."""
 
@@ -21,6 +22,7 @@ class Task(Protocol):
         """
 
 
+@runtime_checkable
 class Runner(Protocol):
     """Runs a task's jobs, several at a time."""
 

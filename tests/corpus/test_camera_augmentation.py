@@ -9,7 +9,7 @@ from fml_jax.codes import unflatten_code
 from fml_jax.corpus import camera_augmentation as augmentation
 from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.face_model.files import load_face_model
-from fml_jax.image_formation.illumination import shading
+from fml_jax.image_formation.illumination import rolled_light, shading
 from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.synthetic.expressions import expression_units
@@ -44,7 +44,7 @@ def test_lamps_roll_with_the_picture():
     gamma, normals = rng.normal(size=(9, 3)), rng.normal(size=(40, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     turned = Rotation.from_rotvec([0, 0, 0.7]).apply(normals)
-    rolled = augmentation._rolled_light(gamma, 0.7)
+    rolled = rolled_light(gamma, 0.7)
     turned, rolled, normals, gamma = (jnp.asarray(each, jnp.float32) for each in (turned, rolled, normals, gamma))
     np.testing.assert_allclose(shading(turned, rolled), shading(normals, gamma), atol=1e-5)
 
