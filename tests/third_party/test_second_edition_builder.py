@@ -9,7 +9,13 @@ from fml_jax.errors import InputError
 from third_party.open_face_model.complexions import filled_in
 from third_party.open_face_model.contact import Margins, Pair
 from third_party.open_face_model.ict_expressions import Units, build_expressions
-from third_party.open_face_model.ict_facekit import arkit_combinations, arkit_spelling, read_face_kit
+from third_party.open_face_model.ict_facekit import (
+    arkit_combinations,
+    arkit_spelling,
+    read_face_kit,
+    read_obj,
+    read_vertices,
+)
 from third_party.open_face_model.ict_identity import build_identity
 from third_party.open_face_model.pictures import vertex_normals
 from third_party.open_face_model.registration import Mesh, register, transfer
@@ -160,3 +166,14 @@ class TestReadingFaceKit:
         (tmp_path / "generic_neutral_mesh.obj").write_text("v 0 0 0\n")
         with pytest.raises(InputError, match="identity000.obj"):
             read_face_kit(tmp_path)
+
+    def test_the_folder_and_the_file_hold_the_same(self, shared):
+        folder = shared / "face_models/ict_facekit_subset/FaceXModel"
+        vertices, uv, quads, uv_quads = read_obj(folder / "generic_neutral_mesh.obj")
+        kit = read_face_kit(shared / "face_models/ict_facekit.npz")
+        np.testing.assert_allclose(10 * vertices, kit.neutral, atol=1e-3)
+        assert np.array_equal(quads, kit.quads) and np.array_equal(uv_quads, kit.uv_quads)
+        np.testing.assert_allclose(uv, kit.uv, atol=1e-5)
+        for name in ("jawOpen", "eyeBlink_L"):
+            shape = 10 * (read_vertices(folder / f"{name}.obj") - vertices)
+            np.testing.assert_allclose(shape, kit.shape(name), atol=0.02)
