@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 
 from fml_jax.evaluation.detection_sets import Picture
 from fml_jax.evaluation.reference_faces import Box, ReferenceFace
-from fml_jax.photos.detection import Detection
+from fml_jax.photos.boxes import Detection
 from fml_jax.reconstruction.reconstruction import Reconstruction
 from fml_jax.reconstruction.reconstructor import Reconstructor
 from fml_jax.reconstruction.sources import source_of
@@ -66,7 +66,7 @@ def by_detector(detect: Callable[[UInt8[np.ndarray, "H W 3"]], list[Detection]])
     """What a detector finds; everything is accepted."""
 
     def find(pictures):
-        return [[FoundFace(face.box, detected_roll(face), 1.0) for face in detect(rgb)] for rgb in pictures]
+        return [[FoundFace(face.box, math.degrees(face.roll), 1.0) for face in detect(rgb)] for rgb in pictures]
 
     return find
 
@@ -81,11 +81,6 @@ def by_reconstructor(reconstructor: Reconstructor) -> Finder:
         return list(found.values())
 
     return find
-
-
-def detected_roll(face: Detection) -> float:
-    """Degrees; detectors that know no roll take heads for upright."""
-    return math.degrees(getattr(face, "roll", 0.0))
 
 
 def reconstructed_roll(face: Reconstruction) -> float:

@@ -13,6 +13,7 @@ Into the output folder go the table (Markdown), all numbers and names of missed 
 each set in which something failed, and the landmarks of the photos, so that the next run is quicker.
 """
 
+import functools
 import json
 import time
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ FEWEST = 10  # pictures of a set in a small run
 SET_NAMES = (
     "upright rotated dark_25 dark_15 coloured masked youtube utkface small_24 small_32 small_48 crowds edge background"
 ).split()
-DETECTOR_NAMES = ("default", "haar", "yunet")
+DETECTOR_NAMES = ("auto", "libfacedetection", "haar", "yunet")
 
 _FLAGS = flags.FlagValues()
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of the collections.", required=True, flag_values=_FLAGS)
@@ -48,7 +49,7 @@ _COUNT = flags.DEFINE_integer(
 )
 _SETS = flags.DEFINE_list("sets", SET_NAMES, "Sets to measure on.", flag_values=_FLAGS)
 _DETECTORS = flags.DEFINE_list(
-    "detectors", ["default"], f"Of {', '.join(DETECTOR_NAMES)}; a table row each.", flag_values=_FLAGS
+    "detectors", ["auto"], f"Of {', '.join(DETECTOR_NAMES)}; a table row each.", flag_values=_FLAGS
 )
 _STAGE = flags.DEFINE_enum(
     "stage", "score", ["detector", "score"], "How far faces are followed: also into the network?", flag_values=_FLAGS
@@ -85,14 +86,11 @@ def finder(detector: str) -> "Finder":
     """A detector by its name, followed by the network unless only detectors are measured."""
     from fml_jax.evaluation.detection import by_detector, by_reconstructor
     from fml_jax.photos.detection import detect_faces
-    from fml_jax.photos.yunet import detect_faces_with_yunet
     from fml_jax.reconstruction import Reconstructor
 
     if _STAGE.value == "detector":
-        return by_detector({"default": detect_faces, "haar": detect_faces, "yunet": detect_faces_with_yunet}[detector])
-    if detector != "default":
-        raise InputError(f"--detectors={detector}: only with --stage=detector; leave the flag out")
-    return by_reconstructor(Reconstructor(_WEIGHTS.value, min_score=0.0))
+        return by_detector(functools.partial(detect_faces, detector=detector))
+    return by_reconstructor(Reconstructor(_WEIGHTS.value, min_score=0.0, detector=detector))
 
 
 def measured(set_name: str, detector: str, photos: "HeldOutPhotos", *, find: "Finder", folder: Path) -> dict:
