@@ -1,5 +1,6 @@
 """The wheel, installed alone in an empty environment, has everything that the installed commands need."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -103,6 +104,14 @@ def test_dependencies_are_pinned_in_the_requirements():
     pinned = {line.partition("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line}
     wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["landmarks"]]
     assert {re.match(r"[\w-]+", requirement)[0] for requirement in wanted} <= pinned
+
+
+def test_the_readme_has_a_purpose_for_each_dependency():
+    table = (ROOT / "README.md").read_text().partition("## Dependencies")[2]
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE))
+    explained = {name for names in rows for name in names.split(", ")}
+    wanted = [*PROJECT["dependencies"], *itertools.chain(*PROJECT["optional-dependencies"].values())]
+    assert {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in wanted} <= explained
 
 
 def _version(wheel: Path) -> str:
