@@ -18,13 +18,14 @@ from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE
 from third_party.open_face_model.archive import rounded, write_npz
 from third_party.open_face_model.expressions import build_expressions
 from third_party.open_face_model.head_mesh import EYE, LINING, SKIN, HeadMesh, cut_head, read_base_mesh
+from third_party.open_face_model.ict_sources import adjacency
 from third_party.open_face_model.identity import build_identity
 from third_party.open_face_model.inputs import GEOMETRY, SKINS, GeometryPackage, obtain, read_skins
 from third_party.open_face_model.landmark_embedding import Surface, embed_landmarks, first_landmarks
 from third_party.open_face_model.makehuman_on_ict import touched, uv_of_vertices, with_eyes
 from third_party.open_face_model.regions import Regions
 from third_party.open_face_model.sampled_heads import random_heads
-from third_party.open_face_model.second_edition import adjacency, build_second_model
+from third_party.open_face_model.second_edition import build_second_model
 from third_party.open_face_model.skins import build_reflectance, hair_cover, sample_texture
 
 NAME = "fml-open-face-1"

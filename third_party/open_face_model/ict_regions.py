@@ -5,11 +5,12 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
-from third_party.open_face_model.head_mesh import EYE
+from fml_jax.image_formation.raster import rasterize
+from third_party.open_face_model.head_mesh import EYE, LINING
 from third_party.open_face_model.ict_head import MERIDIANS, Head
 from third_party.open_face_model.openings import CONTACT_RING, LID_MARGIN_RING, Openings
 from third_party.open_face_model.pictures import View, vertex_normals
-from third_party.open_face_model.regions import Eyeball, Regions, smooth_step
+from third_party.open_face_model.regions import Eyeball, Regions, inside_polygon, smooth_step
 
 NARROW_FACE = 6706  # ICT-FaceKit's "narrow face": without ears, throat and scalp
 VERMILION_RINGS = 13  # rings of the mouth that are lips, the inside included
@@ -31,10 +32,9 @@ class IctRegions(Regions):
         lips[openings.mouth.grid[:VERMILION_RINGS]] = 1
         lips[openings.mouth.grid[VERMILION_RINGS]] = 0.6
         lips[openings.mouth.grid[VERMILION_RINGS + 1]] = 0.15
-        parts = {part: head.vertices_of(part) for part in (1, EYE)}
         inside = np.zeros(count, bool)
         inside[openings.mouth.grid[:CONTACT_RING]] = True
-        parts[1] = inside
+        parts = {LINING: inside, EYE: head.vertices_of(EYE)}
         super().__init__(vertices, parts, ears, lips, hair, landmarks, adjacency)
         self.lips = lips
 
@@ -116,24 +116,12 @@ class IctRegions(Regions):
         visible = np.zeros(len(self._vertices), bool)
         for ball, eye in zip(self._head.eyeballs, self._openings.eyes, strict=True):
             polygon = self._vertices[eye.grid[LID_MARGIN_RING], :2]
-            visible[ball] = _inside(polygon, self._vertices[ball, :2])
+            visible[ball] = inside_polygon(polygon, self._vertices[ball, :2])
         return visible
-
-
-def _inside(polygon, points):
-    """Which points [N, 2] lie inside a polygon [P, 2] (even-odd rule)."""
-    inside = np.zeros(len(points), bool)
-    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        crosses = (y0 > points[:, 1]) != (y1 > points[:, 1])
-        x = x0 + (points[:, 1] - y0) * (x1 - x0) / np.where(y1 == y0, 1e-9, y1 - y0)
-        inside ^= crosses & (points[:, 0] < x)
-    return inside
 
 
 def occlusion(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """[N] share of the directions above each vertex's tangent plane from which the vertex is hidden."""
-    from fml_jax.image_formation.raster import rasterize
-
     normals = vertex_normals(vertices, triangles)
     hidden, total = np.zeros(len(vertices)), np.zeros(len(vertices))
     golden = np.pi * (3 - np.sqrt(5))

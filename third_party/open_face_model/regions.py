@@ -219,11 +219,11 @@ class Regions:
         visible = np.zeros(len(self._vertices), bool)
         for outline in EYE_OUTLINES.values():
             polygon = self._landmarks[outline][:, :2]
-            visible |= _inside(polygon, self._vertices[:, :2])
+            visible |= inside_polygon(polygon, self._vertices[:, :2])
         return visible
 
 
-def _inside(polygon, points):
+def inside_polygon(polygon, points):
     """Which points [N, 2] lie inside a polygon [P, 2] (even-odd rule)."""
     inside = np.zeros(len(points), bool)
     for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
