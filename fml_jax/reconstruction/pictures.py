@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import cv2
+import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -13,6 +14,8 @@ from fml_jax.face_model.topology import vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
 from fml_jax.image_formation.drawing import Paint, clay, draw, shown_on_photos
 from fml_jax.image_formation.illumination import shading
+from fml_jax.image_formation.parts import form_parts, joined_rows, joined_triangles, parts_of
+from fml_jax.image_formation.points import Points
 from fml_jax.photos.crops import apply_affine, crop_photo
 
 PAINTED = ("overlay", "geometry", "reflectance", "shading")  # pictures of the mesh
@@ -75,7 +78,23 @@ def _painted_pictures(face, kinds, crop, size):
         paints["overlay"] = paints["overlay"]._replace(
             ground=crop / np.float32(255), opacity=shown_on_photos(face.model)
         )
-    return draw(np.asarray(project(positions)), positions[:, 2], face.triangles, paints=paints, size=size)
+    pixels, depth, triangles = np.asarray(project(positions)), positions[:, 2], face.triangles
+    parts = parts_of(face.model)
+    if parts is not None:
+        points = jax.device_get(form_parts(parts, face.code))
+        triangles = joined_triangles(len(pixels), triangles, parts)
+        pixels, depth = joined_rows(pixels, points.pixels), np.concatenate([depth, points.positions[:, 2]])
+        paints = {kind: _with_parts(paint, kind, points) for kind, paint in paints.items()}
+    return draw(pixels, depth, triangles, paints=paints, size=size)
+
+
+def _with_parts(paint: Paint, kind: str, points: Points) -> Paint:
+    """Paint of a face and its teeth, tongue and mouth's lining; on the photo these leave the photo's own visible."""
+    colours = {"geometry": clay(points.normals), "reflectance": points.reflectance}.get(kind, points.colours)
+    if kind != "overlay":
+        return paint._replace(colours=joined_rows(paint.colours, colours))
+    hidden = np.zeros((len(colours), 1), np.float32)
+    return paint._replace(colours=joined_rows(paint.colours, colours), opacity=joined_rows(paint.opacity, hidden))
 
 
 def _colours(face, kind, normals):

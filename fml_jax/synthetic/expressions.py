@@ -17,6 +17,8 @@ _OF_ALL_MODES = 0.15  # share with independent modes, which include what units d
 _SMILING = 0.4  # of the other faces; smiles are the most frequent expression in photos
 _TALKING = 0.3  # of the other faces
 _BLINKING = 0.06  # of the other faces
+_LOOKING_ASIDE = 0.5  # of the other faces
+_GAZE = (0.35, 0.25)  # standard deviations of its horizontal and vertical strength
 _BOTH_SIDES = 0.85  # probability that a unit is active on both sides of the face
 _SPREAD = 0.15  # standard deviation that every mode has in addition to the units
 
@@ -41,7 +43,8 @@ class ExpressionUnits:
     def sample_strengths(self, rng: np.random.Generator) -> Float[np.ndarray, "U"]:
         """The strength of each unit in a random expression, 0 to about 1."""
         strengths = dict.fromkeys(self.names, 0.0)
-        for name in rng.choice(self.names, rng.integers(1, 6), replace=False):
+        others = [name for name in self.names if not name.startswith("eyeLook")]
+        for name in rng.choice(others, rng.integers(1, 6), replace=False):
             strengths[name] = rng.beta(1.3, 2.0)
             if _mirrored(name) in strengths and rng.random() < _BOTH_SIDES:
                 strengths[_mirrored(name)] = strengths[name] * rng.uniform(0.8, 1.2)
@@ -54,6 +57,8 @@ class ExpressionUnits:
         strengths["mouthClose"] = min(strengths["mouthClose"], strengths["jawOpen"])
         overall = rng.uniform(0.5, 1.1)
         values = {name: overall * value for name, value in strengths.items()}
+        if rng.random() < _LOOKING_ASIDE:
+            _look(values, *np.clip(rng.normal(0, _GAZE), -0.9, 0.9))
         if rng.random() < _BLINKING:
             _move(values, "eyeBlink", 1.0, rng)
         return np.array([values[name] for name in self.names])
@@ -78,8 +83,16 @@ def _move(strengths, unit, strength, rng):
         strengths[unit + side] = strength * rng.uniform(0.9, 1.1)
 
 
+def _look(strengths, leftwards, upwards):
+    """Turns both eyes in one direction: to the subject's left and up, by shares of the units' full strength."""
+    outer, inner = ("Left", "Right") if leftwards > 0 else ("Right", "Left")
+    strengths[f"eyeLookOut{outer}"] = strengths[f"eyeLookIn{inner}"] = abs(leftwards)
+    for side in ("Left", "Right"):
+        strengths[f"eyeLook{'Up' if upwards > 0 else 'Down'}{side}"] = abs(upwards)
+
+
 def _mirrored(name):
     """The unit of the other side, or "" if left and right exclude each other or there is only one unit."""
-    if name.startswith(("eyeLook", "jaw")) or name in ("mouthLeft", "mouthRight"):
+    if name.startswith("jaw") or name in ("mouthLeft", "mouthRight"):
         return ""
     return name.replace("Left", "Right") if "Left" in name else name.replace("Right", "Left") if "Right" in name else ""

@@ -29,6 +29,7 @@ from fml_jax.files import checked_path
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS, project, to_camera
 from fml_jax.image_formation.illumination import sh_basis
 from fml_jax.image_formation.landmark_projection import camera_landmarks
+from fml_jax.image_formation.parts import form_parts, joined_rows, joined_triangles, parts_of
 from fml_jax.image_formation.points import form_points_of
 from fml_jax.image_formation.raster import interpolate, rasterize
 from fml_jax.image_formation.sphere import fibonacci_sphere
@@ -84,10 +85,10 @@ def render_synthetic(
     pixels, depth, colours = (np.asarray(part) for part in (points.pixels, points.positions[:, 2], points.colours))
     landmarks = np.asarray(_PROJECTED(_CAMERA_LANDMARKS(person, code)))
 
-    triangles = np.asarray(model.topology.triangles)
-    raster = rasterize(pixels, depth, triangles, height=CROP_SIZE, width=CROP_SIZE)
     attributes = np.concatenate([np.clip(colours, 0, 1), hair.cover[:, None]], axis=1)
-    rendered = interpolate(attributes, triangles, raster)
+    mesh = _with_parts(model, code, _Mesh(pixels, depth, np.asarray(model.topology.triangles), attributes))
+    raster = rasterize(mesh.pixels, mesh.depth, mesh.triangles, height=CROP_SIZE, width=CROP_SIZE)
+    rendered = interpolate(mesh.attributes, mesh.triangles, raster)
     face, hair_cover = rendered[:, :, :3], rendered[:, :, 3:]
 
     picture = scene.background(rng, landmarks, hair, photos=background_photos)
@@ -230,6 +231,30 @@ def build_synthetic(
     maker = SyntheticMaker(model, seed, photos, beyond=beyond, truth=truth)
     return build(
         checked_path(output_folder), items, maker, about=about, workers=workers, per_shard=per_shard, runner=runner
+    )
+
+
+class _Mesh(NamedTuple):
+    """What is rasterised of a head."""
+
+    pixels: np.ndarray  # [N, 2] crop pixels
+    depth: np.ndarray  # [N] mm
+    triangles: np.ndarray  # [T, 3]
+    attributes: np.ndarray  # [N, 4]: colour, and how much of it is hair
+
+
+def _with_parts(model: BaseModel, code: FaceCode, head: _Mesh) -> _Mesh:
+    """The head with its teeth, tongue and mouth's lining, if its face model has them."""
+    parts = parts_of(model)
+    if parts is None:
+        return head
+    points = jax.device_get(form_parts(parts, code))
+    colours = np.clip(points.colours, 0, 1)
+    return _Mesh(
+        joined_rows(head.pixels, points.pixels),
+        np.concatenate([head.depth, points.positions[:, 2]]),
+        joined_triangles(len(head.pixels), head.triangles, parts),
+        joined_rows(head.attributes, np.column_stack([colours, np.zeros(len(colours), np.float32)])),
     )
 
 

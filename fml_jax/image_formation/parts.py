@@ -1,0 +1,90 @@
+"""Teeth, gums, tongue and the lining of the mouth: parts of a head that pictures show and no photometric term sees."""
+
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Float, Int
+
+from fml_jax.codes import FaceCode
+from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.files import FacePart, has_face_parts, load_face_model, load_face_parts
+from fml_jax.face_model.topology import Topology, make_topology
+from fml_jax.image_formation.points import Points, form_points_of
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.modes import weighted_sum
+
+NOT_DRAWN = ("lashes",)  # single layers of triangles without a texture's gaps look like lids of their own
+_MOUTH_SHADE = 0.7  # of the light that reaches the face, how much reaches the inside of the mouth
+
+
+class PartsMesh(struct.PyTreeNode):
+    """All drawn parts as one mesh of V vertices, which follows a face's identity and expression codes."""
+
+    mean: jax.Array  # [V, 3] mm
+    identity: jax.Array  # [m_s, V, 3] mm per standard deviation
+    expression: jax.Array  # [m_e, V, 3]
+    reflectance: jax.Array  # [V, 3], sRGB-encoded, the same for all people
+    topology: Topology
+
+    @property
+    def triangles(self) -> Int[np.ndarray, "T 3"]:
+        """Rows of vertices."""
+        return np.asarray(self.topology.triangles)
+
+
+def join_parts(parts: dict[str, FacePart]) -> PartsMesh:
+    """The parts, without those that are not drawn, as one mesh."""
+    drawn = [part for name, part in parts.items() if name not in NOT_DRAWN]
+    starts = np.cumsum([0] + [len(part.mean) for part in drawn])
+    triangles = np.concatenate([part.triangles + start for part, start in zip(drawn, starts[:-1], strict=True)])
+    return PartsMesh(
+        mean=jnp.asarray(np.concatenate([part.mean for part in drawn])),
+        identity=jnp.asarray(np.concatenate([part.identity for part in drawn], axis=1)),
+        expression=jnp.asarray(np.concatenate([part.expression for part in drawn], axis=1)),
+        reflectance=jnp.asarray(np.concatenate([part.reflectance for part in drawn])),
+        topology=make_topology(triangles, int(starts[-1])),
+    )
+
+
+def parts_of(model: Any) -> PartsMesh | None:
+    """The drawn parts that belong to a face model; None if it has none.
+
+    Parts come with the open model. A model with other identity or expression modes than the open model's has none.
+    """
+    return _open_models_parts() if _has_the_open_models_modes(model) else None
+
+
+@cache
+def _open_models_parts() -> PartsMesh:
+    with jax.ensure_compile_time_eval():
+        return join_parts(load_face_parts())
+
+
+def _has_the_open_models_modes(model) -> bool:
+    if not isinstance(model, BaseModel) or not has_face_parts():
+        return False
+    name = load_face_model().name
+    return model.name == name or model.name.startswith(f"{name}, ")
+
+
+@jax.jit
+def form_parts(parts: PartsMesh, code: FaceCode) -> Points:
+    """The parts' points under a code's pose and light, which is weaker within the mouth."""
+    moved = weighted_sum(code.identity, parts.identity) + weighted_sum(code.expression, parts.expression)
+    return form_points_of(parts.topology, parts.mean + moved, _MOUTH_SHADE * parts.reflectance, code=code)
+
+
+def joined_triangles(
+    vertex_count: int, triangles: Int[Array, "T 3"], parts: PartsMesh
+) -> Int[np.ndarray, "faces 3"]:
+    """The triangles of a mesh of so many vertices with those of the parts behind them."""
+    return np.concatenate([np.asarray(triangles), parts.triangles + vertex_count])
+
+
+def joined_rows(first: Float[Array, "N C"], second: Float[Array, "V C"]) -> Float[np.ndarray, "rows C"]:
+    """Rows of a mesh's vertices with rows of the parts' vertices behind them."""
+    return np.concatenate([np.asarray(first), np.asarray(second)])
