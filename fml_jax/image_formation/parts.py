@@ -10,8 +10,9 @@ from flax import struct
 from jaxtyping import Float, Int
 
 from fml_jax.codes import FaceCode
+from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
-from fml_jax.face_model.files import FacePart, has_face_parts, load_face_model, load_face_parts
+from fml_jax.face_model.files import FacePart, load_face_model, load_face_parts
 from fml_jax.face_model.topology import Topology, make_topology
 from fml_jax.image_formation.points import Points, form_points_of
 from fml_jax.ops.arrays import Array
@@ -55,20 +56,20 @@ def parts_of(model: Any) -> PartsMesh | None:
 
     Parts come with the open model. A model with other identity or expression modes than the open model's has none.
     """
-    return _open_models_parts() if _has_the_open_models_modes(model) else None
+    name, parts = _open_models_parts()
+    has_its_modes = isinstance(model, BaseModel) and (model.name == name or model.name.startswith(f"{name}, "))
+    return parts if has_its_modes else None
 
 
 @cache
-def _open_models_parts() -> PartsMesh:
-    with jax.ensure_compile_time_eval():
-        return join_parts(load_face_parts())
-
-
-def _has_the_open_models_modes(model) -> bool:
-    if not isinstance(model, BaseModel) or not has_face_parts():
-        return False
+def _open_models_parts() -> tuple[str, PartsMesh | None]:
     name = load_face_model().name
-    return model.name == name or model.name.startswith(f"{name}, ")
+    try:
+        parts = load_face_parts()
+    except InputError:  # a model of format 1 has none
+        return name, None
+    with jax.ensure_compile_time_eval():
+        return name, join_parts(parts)
 
 
 @jax.jit

@@ -77,13 +77,13 @@ def render_synthetic(
         part of the face in the model's span.
     """
     person = model if population is None else population.draw(model, rng)
-    code = sample_code(person, units, rng, spread=1.0 if population is None else SPREAD)
+    code, surface = _sample_face(person, units, rng, 1.0 if population is None else SPREAD)
     hair = scene.sample_hair(person, rng)
     if population is not None:
         hair = dataclasses.replace(hair, cover=hair.cover * ~np.asarray(model.regions["face"]))
-    points = _form_with_hair(person, code, hair.cover, hair.colour, hair.thickness)
+    points = _form_with_hair(model.topology, code, surface, hair.cover, hair.colour, hair.thickness)
     pixels, depth, colours = (np.asarray(part) for part in (points.pixels, points.positions[:, 2], points.colours))
-    landmarks = np.asarray(_PROJECTED(_CAMERA_LANDMARKS(person, code)))
+    landmarks = np.asarray(_PROJECTED(_CAMERA_LANDMARKS(person, code, surface.vertices)))
 
     attributes = np.concatenate([np.clip(colours, 0, 1), hair.cover[:, None]], axis=1)
     mesh = _with_parts(model, code, _Mesh(pixels, depth, np.asarray(model.topology.triangles), attributes))
@@ -99,7 +99,11 @@ def render_synthetic(
         picture = scene.add_occluders(rng, picture, landmarks)
     flat = np.asarray(flatten_code(code), np.float32)
     return SyntheticFace(
-        scene.photographed(rng, picture), flat, landmarks, np.asarray(_mesh(person, code)), _truth(person, code)
+        scene.photographed(rng, picture),
+        flat,
+        landmarks,
+        np.asarray(_mesh(person, code, surface.vertices)),
+        _truth(person, surface),
     )
 
 
@@ -109,8 +113,19 @@ def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generat
     Args:
       spread: factor on the standard deviations of identity and expression.
     """
+    return _sample_face(model, units, rng, spread)[0]
+
+
+class _Surface(NamedTuple):
+    """What a code's modes sum up to; the sums take most of a render's time and are made once."""
+
+    vertices: jax.Array  # [N, 3] model space, mm
+    reflectance: jax.Array  # [N, 3]
+
+
+def _sample_face(model, units, rng, spread) -> tuple[FaceCode, _Surface]:
     sizes = model.code_sizes
-    beta, brightness = _sample_reflectance(model, rng, sizes.reflectance)
+    beta, skin, brightness = _sample_reflectance(model, rng, sizes.reflectance)
     code = FaceCode(
         identity=_float32(rng.normal(size=sizes.identity) * spread),
         expression=_float32(units.sample(rng) * spread),
@@ -119,10 +134,10 @@ def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generat
         translation=jnp.zeros(3),
         illumination=_float32(_sample_illumination(rng, brightness)),
     )
+    vertices = _GEOMETRY(model, code.identity, code.expression)
     # Before the translation is known, the landmarks in camera space are only rotated.
-    return dataclasses.replace(
-        code, translation=_float32(_framing_translation(np.asarray(_CAMERA_LANDMARKS(model, code)), rng))
-    )
+    turned = np.asarray(_CAMERA_LANDMARKS(model, code, vertices))
+    return code.replace(translation=_float32(_framing_translation(turned, rng))), _Surface(vertices, skin)
 
 
 class SyntheticFaceNumber(NamedTuple):
@@ -259,39 +274,38 @@ def _with_parts(model: BaseModel, code: FaceCode, head: _Mesh) -> _Mesh:
 
 
 @jax.jit
-def _form_with_hair(model, code, cover, colour, thickness):
-    """The points of a code with hair, which covers the skin and lifts the surface by its thickness (mm)."""
-    vertices = geometry(model, code.identity, code.expression)
-    vertices = vertices + thickness * cover[:, None] * vertex_normals(model.topology, vertices)
-    skin = reflectance(model, code.reflectance)
-    return form_points_of(model.topology, vertices, skin + cover[:, None] * (colour - skin), code=code)
+def _form_with_hair(topology, code, surface, cover, colour, thickness):
+    """The points of a face with hair, which covers the skin and lifts the surface by its thickness (mm)."""
+    vertices, skin = surface
+    vertices = vertices + thickness * cover[:, None] * vertex_normals(topology, vertices)
+    return form_points_of(topology, vertices, skin + cover[:, None] * (colour - skin), code=code)
 
 
 @jax.jit
-def _mesh(model, code):
+def _mesh(model, code, vertices):
     """MediaPipe's points in crop pixels, and their depths relative to the mean depth, in crop pixels."""
-    on_face = landmarks478(model.landmarks, geometry(model, code.identity, code.expression))
+    on_face = landmarks478(model.landmarks, vertices)
     points = to_camera(on_face, code.rotation, code.translation)
     middle = points[:, 2].mean()
     depth = FOCAL_IN_CROP_WIDTHS * CROP_SIZE * (points[:, 2] - middle) / middle
     return jnp.column_stack([project(points), depth])
 
 
-def _truth(model, code):
-    """The vertices and reflectance of a code, at the detail that training uses."""
+def _truth(model, surface):
+    """Vertices and reflectance at the detail that training uses."""
     kept = kept_vertices(model, model.regions["face"])
-    vertices = _GEOMETRY(model, code.identity, code.expression)
-    return Truth(np.asarray(vertices)[kept], np.asarray(_REFLECTANCE(model, code.reflectance))[kept])
+    return Truth(np.asarray(surface.vertices)[kept], np.asarray(surface.reflectance)[kept])
 
 
 def _sample_reflectance(model, rng, size):
-    """A random β, scaled down until the colours of the skin are valid, and the mean brightness of the skin."""
+    """A random β, scaled down until the skin's colours are valid; its reflectance; the mean brightness of the skin."""
     beta = rng.normal(size=size)
     skin = np.flatnonzero(model.regions["skin"])
     while True:
-        colours = np.asarray(_REFLECTANCE(model, _float32(beta)))[skin]
+        everywhere = _REFLECTANCE(model, _float32(beta))
+        colours = np.asarray(everywhere)[skin]
         if np.quantile(colours, 0.05) > 0.03 and np.quantile(colours, 0.95) < 0.97:
-            return _float32(beta), colours.mean()
+            return _float32(beta), everywhere, colours.mean()
         beta *= 0.85
 
 
