@@ -79,9 +79,7 @@ def form_parts(parts: PartsMesh, code: FaceCode) -> Points:
     return form_points_of(parts.topology, parts.mean + moved, _MOUTH_SHADE * parts.reflectance, code=code)
 
 
-def joined_triangles(
-    vertex_count: int, triangles: Int[Array, "T 3"], parts: PartsMesh
-) -> Int[np.ndarray, "faces 3"]:
+def joined_triangles(vertex_count: int, triangles: Int[Array, "T 3"], parts: PartsMesh) -> Int[np.ndarray, "faces 3"]:
     """The triangles of a mesh of so many vertices with those of the parts behind them."""
     return np.concatenate([np.asarray(triangles), parts.triangles + vertex_count])
 
