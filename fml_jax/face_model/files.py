@@ -4,6 +4,7 @@ Format 1 has a coarse control mesh whose Catmull–Clark subdivision is the stan
 itself, its modes as integers, and further parts of a head (teeth, tongue, lashes) that follow the same codes.
 """
 
+import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,6 @@ from fml_jax.face_model.subdivision import catmull_clark, subdivide_uv, triangul
 from fml_jax.face_model.topology import make_topology
 
 OPEN_MODEL = Path(__file__).parent / "open_model.npz"
-OPEN_MODEL_2 = Path(__file__).parent / "open_model_2.npz"  # the second edition
 DETAILS = ("standard", "fine", "face")
 
 # name → shape; the same letter is the same size: C control vertices, N vertices, Q quads, …
@@ -196,6 +196,9 @@ def check_shapes(path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[s
 def _build(path: Path, detail: str) -> BaseModel:
     arrays = read_arrays(path)
     model, quads = _standard(arrays)
+    # With the file's checksum, so that weights and corpora of one file are refused with another of the same name.
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    model = model.replace(name=f"{model.name}-{digest[:8]}")
     if detail == "face":
         return restrict(model, np.asarray(model.regions["face"]))
     if detail == "fine":

@@ -5,7 +5,7 @@ import pytest
 
 from fml_jax.errors import InputError
 from fml_jax.face_model import landmarks68, load_arkit_shapes, load_face_model, load_face_parts
-from fml_jax.face_model.files import OPEN_MODEL, OPEN_MODEL_2, read_arrays
+from fml_jax.face_model.files import OPEN_MODEL, read_arrays
 from third_party.open_face_model.contact import contact_pairs_of, deepest
 from third_party.open_face_model.openings import LID_MARGIN_RING, find_openings
 from third_party.open_face_model.repairs import plausible_combinations
@@ -19,12 +19,12 @@ PASSING = 0.5  # mm
 
 @pytest.fixture(scope="module")
 def arrays():
-    return read_arrays(OPEN_MODEL_2)
+    return read_arrays(OPEN_MODEL)
 
 
 @pytest.fixture(scope="module")
 def shapes():
-    return load_arkit_shapes(OPEN_MODEL_2)
+    return load_arkit_shapes(OPEN_MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +35,16 @@ def openings(arrays):
 
 
 def test_details_have_the_papers_sizes():
-    counts = {d: load_face_model(OPEN_MODEL_2, d).vertex_count for d in ("standard", "face", "fine")}
+    counts = {d: load_face_model(OPEN_MODEL, d).vertex_count for d in ("standard", "face", "fine")}
     assert counts["standard"] == 12_784 and 6_500 < counts["face"] < 9_500 and 30_000 < counts["fine"] < 40_000
-    assert load_face_model(OPEN_MODEL_2).code_sizes == (80, 64, 80)
-    assert OPEN_MODEL_2.stat().st_size < 14e6
+    assert load_face_model(OPEN_MODEL).code_sizes == (80, 64, 80)
+    assert OPEN_MODEL.stat().st_size < 14e6
 
 
 @pytest.mark.parametrize("detail", ["standard", "face", "fine"])
 def test_no_vertex_has_many_edges(detail):
     """Tables of neighbours are as wide as the largest number of edges."""
-    triangles = np.asarray(load_face_model(OPEN_MODEL_2, detail).topology.triangles)
+    triangles = np.asarray(load_face_model(OPEN_MODEL, detail).topology.triangles)
     edges = np.unique(np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
     assert np.bincount(edges.ravel()).max() <= 10
 
@@ -98,7 +98,7 @@ def test_lips_touch_at_rest(arrays, openings):
 
 
 def test_parts_follow_the_jaw_as_teeth_do(arrays):
-    parts = load_face_parts(OPEN_MODEL_2)
+    parts = load_face_parts(OPEN_MODEL)
     assert set(parts) == {"teeth", "gums_and_tongue", "mouth_lining", "lashes"}
     code = arrays["arkit_codes"][arrays["arkit_names"].tolist().index("jawOpen")]
     for name, part in parts.items():
@@ -116,7 +116,7 @@ def test_the_first_edition_has_no_parts():
 
 
 def test_landmarks_rest_near_the_sources_own(arrays):
-    model = load_face_model(OPEN_MODEL_2)
+    model = load_face_model(OPEN_MODEL)
     front = np.diag([1.0, -1.0, -1.0])
     mean = np.asarray(model.mean)
     points = np.asarray(landmarks68(model.landmarks, mean, front))

