@@ -3,7 +3,7 @@
     python -m third_party.open_face_model.build --output=fml_jax/face_model/open_model.npz [--inputs=DIR]
     python -m third_party.open_face_model.build --ict=FILE_OR_FOLDER --output=fml_jax/face_model/open_model.npz
 
-Takes two to four minutes and 3 GB on two CPU cores; the second edition about ten minutes.
+Takes two to four minutes and 3 GB on two CPU cores; the second edition six to ten.
 """
 
 from pathlib import Path
