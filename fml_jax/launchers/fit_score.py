@@ -1,12 +1,12 @@
-"""Fits a network's score anew, so that it also tells boxes that fool a detector.
+"""Fits a network's score anew, to faces in every condition in which the detector finds them.
 
-    fml-fit-score --photos=PHOTOS --corpus=data/photos --weights=runs/open_light/weights.npz --output=weights.npz
+    fml-fit-score --photos=LFW --frames=YOUTUBE --output=weights.npz
 
-A crop's score says whether it shows a face, framed as it should be. Training shows it crops beside faces, far too
-large or too small ones and textures; a cascade's own mistakes look more like faces than these. Here such boxes are
-looked for in photos (one folder a person), and the score's layer is fitted to them, to the corpus's faces and to its
-other negatives; nothing else of the network changes. The table tells how many of each kind a score of one half
-puts on the right side, of people that no network is trained on.
+A crop's score predicts whether it shows a face, framed as it should be. The score's layer is fitted to crops of faces
+(upright, turned, dark, in coloured light, grey, blurred, cut by the photo's edge, masked, and the turned heads of video
+frames), to crops beside faces, of the wrong size or turned the wrong way, and to false boxes of libfacedetection;
+nothing else of the network changes. Photos lie in one folder a person. Only people of the training split are used; the
+table shows which share of each kind is scored rightly (one half or more for faces) of people of the validation split.
 """
 
 from pathlib import Path
@@ -20,57 +20,52 @@ from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
 
 _FLAGS = flags.FlagValues()
 _PHOTOS = flags.DEFINE_string(
-    "photos", None, "Folder of photos, one folder a person.", required=True, flag_values=_FLAGS
+    "photos", None, "Folder of photos, one folder a person, the face in the middle.", required=True, flag_values=_FLAGS
 )
-_CORPUS = flags.DEFINE_string(
-    "corpus", None, "What fml-prepare made of such photos.", required=True, flag_values=_FLAGS
+_FRAMES = flags.DEFINE_string(
+    "frames",
+    None,
+    "Folder of video frames, laid out as youtube (docs/corpora.md): turned heads with landmarks.",
+    required=True,
+    flag_values=_FLAGS,
 )
 _WEIGHTS = flags.DEFINE_string("weights", str(OPEN_WEIGHTS), "Weights file to begin with.", flag_values=_FLAGS)
 _OUTPUT = flags.DEFINE_string("output", None, "Weights file to write.", required=True, flag_values=_FLAGS)
-_COUNT = flags.DEFINE_integer(
-    "count",
-    2500,
-    "Photos to look for false boxes in, and crops of each other kind.",
-    lower_bound=100,
-    flag_values=_FLAGS,
+_COUNT = flags.DEFINE_integer("count", 500, "Faces of each kind.", lower_bound=10, flag_values=_FLAGS)
+_SEARCHED = flags.DEFINE_integer(
+    "searched", 500, "Photos to look for false boxes in.", lower_bound=0, flag_values=_FLAGS
 )
-
-BESIDE, FALSE = "beside faces, badly sized, textures", "false boxes, and mirrored"
-FALSE_SHARE = 0.02  # of all that is no face; more tells a few more of them, at the price of faces in profile
 
 
 def main() -> None:
     """Fits the score, writes the weights and prints the table."""
     from fml_jax.evaluation.tables import markdown
     from fml_jax.networks.weights import load_weights, save_weights
-    from fml_jax.training.score import FACES, rightly_scored, with_fitted_score
+    from fml_jax.training.score import rightly_scored, with_fitted_score
+    from fml_jax.training.score_crops import SHARES, is_face
 
     output_folder(Path(_OUTPUT.value).parent)  # before minutes of work
     params, about = load_weights(_WEIGHTS.value)
-    shares = {FACES: 1.0, BESIDE: 1.0 - FALSE_SHARE, FALSE: FALSE_SHARE}
-    new = with_fitted_score(params, about["encoder"], crops_of("train", _COUNT.value), shares)
+    train = crops_of("train", _COUNT.value, _SEARCHED.value)
+    new = with_fitted_score(params, about["encoder"], train, SHARES, is_face)
     save_weights(_OUTPUT.value, new, about)
-    unseen = crops_of("validation", _COUNT.value // 5)
-    right = [rightly_scored(each, about["encoder"], unseen) for each in (params, new)]
+    unseen = crops_of("validation", _COUNT.value // 2, _SEARCHED.value // 4)
+    right = [rightly_scored(each, about["encoder"], unseen, is_face) for each in (params, new)]
     rows = [(kind, len(crops), *(f"{100 * each[kind]:.1f} %" for each in right)) for kind, crops in unseen.items()]
     print(markdown(["unseen people", "crops", "right before", "right now"], rows))
     print(f"weights: {_OUTPUT.value}")
 
 
-def crops_of(split: str, count: int) -> dict[str, np.ndarray]:
-    """Crops of faces, of the corpus's negatives, and of false boxes in so many photos."""
-    from fml_jax.corpus.hard_negatives import hard_negative_crops
-    from fml_jax.corpus.loader import CorpusBatches
+def crops_of(split: str, count: int, searched: int) -> dict[str, np.ndarray]:
+    """Crops by their kinds, of so many faces each, and of false boxes in so many photos."""
+    from fml_jax.corpus.layouts import LAYOUTS
     from fml_jax.corpus.splits import split_of
     from fml_jax.photos.reading import list_photos
-    from fml_jax.training.score import FACES
+    from fml_jax.training.score_crops import crops_by_kind
 
     paths = [path for path in list_photos(_PHOTOS.value) if split_of(path.parent.name) == split]
-    return {
-        FACES: CorpusBatches(_CORPUS.value, split, count, negatives=0.0).batch(0)["crop"],
-        BESIDE: CorpusBatches(_CORPUS.value, split, count, negatives=1.0).batch(0)["crop"],
-        FALSE: hard_negative_crops(paths, count),
-    }
+    frames = [photo for photo in LAYOUTS["youtube"].find(Path(_FRAMES.value), 1.0) if split_of(photo.person) == split]
+    return crops_by_kind(paths, frames, count, searched=searched, seed=0 if split == "train" else 1)
 
 
 def run() -> None:

@@ -4,7 +4,7 @@ The score is the encoder's last layer beside the code's: one weighted sum of the
 convex problem of a few seconds, so that it can be taught what a network's long training did not show.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -15,34 +15,43 @@ from scipy.special import expit
 from fml_jax.networks.encoders import encode, make_encoder
 from fml_jax.ops.images import unit_range
 
-DECAY = 1e-4  # of the squared weights, features having deviation 1, against a mean cross-entropy
+DECAY = 3e-4  # of the squared weights, features having deviation 1, against a mean cross-entropy
 FACES = "faces"  # the kind of crops that are to score high
 _BATCH = 50
 
 Crops = dict[str, UInt8[np.ndarray, "S 240 240 3"]]  # by their kinds
 
 
-def with_fitted_score(params: dict, encoder: str, train: Crops, shares: Mapping[str, float]) -> dict:
-    """An encoder's parameters with a score that tells `FACES` from the other kinds.
+def with_fitted_score(
+    params: dict,
+    encoder: str,
+    train: Crops,
+    shares: Mapping[str, float],
+    is_face: Callable[[str], bool] = FACES.__eq__,
+) -> dict:
+    """An encoder's parameters with a score that tells faces from other crops.
 
     Args:
       shares: what each kind counts for, however many crops there are of it.
+      is_face: whether crops of a kind are to score high.
     """
     found = {kind: _features(params, encoder, crops) for kind, crops in train.items()}
     kernel, bias = fit_score(
         np.concatenate(list(found.values())),
-        np.concatenate([np.full(len(each), kind == FACES) for kind, each in found.items()]),
+        np.concatenate([np.full(len(each), is_face(kind)) for kind, each in found.items()]),
         np.concatenate([np.full(len(each), shares[kind] / len(each)) for kind, each in found.items()]),
     )
     return {**params, "score": {"kernel": kernel, "bias": bias}}
 
 
-def rightly_scored(params: dict, encoder: str, crops: Crops) -> dict[str, float]:
-    """Of each kind, the share of crops that score over one half, or under it where they are not `FACES`."""
+def rightly_scored(
+    params: dict, encoder: str, crops: Crops, is_face: Callable[[str], bool] = FACES.__eq__
+) -> dict[str, float]:
+    """Of each kind, the share of crops that score over one half, or under it where they are no faces."""
 
     def right(kind, features):
         over = (features @ params["score"]["kernel"] + params["score"]["bias"])[:, 0] > 0
-        return float(np.mean(over == (kind == FACES)))
+        return float(np.mean(over == is_face(kind)))
 
     return {kind: right(kind, _features(params, encoder, each)) for kind, each in crops.items()}
 

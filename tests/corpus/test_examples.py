@@ -76,6 +76,20 @@ def test_without_a_box_the_crop_comes_from_the_landmarks(photo, monkeypatch):
     assert not make_example(photo).from_detector
 
 
+@pytest.mark.parametrize("degrees", [90, 180])
+def test_a_turned_photo_makes_the_example_of_the_upright_one(photo, example, degrees):
+    made = make_example(np.rot90(photo, -degrees // 90).copy(), name="a", source="lfw", person="Aaron_Peirsol")
+    assert made.from_detector
+    turn = np.radians(degrees)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    middle = (np.array(photo.shape[1::-1]) - 1) / 2
+    expected = (apply_affine(example.to_photo, example.landmarks68) - middle) @ rotation.T + middle
+    landmarks = apply_affine(made.to_photo, made.landmarks68)
+    assert np.linalg.norm(landmarks - expected, axis=1).mean() < 2
+    in_crop = [apply_affine(each.crop, each.landmarks68) for each in (made, example)]
+    assert np.linalg.norm(in_crop[0] - in_crop[1], axis=1).mean() < 12  # of 240 pixels
+
+
 def test_the_annotated_face_is_taken(photo):
     wide = np.concatenate([photo, photo[:, ::-1]], axis=1)
     right = (photo.shape[1] * 1.25, 60.0, photo.shape[1] * 1.75, 190.0)

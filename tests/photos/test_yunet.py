@@ -86,8 +86,8 @@ def test_who_frames_the_crop(lfw_faces, monkeypatch, detector, haar, by_yunet, e
     box = next(face.box for face in detect_faces_with_yunet(rgb) if shows_face(face.box, points))
     boxes = {True: [Detection(box, 1.0)], False: [], "elsewhere": [Detection((0.0, 0.0, 30.0, 30.0), 1.0)]}
     moved = tuple(corner + 3 for corner in box)  # tells YuNet's from Haar's
-    monkeypatch.setattr(examples, "detect_faces_with_haar", lambda rgb: boxes[haar])
-    monkeypatch.setattr(examples, "detect_faces_with_yunet", lambda rgb: [Detection(moved, 1.0)] if by_yunet else [])
+    monkeypatch.setitem(examples.DETECT, "haar", lambda rgb: boxes[haar])
+    monkeypatch.setitem(examples.DETECT, "yunet", lambda rgb: [Detection(moved, 1.0)] if by_yunet else [])
     made = make_example(rgb, Settings(detector=detector))
     if isinstance(made, Rejected):
         assert made.reason == expected
