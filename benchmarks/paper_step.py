@@ -15,6 +15,7 @@ from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.losses.regularisers import draw_skin_pairs
 from fml_jax.networks.multilevel import make_network
 from fml_jax.ops.products import Factored
+from fml_jax.training.config import run_config
 from fml_jax.training.low_rank_gradients import low_rank_rows, with_low_rank_gradients
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.sharding import compiled_step, make_mesh, over_batch, placed, replicated, state_shardings
@@ -32,14 +33,16 @@ class PaperStep:
         Args:
           averaged: keep the parameters' moving average, which paper.py does not.
         """
-        config = paper.get_config().to_dict()
-        config["correctives"].update(geometry=count, reflectance=count)
-        self.stage = config["stages"]["full"] | {"photos": rows, "average": 0.999 if averaged else 0.0}
+        settings = paper.get_config()
+        settings.correctives.update(geometry=count, reflectance=count)
+        settings.stages.full.update(photos=rows, ema_decay=0.999 if averaged else 0.0)
+        config = run_config(settings)
+        self.stage = config.stages["full"]
         self.count, self.rows = count, rows
         self.model = load_face_model(None, detail)
         self.mesh = make_mesh()
-        self.network = make_network(config["encoder"], config["correctives"], self.model, mesh=self.mesh)
-        self.optimizer = make_optimizer(self.stage["optimizer"], self.stage["steps"])
+        self.network = make_network(config.encoder, config.correctives, self.model, mesh=self.mesh)
+        self.optimizer = make_optimizer(self.stage.optimizer, self.stage.steps)
         self.batch = made_up_batch(self.model, rows) if batch is None else batch
         self._compiled = None
         self.state, self._shardings = self._begin(parameters)
@@ -56,7 +59,7 @@ class PaperStep:
         else:
             arrays = jax.tree.unflatten(jax.tree.structure(shapes), [parameters[name] for name in flat(shapes)])
             params = placed(arrays, replicated(self.mesh))
-        averaged = self.stage["average"] > 0
+        averaged = self.stage.ema_decay > 0
         shardings = state_shardings(
             self.mesh, jax.eval_shape(lambda params: state_of(params, self.optimizer, averaged), shapes)
         )
@@ -65,7 +68,7 @@ class PaperStep:
 
     def lowered(self):
         """The step, traced but not compiled."""
-        step = make_train_step(self.network, self.optimizer, self.stage, SEED)
+        step = make_train_step(self.network, self.optimizer, self.stage, seed=SEED)
         return compiled_step(step, self.mesh, self._shardings).lower(self.state, *self._on_device)
 
     def __call__(self):

@@ -22,7 +22,7 @@ import optax
 from benchmarks.paper_step import SEED, PaperStep
 from fml_jax.face_model.base import geometry, reflectance
 from fml_jax.image_formation.points import form_points_of
-from fml_jax.losses import FullWeights, Observation
+from fml_jax.losses import Observation
 from fml_jax.losses.energies import energy_of_points
 from fml_jax.ops.images import unit_range
 from fml_jax.training.sharding import COMPILER_OPTIONS
@@ -121,7 +121,7 @@ def _differentiated(step: PaperStep) -> dict[str, tuple[Callable, tuple, tuple]]
         return jax.vmap(one)(shape, skin, corrections, code)
 
     levels = jax.jit(image_formation)(shape, skin, corrections, code, model.topology)
-    weights, key = FullWeights(**step.stage["full"]), step_key(SEED, step.state.step)
+    weights, key = step.stage.full, step_key(SEED, step.state.step)
 
     def losses(base, final, corrections, code, model, crops, batch, visible):
         def one(base, final, corrections, code, observation, visible):

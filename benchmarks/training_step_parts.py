@@ -83,8 +83,8 @@ def prepare(folder, repeats):
     save(folder, "plain_batch", plain_batch(step))
     save(folder, "model", plain_model(step.model))
     stage = step.stage
-    rates = {name: group["rate"] for name, group in stage["optimizer"]["groups"].items()}
-    settings = {"weights": stage["full"], "score": stage["score"], "rates": rates}
+    rates = {name: group.learning_rate for name, group in stage.optimizer.groups.items()}
+    settings = {"weights": stage.full._asdict(), "score": stage.score, "rates": rates}
     Path(folder, "settings.json").write_text(json.dumps(settings), "utf-8")
     return {
         "vertices": step.model.vertex_count,

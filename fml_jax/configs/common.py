@@ -1,10 +1,10 @@
-"""What every training config begins with; each other file here changes what it is about."""
+"""What every training config begins with. `fml_jax/training/config.py` describes the fields and has their defaults."""
 
 from ml_collections import ConfigDict
 
-from fml_jax.losses import BaseWeights, FullWeights, SupervisedWeights
+from fml_jax.training.config import GroupConfig, OptimizerConfig, RunConfig, StageConfig, as_dict
 
-# With these every part of a known code weighs about alike in the warm start.
+# Weights with which the parts of a known code contribute about equally to the supervised loss.
 CODE_WEIGHTS = {
     "pixels": 0.5,
     "keypoints": 3.0,
@@ -18,57 +18,23 @@ CODE_WEIGHTS = {
 
 
 def defaults() -> ConfigDict:
-    """A run without stages: `stage_order` names those that `stages` must then hold (see `stage`)."""
-    return ConfigDict(
-        {
-            "seed": 0,
-            "encoder": "light",  # light, alexnet or vggface
-            "model": "",  # a face model file; empty is the open model
-            "reflectance_modes": 0,  # of the model, so many as the base level may use; 0 is all
-            "detail": "face",  # standard, face or fine
-            # The final level: kind none, linear, relu1 or relu2, how many parameters each space has, and whether
-            # geometry may do "all", as in the paper, or only what lies "beyond" the base level's reach.
-            "correctives": {"kind": "none", "geometry": 0, "reflectance": 0, "subspace": "all"},
-            "data": {"synthetic": "", "synthetic_validation": "", "photos": ""},
-            "start_from": "",  # a weights file to begin with, such as fml_jax/reconstruction/open_light.npz
-            "stage_order": (),
-            "stages": {},
-            "model_devices": 1,  # devices that share one copy of the model; the rest split the batch
-            "validation_rows": 200,
-            "delta_faces": 1000,  # from so many faces the learned model knows how its δ spread
-            "log_every": 20,
-            "tensorboard": True,  # its files beside metrics.jsonl
-            "gradient_norms_every": 0,  # steps between norms of each term's gradient; 0 is never
-            "evaluate_every": 500,
-            "sheet_every": 500,  # steps between picture sheets of a few held-out crops; 0 is never
-            "checkpoint_every": 500,
-            "keep_checkpoints": 3,
-        }
-    )
+    """A run without stages; `stage_order` names those that are trained, `stages` holds them."""
+    return ConfigDict(as_dict(RunConfig()))
 
 
-def stage(steps: int, synthetic: int, photos: int, rate: float) -> ConfigDict:
-    """A stage: its length, the rows of a batch from each source, and what they are trained with."""
-    return ConfigDict(
-        {
-            "steps": steps,
-            "synthetic": synthetic,  # rows with known codes
-            "photos": photos,  # rows with landmarks alone
-            "level": "base",  # what is trained on photos: the base level alone, or "full", both levels
-            "supervised": SupervisedWeights()._asdict(),
-            "base": BaseWeights()._asdict(),
-            "full": FullWeights()._asdict(),
-            "score": 5.0,  # weight of the crop score's cross-entropy
-            "average": 0.999,  # decay of the averaged weights that are evaluated and shipped; 0 takes the weights themselves
-            "optimizer": {
-                "name": "adam",
-                "groups": {"network": {"prefix": "", "rate": rate}},
-                "schedule": "cosine",
-                "warmup": min(200, steps // 10),
-                "clip": 100.0,
-                "rho": 0.95,
-                "eps": 1e-6,
-                "decay": 1e-4,
-            },
-        }
-    )
+def stage(steps: int, synthetic: int, photos: int, *, learning_rate: float) -> ConfigDict:
+    """A stage of the base level that trains all parameters with Adam.
+
+    Args:
+      synthetic: rows of a batch with known codes.
+      photos: rows of a batch with landmarks alone.
+    """
+    groups = {"network": GroupConfig("", learning_rate)}
+    optimizer = OptimizerConfig(groups, warmup=min(200, steps // 10))
+    return ConfigDict(as_dict(StageConfig(optimizer, steps=steps, synthetic=synthetic, photos=photos)))
+
+
+def groups(learning_rates: dict[str, float]) -> dict[str, dict]:
+    """Parameter groups by the prefixes of their parameters' names; those with rate 0 stay constant."""
+    names = {prefix: prefix.removeprefix("correctives/").replace("/", "_") for prefix in learning_rates}
+    return {names[prefix]: as_dict(GroupConfig(prefix, rate)) for prefix, rate in learning_rates.items()}

@@ -4,13 +4,16 @@
         --config.data.photos=CORPUS
 
 The base level first, 200,000 steps, then everything, 190,000 steps. Meant for a GPU: two CPU cores would
-take three to four days, and it has not been run to its end here. docs/paper_to_code.md says how each number was read.
+take three to four days, and the run has not been completed. docs/paper_to_code.md explains how each number was derived.
 """
 
-from fml_jax.configs.common import defaults, stage
+from ml_collections import ConfigDict
+
+from fml_jax.configs.common import defaults, groups, stage
 
 
-def get_config():
+def get_config() -> ConfigDict:
+    """The settings of the run."""
     config = defaults()
     config.encoder = "alexnet"
     config.detail = "fine"
@@ -30,16 +33,13 @@ def get_config():
     return config
 
 
-def _stage(steps, encoder, final, geometry, reflectance):
-    """Five photos a step, and AdaDelta with these rates; what has rate 0 is left as it is."""
-    result = stage(steps, synthetic=0, photos=5, rate=encoder)
+def _stage(*, steps: int, encoder: float, final: float, geometry: float, reflectance: float) -> ConfigDict:
+    """Five photos a step, and AdaDelta with these learning rates."""
+    result = stage(steps, synthetic=0, photos=5, learning_rate=encoder)
     result.score = 0.01
-    result.average = 0.0  # the paper tells of none
+    result.ema_decay = 0.0  # the paper mentions no average
     result.optimizer.update(name="adadelta", schedule="constant", warmup=0, clip=0.0, rho=0.95, eps=1e-6)
-    result.optimizer.groups = {
-        "encoder": {"prefix": "encoder", "rate": encoder},
-        "final": {"prefix": "final", "rate": final},
-        "geometry": {"prefix": "correctives/geometry", "rate": geometry},
-        "reflectance": {"prefix": "correctives/reflectance", "rate": reflectance},
-    }
+    rates = {"encoder": encoder, "final": final}
+    rates |= {"correctives/geometry": geometry, "correctives/reflectance": reflectance}
+    result.optimizer.groups = groups(rates)
     return result

@@ -1,6 +1,6 @@
-"""The flag --config=NAME_OR_FILE, its overrides --config.FIELD=VALUE, and the errors of those that cannot be used."""
+"""The flag --config=NAME_OR_FILE, its overrides --config.FIELD=VALUE, and their errors."""
 
-import difflib
+import re
 from pathlib import Path
 
 from absl import flags
@@ -8,11 +8,12 @@ from ml_collections import config_flags
 
 import fml_jax.configs
 from fml_jax.errors import InputError
+from fml_jax.training.config_fields import no_such_field, type_in_words, value_at
 
 flags.disclaim_key_flags()  # --config belongs to the launcher that defines it, and appears in its help
 
 _CONFIGS = Path(fml_jax.configs.__file__).parent
-_HELP = "Name of a config that comes with the package ({}), or a Python file whose get_config() describes the run."
+_HELP = "Name of a config of the package ({}), or a Python file whose get_config() returns the settings of the run."
 
 
 def define_config_flag(flag_values: flags.FlagValues) -> flags.FlagHolder:
@@ -23,7 +24,7 @@ def define_config_flag(flag_values: flags.FlagValues) -> flags.FlagHolder:
 
 
 def named_configs() -> dict[str, Path]:
-    """Files of the configs that come with the package, by name."""
+    """The files of the package's configs, by name."""
     paths = sorted(_CONFIGS.glob("[!_]*.py"))
     return {path.stem: path for path in paths if path.stem != "common"}
 
@@ -32,20 +33,25 @@ def parse_with_config(flag_values: flags.FlagValues, arguments: list[str]) -> li
     """Parses a command line that has --config, for `run_launcher(parse_flags=...)`.
 
     Raises:
-      InputError: the config does not exist, is no config, or has no such field.
+      InputError: the config does not exist or is no config, or a field in the command line does not exist.
     """
     arguments, path = _with_config_file(arguments)
     try:
         return flag_values(arguments)
     except (AttributeError, KeyError, TypeError):  # what ml_collections raises for a wrong override
-        given = [argument for argument in arguments if argument.startswith("--config.")]
-        if not given:
-            fault = "it has no get_config() that returns a config; fml_jax/configs/quick.py is an example"
-            raise InputError(f"--config={path}: {fault}") from None
-        fault = "the config has no such field, or not of this type"
-        raise InputError(f"{' '.join(given)}: {fault}; {_closest_fields(given)}") from None
+        raise _override_error(arguments, path) from None
+    except flags.IllegalFlagValueError as error:
+        raise _value_error(error, path) from None
     except (NameError, SyntaxError) as error:
         raise InputError(f"--config={path}: not a Python file that can be run: {error}") from None
+
+
+def _without_overrides(path: str) -> dict:
+    """The fields of a config as its file sets them."""
+    values, arguments = flags.FlagValues(), ["", f"--config={path}"]
+    config_flags.DEFINE_config_file("config", None, "", values, sys_argv=arguments)
+    values(arguments)
+    return values.config.to_dict()
 
 
 def _with_config_file(arguments: list[str]) -> tuple[list[str], str]:
@@ -73,24 +79,25 @@ def _config_file(given: str) -> str:
     return given
 
 
-def _closest_fields(given: list[str]) -> str:
-    """Where to look instead of fields that a config does not have."""
-    fields = _field_names()
-    wanted = [argument.removeprefix("--config.").partition("=")[0].split(".")[-1] for argument in given]
-    unknown = [name for name in wanted if name not in {field.split(".")[-1] for field in fields}]
-    for name in unknown or wanted:
-        matches = difflib.get_close_matches(name, [field.split(".")[-1] for field in fields], n=1)
-        if found := [field for field in fields if field.split(".")[-1] in matches]:
-            return f"close to it: {', '.join(found)}"
-    return f"it has {', '.join(dict.fromkeys(field.split('.')[0] for field in fields))}"
+def _override_error(arguments: list[str], path: str) -> InputError:
+    """The error of a command line that ml_collections rejects."""
+    try:
+        config = _without_overrides(path)
+    except (AttributeError, KeyError, TypeError):
+        fault = "it has no get_config() that returns a config; fml_jax/configs/quick.py is an example"
+        return InputError(f"--config={path}: {fault}")
+    given = [argument for argument in arguments if argument.startswith(("--config.", "-config."))]
+    for argument in given:
+        field = "--" + argument.lstrip("-").partition("=")[0]
+        if value_at(field, config) is None:
+            return no_such_field(field, config)
+    return InputError(f"{' '.join(given)}: a value has another type than its field; {path} shows the types")
 
 
-def _field_names() -> list[str]:
-    """The path of each field that a config has."""
-    from flax.traverse_util import flatten_dict
-
-    from fml_jax.configs.common import defaults, stage
-
-    config = defaults().to_dict()
-    config["stages"] = {"STAGE": stage(steps=1, synthetic=1, photos=1, rate=0.0).to_dict()}
-    return list(flatten_dict(config, sep="."))
+def _value_error(error: flags.IllegalFlagValueError, path: str) -> Exception:
+    """The error of an override whose value cannot be converted to the type of its field."""
+    found = re.match(r"flag (?P<field>--config\.[\w.]+)=(?P<value>.*?): ", str(error), re.DOTALL)
+    if found is None:
+        return error
+    kind = type(value_at(found["field"], _without_overrides(path)))
+    return InputError(f"{found['field']}={found['value']}: give {type_in_words(kind)}")

@@ -1,8 +1,8 @@
-"""Writes WORKDIR/report.html: a training run's curves and picture sheets on one page, at any time of the run.
+"""Writes WORKDIR/report.html: the curves and picture sheets of a training run on one page, at any time of the run.
 
     fml-report --workdir=runs/small
 
-The page needs no other file and no network. Dotted lines are where a stage ends.
+The page needs no other file and no network. Dotted lines mark the ends of stages.
 """
 
 from pathlib import Path

@@ -1,20 +1,19 @@
-"""Trains an encoder.
+"""Trains an encoder and, with a config of two levels, a face model.
 
     fml-train --config=quick --workdir=runs/quick
 
-The config is a name among those in fml_jax/configs or a Python file. Its docstring describes what it trains, with
-which data and for how long; any of its fields can be set here (--config.seed=3,
---config.stages.synthetic.steps=100). A workdir that holds checkpoints is continued. It gets metrics.jsonl, checkpoints/ and, at the end, weights.npz,
-which fml_jax.Reconstructor(weights=...) and fml-reconstruct --weights=... read; and where
-both levels were trained face_model.npz, which fml_jax.face_model.load_learned_model reads. The newest
-checkpoints are kept, and the one with the lowest held-out loss; where that lies before the end, its
-best_weights.npz and best_face_model.npz are written too.
+The config is the name of a file in fml_jax/configs, or a Python file. Its docstring describes the network, the
+data and the duration. Each field can be set here (--config.seed=3, --config.stages.synthetic.steps=100). A workdir
+with checkpoints is continued. It gets metrics.jsonl, checkpoints/ and, at the end, weights.npz, which
+fml_jax.Reconstructor(weights=...) and fml-reconstruct --weights=... read. Where both levels were trained it also
+gets face_model.npz, which fml_jax.face_model.load_learned_model reads. The newest checkpoints are kept, and the one
+with the lowest held-out loss; if that is not the last, its best_weights.npz and best_face_model.npz are written too.
 
-What is compiled is kept in the user's cache, or in the folder that FML_COMPILATION_CACHE names (empty:
-nowhere), so that the next start is quicker.
+Compiled programs are kept in the user's cache, or in the folder FML_COMPILATION_CACHE (empty: nowhere), so
+that the next start is faster.
 
-All devices of a machine take part. Several processes, which must share the workdir, are started with
-the same command and --coordinator=auto where the cluster tells each its place (Slurm, Kubernetes, TPU
+All devices of a machine are used. Several processes, which must share the workdir, are started with
+the same command and --coordinator=auto on clusters that number their processes (Slurm, Kubernetes, TPU
 pods), else with --coordinator=HOST:PORT --processes=N --process=K.
 """
 
@@ -32,47 +31,49 @@ _CONFIG = define_config_flag(_FLAGS)
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Folder for metrics, checkpoints and weights; continued if it has any.",
+    "Folder for metrics, checkpoints and weights; a run in it is continued.",
     required=True,
     flag_values=_FLAGS,
 )
 _COORDINATOR = flags.DEFINE_string(
-    "coordinator", None, "Of several processes: HOST:PORT of the first, or auto.", flag_values=_FLAGS
+    "coordinator", None, "With several processes: HOST:PORT of the first one, or auto.", flag_values=_FLAGS
 )
 _PROCESSES = flags.DEFINE_integer(
-    "processes", None, "How many there are, unless the cluster tells.", lower_bound=1, flag_values=_FLAGS
+    "processes", None, "The number of processes, unless --coordinator=auto.", lower_bound=1, flag_values=_FLAGS
 )
 _PROCESS = flags.DEFINE_integer(
-    "process", None, "Which of them this one is, from 0.", lower_bound=0, flag_values=_FLAGS
+    "process", None, "The number of this process, from 0, unless --coordinator=auto.", lower_bound=0, flag_values=_FLAGS
 )
 _DATA_WORKERS = flags.DEFINE_integer(
     "data_workers",
     None,
-    "Worker processes that make batches (docs/devices.md); 0 is a thread. By default a thread on CPUs, beside a GPU a "
-    "process a spare core, 15 at most.",
+    "Worker processes that make batches (docs/devices.md); 0 is a thread. The default is a thread on CPUs, and beside "
+    "a GPU one process for each spare core, 15 at most.",
     lower_bound=0,
     flag_values=_FLAGS,
 )
 
 
 def main() -> None:
-    """Trains."""
+    """Trains the config."""
     from fml_jax.training.compilation_cache import keep_compiled_programs
+    from fml_jax.training.config import run_config
     from fml_jax.training.host_memory import keep_freed_memory
-    from fml_jax.training.loop import NonFiniteLoss, train
+    from fml_jax.training.loop import train
+    from fml_jax.training.stages import NonFiniteLoss
 
     keep_freed_memory()
     join_processes()
     keep_compiled_programs()
     try:
-        weights = train(_CONFIG.value.to_dict(), Path(_WORKDIR.value), _DATA_WORKERS.value)
+        weights = train(run_config(_CONFIG.value), Path(_WORKDIR.value), _DATA_WORKERS.value)
     except NonFiniteLoss as error:
         sys.exit(f"train: {error}")
     print(f"weights: {weights}")
 
 
 def join_processes() -> None:
-    """Meets the other processes of the run, where there are any."""
+    """Connects to the other processes of the run, where there are any."""
     import jax
 
     if _COORDINATOR.value == "auto":

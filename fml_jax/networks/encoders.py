@@ -46,9 +46,9 @@ def make_encoder(name: str, code_size: int) -> nn.Module:
     Raises:
       InputError: no encoder has that name.
     """
-    if name not in _ENCODERS:
-        raise InputError(f"encoder {name!r} is unknown; choose one of {', '.join(_ENCODERS)}")
-    return _ENCODERS[name](code_size)
+    if name not in ENCODERS:
+        raise InputError(f"encoder {name!r} is unknown; choose one of {', '.join(ENCODERS)}")
+    return ENCODERS[name](code_size)
 
 
 class EncoderOutput(NamedTuple):
@@ -240,4 +240,4 @@ def output_layers(
     return raw, logit[:, 0]
 
 
-_ENCODERS = {"light": LightEncoder, "alexnet": AlexNet, "vggface": VggFace}
+ENCODERS = {"light": LightEncoder, "alexnet": AlexNet, "vggface": VggFace}

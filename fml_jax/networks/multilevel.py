@@ -4,9 +4,8 @@ Its parameters are one tree: "encoder"; "final", the layer that outputs δ_g, δ
 "correctives", Θ_g and Θ_r.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +26,17 @@ from fml_jax.ops.products import Dense
 # Corrective spaces by name, with how many ReLU layers each has (supplement, section 3).
 KINDS = {"linear": 0, "relu1": 1, "relu2": 2}
 
-SUBSPACES = ("all", "beyond")
+
+@dataclass(frozen=True)
+class CorrectivesConfig:
+    """The final level of a network."""
+
+    kind: Literal["none", "linear", "relu1", "relu2"] = "none"  # "none" is the base level alone
+    geometry: int = field(default=0, metadata={"least": 0})  # C_g, how many parameters the space has
+    reflectance: int = field(default=0, metadata={"least": 0})  # C_r
+    # To what geometry's corrections are confined: "all" is nothing, as in the paper; "beyond" is what the base level
+    # cannot represent (`displacement_subspace.beyond_base`).
+    subspace: Literal["all", "beyond"] = "all"
 
 
 @dataclass(frozen=True)
@@ -98,32 +107,26 @@ class Network:
         return Dense(sum(self.sizes) + LIGHT, kernel_init=nn.initializers.zeros_init())
 
 
-def make_network(encoder: str, correctives: Mapping, model: BaseModel, *, mesh: Mesh | None = None) -> Network:
+def make_network(
+    encoder: str, correctives: CorrectivesConfig, model: BaseModel, *, mesh: Mesh | None = None
+) -> Network:
     """The network that a config describes.
 
     Args:
       encoder: a name that `make_encoder` knows.
-      correctives: `kind` ("none" for the base level alone, "linear", "relu1", "relu2") and the
-        numbers of parameters C_g, C_r as `geometry` and `reflectance`, which may be 0; and `subspace`, to which
-        geometry's corrections are confined: "all" (none, as in the paper; the default) or "beyond"
-        (`displacement_subspace.beyond_base`).
       mesh: the devices, if there are several.
 
     Raises:
       InputError: an unknown name.
     """
     body = make_encoder(encoder, model.code_sizes.total)
-    kind = correctives["kind"]
-    if kind == "none":
+    if correctives.kind == "none":
         return Network(body, mesh=mesh)
-    if kind not in KINDS:
-        raise InputError(f"correctives.kind {kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
-    spaces = Correctives(model.vertex_count, KINDS[kind])
-    subspace = correctives.get("subspace", "all")
-    if subspace not in SUBSPACES:
-        raise InputError(f"correctives.subspace {subspace!r} is unknown; choose one of {', '.join(SUBSPACES)}")
-    subspace = beyond_base(model) if subspace == "beyond" else None
-    return Network(body, spaces, (correctives["geometry"], correctives["reflectance"]), mesh, subspace)
+    if correctives.kind not in KINDS:
+        raise InputError(f"correctives.kind {correctives.kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
+    spaces = Correctives(model.vertex_count, KINDS[correctives.kind])
+    subspace = beyond_base(model) if correctives.subspace == "beyond" else None
+    return Network(body, spaces, (correctives.geometry, correctives.reflectance), mesh, subspace)
 
 
 def level_points(

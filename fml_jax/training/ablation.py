@@ -1,27 +1,32 @@
-"""A set of runs that differ by little, and the table that compares them.
+"""A set of runs with small differences, and the table that compares them.
 
-Runs that differ from a reference in the final level alone share all stages but the last with it: these are trained
-once, as the run "base", and the others begin with its weights.
+Runs that differ from a reference only in the final level share all stages except the last with it. These stages are
+trained once, as the run "base", and the other runs begin with its weights.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from fml_jax.errors import InputError
 from fml_jax.evaluation.tables import markdown
 from fml_jax.files import complete_or_absent
+from fml_jax.networks.multilevel import CorrectivesConfig
 from fml_jax.training.checkpoints import changes
-from fml_jax.training.loop import WEIGHTS_FILE, NonFiniteLoss, train
+from fml_jax.training.config import RunConfig, as_dict
+from fml_jax.training.loop import train
 from fml_jax.training.metrics import CONFIG, VALIDATION, read_metrics
+from fml_jax.training.outputs import WEIGHTS_FILE
 from fml_jax.training.sheets import FOLDER as SHEETS
+from fml_jax.training.stages import NonFiniteLoss
 
 BASE = "base"  # the run of the shared stages
 TABLE = "ablations.md"
 _FAILED = "failed.txt"
 _NONE = "–"
 
-# The table's columns: a title, and the names that its value may have among those of held-out faces; the first found counts.
+# The columns of the table: a title, and names of values on held-out faces, of which the first that exists is shown.
 _COLUMNS = {
     "E_photo, base": ("photos/photo_base", "synthetic/photo_base"),
     "E_photo, final": ("photos/photo_final", "synthetic/photo_final"),
@@ -37,20 +42,20 @@ _COLUMNS = {
 }
 
 
-def run_set(configs: Mapping[str, dict], reference: dict, output: Path) -> Path:
-    """Trains each config in OUTPUT/NAME, what is finished left alone, and writes OUTPUT/ablations.md after each.
+def run_set(configs: Mapping[str, RunConfig], reference: RunConfig, output: Path) -> Path:
+    """Trains each unfinished config in OUTPUT/NAME, and writes OUTPUT/ablations.md after each.
 
-    A run whose loss stops being finite has failed: a row says so, and the others go on.
+    A run whose loss is not finite any more has failed: the table lists it as failed, and the others are trained.
 
     Args:
       configs: by name, each with its last stage of level "full".
-      reference: the config that they are compared with, whether it is among them or not.
+      reference: the config with which they are compared; it need not be among them.
 
     Returns:
       the table's path.
 
     Raises:
-      InputError: what `train` raises; a folder that holds a run of another config.
+      InputError: an error of `train`; a folder with a run of another config.
     """
     planned = _planned(configs, reference, output)
     for name, config in planned.items():
@@ -63,24 +68,25 @@ def run_set(configs: Mapping[str, dict], reference: dict, output: Path) -> Path:
     return output / TABLE
 
 
-def _planned(configs, reference, output: Path) -> dict[str, dict]:
-    """The runs in their order, the one that others begin with first."""
-    *shared, last = reference["stage_order"]
+def _planned(configs: Mapping[str, RunConfig], reference: RunConfig, output: Path) -> dict[str, RunConfig]:
+    """The runs in their order; the run of the shared stages is the first."""
+    *shared, last = reference.stage_order
     sharing = [name for name, config in configs.items() if _before_final(config) == _before_final(reference)]
     if not sharing or not shared:
         return dict(configs)
-    base = {**reference, "stage_order": tuple(shared), "correctives": {"kind": "none", "geometry": 0, "reflectance": 0}}
-    later = {"stage_order": (last,), "start_from": str(output / BASE / WEIGHTS_FILE)}
-    return {BASE: base, **{name: config | (later if name in sharing else {}) for name, config in configs.items()}}
+    base = replace(reference, stage_order=tuple(shared), correctives=CorrectivesConfig())
+    start = str(output / BASE / WEIGHTS_FILE)
+    later = {name: replace(configs[name], stage_order=(last,), start_from=start) for name in sharing}
+    return {BASE: base, **configs, **later}
 
 
-def _before_final(config: dict) -> dict:
-    """All of a config that tells in its stages before the last."""
-    before = {name: config["stages"][name] for name in config["stage_order"][:-1]}
-    return {**config, "stages": before, "correctives": None}
+def _before_final(config: RunConfig) -> RunConfig:
+    """The part of a config that affects its stages before the last."""
+    before = {name: config.stages[name] for name in config.stage_order[:-1]}
+    return replace(config, stages=before, correctives=CorrectivesConfig())
 
 
-def _run(config, workdir: Path) -> None:
+def _run(config: RunConfig, workdir: Path) -> None:
     try:
         train(config, workdir)
     except NonFiniteLoss as error:
@@ -91,15 +97,15 @@ def _finished(workdir: Path) -> bool:
     return (workdir / WEIGHTS_FILE).is_file() or (workdir / _FAILED).is_file()
 
 
-def _check_unchanged(config, workdir: Path) -> None:
+def _check_unchanged(config: RunConfig, workdir: Path) -> None:
     if not (workdir / CONFIG).is_file():
         return
     before = json.loads((workdir / CONFIG).read_text("utf-8"))
-    if found := changes(before, json.loads(json.dumps(config))):
+    if found := changes(before, as_dict(config)):
         raise InputError(f"{workdir}: was trained with another config ({'; '.join(found)}); choose another --output")
 
 
-def _write_table(planned, output: Path) -> None:
+def _write_table(planned: Mapping[str, RunConfig], output: Path) -> None:
     rows = {name: _measured(output / name) for name in planned if name != BASE and _finished(output / name)}
     if not rows:
         return
@@ -112,21 +118,18 @@ def _write_table(planned, output: Path) -> None:
         partial.write_text("\n\n".join(parts) + "\n", "utf-8")
 
 
-def _budget(planned) -> str:
-    """What a run was given, shared stages included."""
+def _budget(planned: Mapping[str, RunConfig]) -> str:
+    """The stages of a run, shared ones included, in words."""
     config = next(config for name, config in planned.items() if name != BASE)
-    order = dict.fromkeys([*planned.get(BASE, config)["stage_order"], *config["stage_order"]])
-    stages = [(name, config["stages"][name]) for name in order]
-    parts = [
-        f"{stage['steps']} steps of {stage['synthetic'] + stage['photos']} crops (stage {name})"
-        for name, stage in stages
-    ]
+    order = dict.fromkeys([*planned.get(BASE, config).stage_order, *config.stage_order])
+    stages = {name: config.stages[name] for name in order}
+    parts = [f"{stage.steps} steps of {stage.rows} crops (stage {name})" for name, stage in stages.items()]
     shared = f"; runs that share their first stages begin with those of run {BASE}" if BASE in planned else ""
     return (
-        f"Each run: {', then '.join(parts)}; encoder {config['encoder']}, seed {config['seed']}{shared}. "
+        f"Each run: {', then '.join(parts)}; encoder {config.encoder}, seed {config.seed}{shared}. "
         "Values are those of held-out photos, or of held-out synthetic faces for runs without photos; terms are before "
-        "their weights. Reflectance is the mean RGB distance from the truth, less a shift of the whole face, on synthetic "
-        "faces: of the mean reflectance, of the truth's own modes that the base level has, of the two levels."
+        "their weights. Reflectance is the mean RGB distance from the truth after a shift of the whole face, on "
+        "synthetic faces: of the mean reflectance, of the truth's modes that the base level has, and of the two levels."
     )
 
 

@@ -1,4 +1,4 @@
-"""Where batches come from: synthetic faces and photos, each row a function of seed and step."""
+"""The batches of training, from corpora of synthetic faces and of photos; each row is a function of seed and step."""
 
 import json
 from pathlib import Path
@@ -10,31 +10,35 @@ from fml_jax.corpus.card import CARD, is_synthetic, open_corpus
 from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE
+from fml_jax.training.config import DataConfig, StageConfig
 
-_MADE_BY = {
-    "synthetic": "python -m experiments.prepare --layout=synthetic --output=FOLDER",
-    "photos": "python -m experiments.prepare --layout=folder --input=PHOTOS --output=FOLDER",
+_COMMANDS = {
+    "synthetic": "fml-prepare --layout=synthetic --output=FOLDER",
+    "photos": "fml-prepare --layout=folder --input=PHOTOS --output=FOLDER",
 }
 
 
 class StageBatches:
     """The batches of one stage: `synthetic` rows with known codes, then `photos` rows with landmarks."""
 
-    def __init__(self, config: dict, stage: dict):
+    def __init__(self, data: DataConfig, stage: StageConfig, seed: int):
+        """Raises:
+        InputError: a corpus that the stage needs is missing, or is of another kind.
+        """
         self._sources = []
-        if stage["synthetic"]:
-            folder = existing_folder(config, "synthetic")
+        if stage.synthetic:
+            folder = existing_folder(data, "synthetic")
             if not is_synthetic(open_corpus(folder).card):
                 fault = "a corpus of photos, whose codes are not known; name it in data.photos"
                 raise InputError(f"--config.data.synthetic={folder}: {fault}")
-            self._sources.append(CorpusBatches(folder, "all", stage["synthetic"], seed=config["seed"]))
-        if stage["photos"]:
-            # Synthetic faces may be taken as photos too: training then sees their crops and landmarks alone.
-            folder = existing_folder(config, "photos")
-            self._sources.append(CorpusBatches(folder, "train", stage["photos"], seed=config["seed"]))
+            self._sources.append(CorpusBatches(folder, "all", stage.synthetic, seed=seed))
+        if stage.photos:
+            # Synthetic faces may be used as photos: training then uses their crops and landmarks alone.
+            folder = existing_folder(data, "photos")
+            self._sources.append(CorpusBatches(folder, "train", stage.photos, seed=seed))
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
-        """The batch of a step, synthetic rows first; the same whenever it is asked for."""
+        """The batch of a step, synthetic rows first; equal in every call."""
         parts = [source.batch(step) for source in self._sources]
         length = max(part["code"].shape[1] for part in parts)
         parts = [part | {"code": np.pad(part["code"], ((0, 0), (0, length - part["code"].shape[1])))} for part in parts]
@@ -43,7 +47,7 @@ class StageBatches:
 
 
 def batch_shapes(rows: int, code_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """What `StageBatches.batch` gives, by its shapes alone."""
+    """The shapes of the arrays that `StageBatches.batch` returns."""
     shapes = {
         "crop": ((CROP_SIZE, CROP_SIZE, 3), np.uint8),
         "mask": ((CROP_SIZE, CROP_SIZE), np.uint8),
@@ -56,31 +60,36 @@ def batch_shapes(rows: int, code_size: int) -> dict[str, jax.ShapeDtypeStruct]:
     return {name: jax.ShapeDtypeStruct((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()}
 
 
-def validation_batch(config: dict, kind: str, rows: int) -> dict[str, np.ndarray] | None:
-    """One fixed batch of faces that no stage trains on; None where the config names no such data."""
-    if kind == "photos" and config["data"]["photos"]:
-        folder = existing_folder(config, "photos")
+def validation_batch(data: DataConfig, kind: str, rows: int) -> dict[str, np.ndarray] | None:
+    """One fixed batch of faces on which no stage trains; None where the config names no such data.
+
+    Args:
+      kind: "photos" or "synthetic".
+    """
+    if kind == "photos" and data.photos:
+        folder = existing_folder(data, "photos")
         if is_synthetic(open_corpus(folder).card):
             return None  # it has no validation split; data.synthetic_validation names such faces
         source = CorpusBatches(folder, "validation", rows, seed=0, jitter=0.0, negatives=0.0)
-    elif kind == "synthetic" and config["data"]["synthetic_validation"]:
-        source = CorpusBatches(
-            existing_folder(config, "synthetic_validation"), "all", rows, seed=0, jitter=0.0, truth=True
-        )
+    elif kind == "synthetic" and data.synthetic_validation:
+        folder = existing_folder(data, "synthetic_validation")
+        source = CorpusBatches(folder, "all", rows, seed=0, jitter=0.0, truth=True)
     else:
         return None
     return source.batch(0)
 
 
-def copy_cards(config: dict, workdir: Path) -> list[str]:
-    """Puts the card of every corpus that the config names beside the checkpoints, as FIELD.corpus.json.
+def copy_cards(data: DataConfig, workdir: Path) -> list[str]:
+    """Copies the card of every corpus of a run into its workdir, as FIELD.corpus.json.
 
     Returns:
-      a line for each that differs from the one put there before.
+      a line for each card that differs from the previous copy.
     """
     changed = []
-    for field in filter(config["data"].get, config["data"]):
-        card = open_corpus(existing_folder(config, field)).card
+    for field in ("synthetic", "synthetic_validation", "photos"):
+        if not getattr(data, field):
+            continue
+        card = open_corpus(existing_folder(data, field)).card
         copy = workdir / f"{field}.{CARD}"
         if copy.is_file() and (before := json.loads(copy.read_text("utf-8"))["sha256"]) != card["sha256"]:
             changed.append(f"{field}: corpus {before[:12]} → {card['sha256'][:12]}")
@@ -88,14 +97,14 @@ def copy_cards(config: dict, workdir: Path) -> list[str]:
     return changed
 
 
-def existing_folder(config: dict, field: str) -> Path:
-    """The data folder that a config names.
+def existing_folder(data: DataConfig, field: str) -> Path:
+    """The folder in a field of the config's data.
 
     Raises:
-      InputError: it is not there; the message tells which command makes it.
+      InputError: it does not exist; the message has the command that makes it.
     """
-    folder = config["data"][field]
+    folder = getattr(data, field)
     if not folder or not Path(folder).is_dir():
-        made_by = _MADE_BY[field.split("_")[0]]
-        raise InputError(f"--config.data.{field}={folder}: no such folder; make one with: {made_by}")
+        command = _COMMANDS[field.split("_")[0]]
+        raise InputError(f"--config.data.{field}={folder}: no such folder; make one with: {command}")
     return Path(folder)

@@ -1,9 +1,9 @@
-"""Checkpoints of training, by Orbax: the only file that knows its interface."""
+"""Checkpoints of training; the only file that uses Orbax."""
 
 import json
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
@@ -13,13 +13,13 @@ from fml_jax.errors import InputError
 
 
 class HeldOut(NamedTuple):
-    """How good a checkpoint is: the loss of its stage on held-out faces. Losses of two stages cannot be compared."""
+    """The quality of a checkpoint: the loss of its stage on held-out faces. Losses of two stages do not compare."""
 
     stage: int
     loss: float
 
     def better_than(self, other: "HeldOut") -> bool:
-        """A later stage's is better than any before it."""
+        """Whether it is the better one; a later stage is better than all earlier ones."""
         return _rank(self._asdict()) > _rank(other._asdict())
 
 
@@ -29,22 +29,22 @@ UNKNOWN = HeldOut(stage=-1, loss=math.inf)
 class Checkpoints:
     """The checkpoints of one run, in `WORKDIR/checkpoints`; each is complete or absent.
 
-    The newest ones are kept, and the best of those whose held-out loss is known.
+    The newest checkpoints are kept, and the best of those with a held-out loss.
     """
 
     def __init__(self, workdir: Path, keep: int = 3):
         newest = policies.LatestN(n=keep)
         best = policies.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
-            best_fn=_rank,  # which alone would keep the best and not the newest; without it no metrics are saved
+            best_fn=_rank,  # alone it would keep the best and not the newest; without it no metrics are saved
             preservation_policy=policies.AnyPreservationPolicy([newest, best]),
             create=True,
             enable_async_checkpointing=False,
         )
         self._manager = ocp.CheckpointManager((Path(workdir) / "checkpoints").resolve(), options=options)
 
-    def save(self, state, config: dict, held_out: HeldOut = UNKNOWN) -> None:
-        """Keeps a state and the config that it was trained with; one of this step already kept is left."""
+    def save(self, state: Any, config: dict, held_out: HeldOut = UNKNOWN) -> None:
+        """Writes a state and the config with which it was trained, unless there is a checkpoint of this step."""
         step = int(state.step)
         if step in self._manager.all_steps():
             return
@@ -63,15 +63,18 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best(self) -> tuple[int | None, HeldOut]:
-        """Steps done in the best checkpoint, None before the first, and how good it is."""
+        """Steps done in the best checkpoint, None before the first, and its held-out loss."""
         step = self._manager.best_step()
         return step, UNKNOWN if step is None else HeldOut(**self._manager.metrics(step))
 
-    def restore(self, template, step: int | None = None):
-        """The state after so many steps, by default the newest, laid out as `template` (arrays or shapes with shardings).
+    def restore(self, template: Any, step: int | None = None) -> Any:
+        """The state after a number of steps, by default the newest one.
+
+        Args:
+          template: the layout of the state: arrays, or shapes with shardings.
 
         Raises:
-          InputError: it has other arrays.
+          InputError: the checkpoint has other arrays.
         """
         step = self.latest_step() if step is None else step
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
@@ -90,7 +93,7 @@ class Checkpoints:
         return self._manager.restore(self.latest_step(), args=items).config
 
     def close(self) -> None:
-        """Waits for what is being written."""
+        """Waits until everything is written."""
         self._manager.close()
 
 
@@ -99,7 +102,7 @@ def _rank(metrics: dict) -> tuple:
 
 
 def changes(old: dict, new: dict, prefix: str = "") -> list[str]:
-    """What differs between two configs, one readable line a field."""
+    """The differences between two configs, one readable line for each field."""
     lines = []
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)

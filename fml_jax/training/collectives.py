@@ -1,8 +1,8 @@
-"""What the devices of a compiled step tell each other: its collectives, read from XLA's program."""
+"""The data that devices exchange in a compiled step: its collectives, read from XLA's program."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,12 +11,13 @@ from jax.sharding import Mesh
 from fml_jax.face_model.base import BaseModel
 from fml_jax.networks.multilevel import Network
 from fml_jax.training.batches import batch_shapes
+from fml_jax.training.config import StageConfig
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.sharding import compiled_step, over_batch, replicated, state_shardings
 from fml_jax.training.step import init_state, make_train_step
 
 _KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-# "%name = SHAPES kind(": where a collective runs beside others, its "-done" half has the result.
+# "%name = SHAPES kind("; the result of an asynchronous collective belongs to its "-done" half.
 _OPERATION = re.compile(r"= (?P<shapes>.*?) (?P<kind>" + "|".join(_KINDS) + r")(?:-done)?\(")
 _ARRAY = re.compile(r"(?P<type>[a-z]+)(?P<bits>\d*)\[(?P<sides>[\d,]*)\]")
 # XLA writes the groups of devices as a list, as a reshaped and transposed count, or by axes of a mesh.
@@ -32,24 +33,24 @@ class Collective(NamedTuple):
     """One exchange of a program."""
 
     kind: str  # all-reduce, all-gather, reduce-scatter, all-to-all or collective-permute
-    axis: str  # of the mesh: data, model, data and model, or "-" where the program does not say
+    axis: str  # of the mesh: data, model, data and model, or "-" where the program does not state it
     bytes: int  # of its result on one device
 
 
-def compile_stage(network: Network, model: BaseModel, stage: Mapping, seed: int, mesh: Mesh):
+def compile_stage(network: Network, model: BaseModel, stage: StageConfig, *, seed: int, mesh: Mesh) -> tuple[Any, Any]:
     """A stage's step, compiled for a mesh without any data.
 
     Returns:
       the compiled step, and the state as shapes with shardings.
     """
-    optimizer = make_optimizer(stage["optimizer"], stage["steps"])
-    shapes = jax.eval_shape(lambda: init_state(network, optimizer, seed, averaged=stage["average"] > 0))
+    optimizer = make_optimizer(stage.optimizer, stage.steps)
+    shapes = jax.eval_shape(lambda: init_state(network, optimizer, seed, keep_ema=stage.ema_decay > 0))
     shardings = state_shardings(mesh, shapes)
     state = jax.tree.map(lambda shape, place: shape.update(sharding=place), shapes, shardings)
-    batch = batch_shapes(stage["synthetic"] + stage["photos"], model.code_sizes.total)
-    model, batch = _described(model, replicated(mesh)), _described(batch, over_batch(mesh))
-    step = compiled_step(make_train_step(network, optimizer, stage, seed), mesh, shardings)
-    return step.lower(state, model, batch).compile(), state
+    batch = batch_shapes(stage.rows, model.code_sizes.total)
+    described = _described(model, replicated(mesh)), _described(batch, over_batch(mesh))
+    step = compiled_step(make_train_step(network, optimizer, stage, seed=seed), mesh, shardings)
+    return step.lower(state, *described).compile(), state
 
 
 def collectives(program: str, mesh: Mesh) -> list[Collective]:

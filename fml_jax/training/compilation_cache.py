@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk, so that the next start of a run need not compile them again."""
+"""Compiled programs kept on disk, so that the next start of a run does not compile them again."""
 
 import os
 from pathlib import Path
@@ -10,15 +10,15 @@ ENVIRONMENT_VARIABLE = "FML_COMPILATION_CACHE"
 
 
 def keep_compiled_programs() -> Path | None:
-    """Lets JAX keep what it compiles in the user's cache (XDG's), or in the folder that FML_COMPILATION_CACHE names.
+    """Makes JAX keep compiled programs in the user's cache (XDG's), or in the folder FML_COMPILATION_CACHE.
 
-    An empty FML_COMPILATION_CACHE switches it off; JAX's own setting (JAX_COMPILATION_CACHE_DIR) goes
-    before both. Programs that compile in under a second are not worth keeping (JAX_PERSISTENT_CACHE_…).
+    An empty FML_COMPILATION_CACHE disables the cache; JAX's own setting (JAX_COMPILATION_CACHE_DIR) overrides
+    both. Programs that compile in less than a second are not kept (JAX_PERSISTENT_CACHE_…).
 
     Returns:
-      the folder, None where nothing is kept.
+      the folder; None where nothing is kept.
     """
-    if own := jax.config.jax_compilation_cache_dir:
+    if own := jax.config.values["jax_compilation_cache_dir"]:
         return Path(own)
     folder = os.environ.get(ENVIRONMENT_VARIABLE, str(Path(pooch.os_cache("fml_jax")) / "compiled"))
     if not folder:

@@ -1,25 +1,26 @@
-"""How strongly each term pulls at each group of parameters."""
+"""The gradient of each term with respect to each group of parameters, as a norm."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from fml_jax.networks.multilevel import Network
+from fml_jax.training.config import StageConfig
 from fml_jax.training.optimizers import group_labels
 from fml_jax.training.step import make_loss, step_key
 
 
-def make_gradient_norms(network: Network, stage: Mapping, seed: int) -> Callable:
+def make_gradient_norms(network: Network, stage: StageConfig, *, seed: int) -> Callable[..., dict[str, jax.Array]]:
     """`gradient_norms(state, model, batch) -> {"gradient/TERM/GROUP": norm}`, to be compiled by the caller.
 
-    Norms are of each term's mean before its weight, at the parameters that the step begins with, over
-    the groups of the stage's optimizer; "loss" among the terms is the weighted sum. It takes as long
-    as a backward pass a term.
+    The norms are those of each term's mean before weighting, at the parameters with which the step begins, over
+    the groups of the stage's optimizer; "loss" among the terms is the weighted sum. The computation takes one
+    backward pass for each term.
     """
     loss = make_loss(network, stage)
-    prefixes = {name: group["prefix"] for name, group in stage["optimizer"]["groups"].items()}
+    prefixes = {name: group.prefix for name, group in stage.optimizer.groups.items()}
 
     def gradient_norms(state, model, batch):
         def means(params):
@@ -34,7 +35,7 @@ def make_gradient_norms(network: Network, stage: Mapping, seed: int) -> Callable
             (gradient,) = pullback(cotangent)
             return {group: optax.tree.norm(_members(gradient, labels, group)) for group in prefixes}
 
-        # One after the other: one compiled backward pass, and one gradient in memory, for all terms.
+        # In sequence: all terms share one compiled backward pass and the memory of one gradient.
         norms = jax.lax.map(of_one, jnp.eye(len(values)))
         return {f"gradient/{name}/{group}": norms[group][k] for k, name in enumerate(values) for group in prefixes}
 

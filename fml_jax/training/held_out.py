@@ -1,7 +1,11 @@
-"""How good a network is on faces it was not trained on, measured while it trains."""
+"""Errors of a network on held-out faces, measured while it trains."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from fml_jax.codes import FaceCode, code_from_network, leading_reflectance
 from fml_jax.errors import InputError
@@ -12,12 +16,13 @@ from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.networks.multilevel import Network, level_points
 from fml_jax.ops.images import unit_range
+from fml_jax.training.config import Level, StageConfig
 from fml_jax.training.sharding import replicated
 from fml_jax.training.step import make_loss
 
-LOSS = "held_out_loss"  # what a stage minimises, on held-out faces: the lower the better
-HEADLINES = (LOSS, "_error", "_degrees", "_ratio", "/photo", "_base", "_final")  # how names end of what matters most
-_CHUNK = 20  # rows at a time
+LOSS = "held_out_loss"  # the loss of a stage on held-out faces: the lower the better
+HEADLINES = (LOSS, "_error", "_degrees", "_ratio", "/photo", "_base", "_final")  # endings of the most important names
+_CHUNK = 20  # rows that are processed at a time, to limit memory
 
 
 class Evaluator:
@@ -27,70 +32,80 @@ class Evaluator:
         self,
         network: Network,
         model: BaseModel,
+        stages: Mapping[str, StageConfig],
+        *,
+        mesh: Mesh,
         truth: BaseModel,
-        config: dict,
+        seed: int,
         photos: dict | None,
         synthetic: dict | None,
     ):
         """
         Args:
-          network: on a mesh.
-          model: the base level.
-          truth: what the synthetic faces were made with; `model`, or one with further reflectance modes.
-          config: its stages and seed.
+          network: a network for `model`.
+          model: the face model of the base level.
+          stages: the stages of the run, by name.
+          mesh: the devices.
+          truth: the face model of the synthetic faces; `model`, or one with further reflectance modes.
+          seed: of the random samples in the losses.
           photos, synthetic: held-out batches.
 
         Raises:
-          InputError: the synthetic faces' stored truth is of another mesh.
+          InputError: the true surfaces of the synthetic faces have another mesh.
         """
-        _check_mesh(model, synthetic)
-        self._model, self._truth = model, truth
-        self._batches = {
-            name: batch for name, batch in (("photos", photos), ("synthetic", synthetic)) if batch is not None
-        }
-        self._stages = config["stages"]
+        _check_vertex_count(model, synthetic)
+        self._model, self._truth, self._stages = model, truth, stages
+        batches = {"photos": photos, "synthetic": synthetic}
+        self._batches = {name: batch for name, batch in batches.items() if batch is not None}
 
         def surfaces(params, model, crops, level):
             levels = level_points(network, params, model, crops=unit_range(crops), level=level)
             return {name: (points.positions, points.reflectance) for name, points in levels.items()}
 
-        everywhere = dict(out_shardings=replicated(network.mesh))
-        self._network = jax.jit(lambda params, crops: network.encode(params, unit_range(crops)).raw, **everywhere)
+        def raw_codes(params, crops):
+            return network.encode(params, unit_range(crops)).raw
+
+        everywhere = replicated(mesh)
+        self._raw_codes = jax.jit(raw_codes, out_shardings=everywhere)
         self._project = jax.jit(jax.vmap(lambda code: project_landmarks(model, code)))
-        of_stages = {name: (network, stage, config["seed"]) for name, stage in self._stages.items()}
-        self._terms = {name: jax.jit(_terms(*of_stage), **everywhere) for name, of_stage in of_stages.items()}
-        self._supervised = {name: jax.jit(_supervised(*of_stage), **everywhere) for name, of_stage in of_stages.items()}
-        self._surfaces = jax.jit(surfaces, static_argnames="level", **everywhere)
+        self._surfaces = jax.jit(surfaces, static_argnames="level", out_shardings=everywhere)
+        self._terms, self._supervised = (
+            {name: jax.jit(make(network, stage, seed), out_shardings=everywhere) for name, stage in stages.items()}
+            for make in (_terms, _supervised)
+        )
 
     def __call__(self, params: dict, stage: str) -> dict[str, float]:
-        """Means over the batches, under the names that the metrics file has; terms are those of the named stage."""
-        values = {}
+        """Means over the batches, by their names in the metrics file; the terms are those of the named stage."""
+        values: dict[str, float] = {}
         for kind, batch in self._batches.items():
-            codes = code_from_network(self._network(params, batch["crop"]), self._model.code_sizes)
+            codes = code_from_network(self._raw_codes(params, batch["crop"]), self._model.code_sizes)
             values[f"{kind}/landmark_error"] = _mean_landmark_error(self._project(codes), batch["landmarks"])
             chunks = list(_chunks(batch))
             terms = [self._terms[stage](params, self._model, chunk) for chunk in chunks]
             values |= {f"{kind}/{name}": _mean_of([term[name] for term in terms], chunks) for name in terms[0]}
             if kind == "synthetic":
-                values |= synthetic_errors(
-                    self._model, codes, leading_reflectance(batch["code"], self._model.code_sizes)
-                )
-                values |= self._truth_errors(params, self._stages[stage]["level"], chunks)
-                if self._stages[stage]["synthetic"]:
+                true = leading_reflectance(batch["code"], self._model.code_sizes)
+                values |= synthetic_errors(self._model, codes, true)
+                values |= self._surface_errors(params, self._stages[stage].level, chunks)
+                if self._stages[stage].synthetic:
                     energies = [self._supervised[stage](params, self._model, chunk) for chunk in chunks]
                     values["synthetic/supervised"] = _mean_of(energies, chunks)
-        return values | self._loss(values, stage)
+        return values | self._loss(values, self._stages[stage])
 
-    def _loss(self, values, stage) -> dict[str, float]:
-        """The stage's loss with its rows' shares, on faces of each kind that are at hand; renders do for photos."""
+    def _loss(self, values: dict[str, float], stage: StageConfig) -> dict[str, float]:
+        """The loss of a stage with the shares of its rows, on the available faces; renders may stand in for photos."""
         of_photos = values.get("photos/loss", values.get("synthetic/loss"))
+        rows = {"synthetic": stage.synthetic, "photos": stage.photos}
         known = {"synthetic": values.get("synthetic/supervised"), "photos": of_photos}
-        rows = {kind: self._stages[stage][kind] for kind, value in known.items() if value is not None}
-        total = sum(rows.values())
-        return {LOSS: sum(rows[kind] * known[kind] for kind in rows) / total} if total else {}
+        parts = [(rows[kind], value) for kind, value in known.items() if value is not None]
+        total = sum(count for count, _ in parts)
+        return {LOSS: sum(count * value for count, value in parts) / total} if total else {}
 
-    def _truth_errors(self, params, level, chunks) -> dict[str, float]:
-        """Of each level, of the mean face, and of the best that the base level can reach: see `evaluation.surfaces`."""
+    def _surface_errors(self, params: dict, level: Level, chunks: list[dict]) -> dict[str, float]:
+        """Errors of each level, of the mean face, and of the best surface that the base level can represent.
+
+        `evaluation.surfaces` defines them.
+        """
         face, found = np.asarray(self._model.regions["face"]), []
         for chunk in chunks:
             true, free = known_surfaces(self._truth, chunk), free_surfaces(self._model, self._truth, chunk)
@@ -101,8 +116,8 @@ class Evaluator:
             found.append(values | self._free_photometric_errors({**free, "truth": true}, chunk))
         return {f"synthetic/{name}": _mean_of([each[name] for each in found], chunks) for name in found[0]}
 
-    def _free_photometric_errors(self, surfaces, chunk):
-        """In their true poses; what the truth itself scores is the camera's noise and blur."""
+    def _free_photometric_errors(self, surfaces: dict[str, Surfaces], chunk: dict) -> dict[str, float]:
+        """Photometric errors of surfaces in their true poses; that of the truth is the camera's noise and blur."""
         posed = leading_reflectance(chunk["code"], self._model.code_sizes)
         crops = unit_range(chunk["crop"])
         return {
@@ -111,19 +126,18 @@ class Evaluator:
         }
 
 
-def _check_mesh(model, synthetic):
+def _check_vertex_count(model: BaseModel, synthetic: dict | None) -> None:
     stored = model.vertex_count if synthetic is None or "vertices" not in synthetic else synthetic["vertices"].shape[1]
     if stored != model.vertex_count:
         raise InputError(
-            f"data.synthetic_validation: its faces' true surfaces have {stored} vertices, the model has {model.vertex_count}; "
-            "train with --config.detail=face, or prepare these faces with "
-            "--notruth"
+            f"data.synthetic_validation: its true surfaces have {stored} vertices, the model has {model.vertex_count}; "
+            "train with --config.detail=face, or prepare these faces with --notruth"
         )
 
 
-def _terms(network, stage, seed):
-    """`terms(params, model, batch)`: means of a stage's loss and of its terms over a batch taken for photos."""
-    loss = make_loss(network, {**stage, "synthetic": 0, "photos": True})
+def _terms(network: Network, stage: StageConfig, seed: int) -> Callable:
+    """`terms(params, model, batch)`: means of a stage's loss and of its terms over a batch that is taken as photos."""
+    loss = make_loss(network, dataclasses.replace(stage, synthetic=0, photos=1))
 
     def terms(params, model, batch):
         _, means = loss(params, model, batch, jax.random.key(seed))
@@ -134,14 +148,14 @@ def _terms(network, stage, seed):
     return terms
 
 
-def _supervised(network, stage, seed):
-    """`supervised(params, model, batch)`: a stage's loss over renders, of at most `_CHUNK` rows, with known codes."""
-    loss = make_loss(network, {**stage, "synthetic": _CHUNK, "photos": 0})
+def _supervised(network: Network, stage: StageConfig, seed: int) -> Callable:
+    """`supervised(params, model, batch)`: a stage's loss over at most `_CHUNK` renders with known codes."""
+    loss = make_loss(network, dataclasses.replace(stage, synthetic=_CHUNK, photos=0))
     return lambda params, model, batch: loss(params, model, batch, jax.random.key(seed))[0]
 
 
-def _chunks(batch):
-    """Rows of a batch, so many at a time that the points of all of them fit into memory."""
+def _chunks(batch: dict) -> Iterator[dict]:
+    """Consecutive rows of a batch, at most `_CHUNK` at a time."""
     rows = len(batch["crop"])
     for begin in range(0, rows, _CHUNK):
         yield {name: column[begin : begin + _CHUNK] for name, column in batch.items()}
@@ -152,14 +166,11 @@ def _mean_of(values, chunks) -> float:
 
 
 def synthetic_errors(model: BaseModel, codes: FaceCode, true: FaceCode) -> dict[str, float]:
-    """Pose in degrees; identity, expression and reflectance as ratios to what the mean face scores."""
+    """Pose in degrees; identity, expression and reflectance as ratios to the errors of the mean face."""
     face = np.asarray(model.regions["face"])
-    turned = jax.vmap(rotation_matrix)
-    angles = [
-        rotation_error(*pair)
-        for pair in zip(np.asarray(turned(codes.rotation)), np.asarray(turned(true.rotation)), strict=True)
-    ]
-    values = {"synthetic/pose_degrees": float(np.mean(angles))}
+    to_matrices = jax.vmap(rotation_matrix)
+    rotations = zip(np.asarray(to_matrices(codes.rotation)), np.asarray(to_matrices(true.rotation)), strict=True)
+    values = {"synthetic/pose_degrees": float(np.mean([rotation_error(*pair) for pair in rotations]))}
     for part in ("identity", "expression", "reflectance"):
         modes = np.asarray(getattr(model, part))[:, face]
         found, truth = np.asarray(getattr(codes, part)), np.asarray(getattr(true, part))

@@ -1,10 +1,11 @@
-"""The face model that a run has learned, taken out of its state."""
+"""The face model that a run has learned, extracted from its state."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.learned import FaceModel, delta_statistics
@@ -15,32 +16,39 @@ from fml_jax.training.step import TrainState
 
 
 def learned_model(
-    network: Network, model: BaseModel, state: TrainState, batch: Callable[[int], dict], photos: int, faces: int
+    network: Network,
+    model: BaseModel,
+    state: TrainState,
+    *,
+    mesh: Mesh,
+    batch: Callable[[int], dict],
+    photos: int,
+    faces: int,
 ) -> FaceModel:
-    """Base and correctives as they are shown, with how δ spreads over faces of photos.
+    """The base model and the correctives, with the statistics of δ over faces of photos.
 
     Args:
-      network: on a mesh.
-      batch: gives a step's batch; those after the last one trained on are used.
-      photos: how many rows of it, the last ones, are photos.
-      faces: how many faces to look at, or a few more.
+      network: with correctives.
+      batch: returns the batch of a step; the batches after the last one trained on are used.
+      photos: how many rows of a batch, the last ones, are photos.
+      faces: the least number of faces of which the statistics are computed.
     """
-    shown = gathered(state.shown, network.mesh)
-    deltas = _deltas(network, state, batch, photos, faces)
-    spaces = network.corrective_spaces(jax.tree.map(jnp.asarray, shown))
-    statistics = map(jnp.asarray, delta_statistics(deltas))
-    return FaceModel(model, spaces, *statistics, nonlinearities=network.correctives.nonlinearities)
+    assert network.correctives is not None, "a network without correctives learns no face model"
+    params = gathered(state.eval_params, mesh)
+    deltas = _deltas(network, state, mesh=mesh, batch=batch, photos=photos, faces=faces)
+    spaces = network.corrective_spaces(jax.tree.map(jnp.asarray, params))
+    mean, factor = map(jnp.asarray, delta_statistics(deltas))
+    return FaceModel(model, spaces, mean, factor, nonlinearities=network.correctives.nonlinearities)
 
 
-def _deltas(network, state, batch, photos, faces) -> np.ndarray:
-    everywhere = replicated(network.mesh)
-    said = jax.jit(
-        lambda params, crops: network.corrective_parameters(params, unit_range(crops)), out_shardings=everywhere
+def _deltas(network, state, *, mesh, batch, photos, faces) -> np.ndarray:
+    predict = jax.jit(
+        lambda params, crops: network.corrective_parameters(params, unit_range(crops)), out_shardings=replicated(mesh)
     )
     found, first = [], int(state.step)
-    for step in range(first, first + faces):  # far fewer will do, unless hardly a row shows a face
+    for step in range(first, first + faces):  # ends much earlier, unless hardly a row is a face
         rows = batch(step)
-        deltas = jax.device_get(said(state.shown, placed(rows["crop"], over_batch(network.mesh))))
+        deltas = jax.device_get(predict(state.eval_params, placed(rows["crop"], over_batch(mesh))))
         found.append(deltas[-photos:][rows["is_face"][-photos:] > 0])
         if sum(map(len, found)) >= faces:
             break

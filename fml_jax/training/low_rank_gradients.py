@@ -1,12 +1,11 @@
-"""Gradients of a step's largest matrices as the few outer products that they are made of.
+"""Gradients of a step's largest matrices as sums of few outer products.
 
-With a batch as small as the paper's, a matrix's gradient is a sum of five outer products, whose factors are a hundredth of its size or less.
-An optimizer that goes through parameter and statistics number by number can make the gradient's number where it needs it,
-which spares the step an array as large as the parameters, and the time to write it once and read it again and again.
-Devices that share a batch tell each other the factors of their rows, and not the gradients' sum.
+With a batch as small as the paper's, the gradient of a matrix is a sum of five outer products, whose factors have at
+most a hundredth of its size. An elementwise optimizer can compute each number of the gradient where it needs it, which
+avoids an array as large as the parameters and the time to write and read it. Devices that share a batch exchange the
+factors of their rows instead of summing gradients.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,23 +14,24 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fml_jax.ops.products import Factored, LowRankGradient
+from fml_jax.training.config import StageConfig
 from fml_jax.training.optimizers import takes_low_rank_gradients
 
-# Each number is made anew for everyone who asks for it: on CPUs that takes longer than reading it from some ten rows on.
+# Each number is recomputed wherever it is read: on CPUs that takes longer than reading it from about ten rows on.
 _MOST_ROWS = 8
 
-_LARGE = 2**22  # parameters of a matrix, fewer are not worth it
+_LARGE = 2**22  # parameters of a matrix; for smaller ones an array is fast enough
 
 
-def low_rank_rows(stage: Mapping) -> int:
-    """How many rows, on all devices, the large matrices of a stage's step meet; 0 if their gradients are better arrays."""
-    # Synthetic rows meet the encoder and not the correctives, and all factored matrices have one number of rows.
-    few = not stage["synthetic"] and stage["photos"] <= _MOST_ROWS
-    return stage["photos"] if few and takes_low_rank_gradients(stage["optimizer"]) else 0
+def low_rank_rows(stage: StageConfig) -> int:
+    """How many rows, on all devices, are multiplied by the large matrices in a step; 0 where arrays are faster."""
+    # Synthetic rows use the encoder but not the correctives, and all factored matrices need the same number of rows.
+    few = not stage.synthetic and stage.photos <= _MOST_ROWS
+    return stage.photos if few and takes_low_rank_gradients(stage.optimizer) else 0
 
 
 def with_low_rank_gradients(params: dict, rows: int) -> dict:
-    """The parameters, large matrices as `Factored` for so many rows."""
+    """The parameters, with large matrices as `Factored` for a number of rows."""
 
     def factored(path, parameter):
         matrix = path[-1].key == "modes" or (path[-1].key == "kernel" and parameter.ndim == 2)
@@ -44,9 +44,9 @@ def low_rank_gradients_of(gradient: Any, mesh: Mesh | None = None) -> Any:
     """A gradient by parameters `with_low_rank_gradients`, as a tree of arrays and `LowRankGradient`.
 
     Args:
-      mesh: of the devices that share the batch, each of which gets all rows' factors.
+      mesh: of the devices that share the batch; each of them receives the factors of all rows.
     """
-    # Nothing is said of the other axis: else each device would get all modes too, to make whole factors of them.
+    # The other axis is unconstrained: otherwise each device would also receive all modes, to compute whole factors.
     rows_in_one_piece = PartitionSpec(None, PartitionSpec.UNCONSTRAINED)
 
     def bare(node):

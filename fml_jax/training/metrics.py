@@ -1,12 +1,14 @@
-"""What a run tells of itself: JSON lines, readable while it goes on and after it was killed, and TensorBoard's files."""
+"""The metrics of a run: JSON lines, readable during the run and after it was killed, and TensorBoard's files."""
 
 import json
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
+from fml_jax.files import complete_or_absent
+
 FILE = "metrics.jsonl"
-CONFIG = "config.json"  # beside it: what the run was last started with
+CONFIG = "config.json"  # beside it: the config with which the run was last started
 TENSORBOARD = "tensorboard"
 VALIDATION = "validation"  # marks rows of values on held-out faces, and begins their names in TensorBoard
 _FLUSH_SECONDS = 10  # between TensorBoard's writes
@@ -15,26 +17,28 @@ _FLUSH_SECONDS = 10  # between TensorBoard's writes
 class MetricsWriter:
     """Appends to `WORKDIR/metrics.jsonl`, each line flushed when written, and to `WORKDIR/tensorboard/`.
 
-    A file of the latter belongs to one start of the run; TensorBoard leaves out what an earlier start wrote of steps
-    that a later one did again.
+    A run that was killed may have written rows of steps after its last checkpoint. A resumed run does these steps
+    again, so their rows are removed from the JSON lines, and TensorBoard is told to hide them.
     """
 
-    def __init__(self, workdir: Path | None, tensorboard: bool = True, done: int = 0):
+    def __init__(self, workdir: Path | None, *, tensorboard: bool = True, done: int = 0):
         """
         Args:
           workdir: None for a writer that writes nothing.
-          done: steps that the run continues after.
+          done: the steps of the checkpoint from which the run continues.
         """
         self._file = self._events = None
         if workdir is None:
             return
+        _remove_rows_after(workdir / FILE, done)
         self._file = open(workdir / FILE, "a", encoding="utf-8")
         if tensorboard:
-            settings = dict(flush_secs=_FLUSH_SECONDS, filename_suffix=f".after_{done}")
-            self._events = SummaryWriter(str(workdir / TENSORBOARD), purge_step=done + 1 if done else None, **settings)
+            purge = done + 1 if done else None
+            folder, suffix = str(workdir / TENSORBOARD), f".after_{done}"
+            self._events = SummaryWriter(folder, purge_step=purge, flush_secs=_FLUSH_SECONDS, filename_suffix=suffix)
 
     def write(self, step: int, values: dict) -> None:
-        """One row; values on held-out faces have a further one under the name "validation"."""
+        """One row; rows of values on held-out faces also have the name "validation"."""
         values = {name: float(value) for name, value in values.items()}
         if self._file is not None:
             self._file.write(json.dumps({"step": step, **values}) + "\n")
@@ -45,23 +49,34 @@ class MetricsWriter:
                 self._events.add_scalar(prefix + name, values[name], step, walltime=values.get("seconds"))
 
     def close(self) -> None:
-        """Ends both files; nothing can be written after it."""
+        """Closes both files; the writer cannot be used any more."""
         for each in (self._file, self._events):
             if each is not None:
                 each.close()
 
 
-def read_metrics(workdir: Path) -> list[dict]:
-    """All rows of a run; where steps were done twice (after a resume) the later row counts.
+def _remove_rows_after(path: Path, done: int) -> None:
+    """Removes rows of later steps, and lines that were cut off by a kill, from a file that may not exist."""
+    if not path.is_file():
+        return
+    text = path.read_text("utf-8", errors="replace")
+    kept = [line + "\n" for line in text.splitlines() if (row := _row(line)) is not None and row["step"] <= done]
+    if "".join(kept) == text:
+        return
+    with complete_or_absent(path) as partial:
+        partial.write_text("".join(kept), "utf-8")
 
-    A last line that was cut off by a kill is left out.
-    """
-    rows = {}
-    for line in (Path(workdir) / FILE).read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        key = (row["step"], VALIDATION in row)
-        rows[key] = row
-    return [rows[key] for key in sorted(rows)]
+
+def _row(line: str) -> dict | None:
+    """The row in a line; None where the line was cut off."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
+
+
+def read_metrics(workdir: Path) -> list[dict]:
+    """All rows of a run, sorted by step; a last line that is still being written, or was cut off, is left out."""
+    text = (Path(workdir) / FILE).read_text(encoding="utf-8")
+    rows = [row for line in text.splitlines() if (row := _row(line)) is not None]
+    return sorted(rows, key=lambda row: (row["step"], VALIDATION in row))

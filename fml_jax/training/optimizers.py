@@ -1,6 +1,7 @@
 """Optimizers with a learning rate per named group of parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import optax
@@ -9,32 +10,31 @@ import optax.contrib
 from fml_jax.errors import InputError
 from fml_jax.ops.products import LowRankGradient
 from fml_jax.training.adadelta import adadelta
+from fml_jax.training.config import OptimizerConfig
 
 
-def make_optimizer(settings: Mapping, steps: int) -> optax.GradientTransformation:
+def make_optimizer(settings: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """An Optax optimizer for one stage.
 
     Args:
-      settings: `name` ("adadelta", "adam", "adamw" or "muon"), `groups` (name → {`prefix`, `rate`}:
-        the parameters whose '/'-joined path begins with the prefix; rate 0 leaves them as they are
-        and keeps no statistics of them), `schedule` ("constant" or "cosine"), `warmup` (steps), `clip`
-        (global norm; 0 is none), and the optimizer's own `rho` and `eps` (adadelta) or `decay` (adamw).
-      steps: the stage's length, which the cosine ends with.
+      settings: parameters of a group with learning rate 0 stay constant, and have no statistics.
+      steps: the stage's length, at which the cosine schedule ends.
 
     Raises:
-      InputError (a ValueError): unknown name or schedule; when the optimizer is initialised, a parameter that
-        belongs to no group or to several.
+      InputError (a ValueError): when the optimizer is initialised, a parameter that belongs to no group or to several.
     """
-    groups = settings["groups"]
-    per_group = {name: _rule(settings, group["rate"], steps) for name, group in groups.items()}
-    prefixes = {name: group["prefix"] for name, group in groups.items()}
+    per_group = {name: _rule(settings, group.learning_rate, steps) for name, group in settings.groups.items()}
+    prefixes = {name: group.prefix for name, group in settings.groups.items()}
     partitioned = optax.partition(per_group, lambda params: group_labels(params, prefixes))
-    clip = settings.get("clip", 0.0)
-    return optax.chain(optax.clip_by_global_norm(clip), partitioned) if clip else partitioned
+    return optax.chain(optax.clip_by_global_norm(settings.clip), partitioned) if settings.clip else partitioned
 
 
-def group_labels(params, prefixes: Mapping[str, str]):
-    """The one group that each parameter belongs to, as a tree like `params`."""
+def group_labels(params: Any, prefixes: Mapping[str, str]) -> Any:
+    """The one group to which each parameter belongs, as a tree like `params`.
+
+    Raises:
+      InputError: a parameter that belongs to no group or to several.
+    """
 
     def label(path, _):
         name = "/".join(str(key.key) for key in path)
@@ -49,42 +49,38 @@ def group_labels(params, prefixes: Mapping[str, str]):
     return jax.tree_util.tree_map_with_path(label, params, is_leaf=lambda node: isinstance(node, LowRankGradient))
 
 
-def takes_low_rank_gradients(settings: Mapping) -> bool:
-    """Whether the optimizer of such settings takes gradients as `LowRankGradient`."""
-    return settings["name"] == "adadelta" and not settings.get("clip", 0.0)
+def takes_low_rank_gradients(settings: OptimizerConfig) -> bool:
+    """Whether the optimizer of such settings accepts gradients as `LowRankGradient`."""
+    return settings.name == "adadelta" and not settings.clip
 
 
 def _begins(name: str, prefix: str) -> bool:
     return not prefix or name == prefix or name.startswith(prefix.rstrip("/") + "/")
 
 
-def _rates(settings, rate: float, steps: int):
-    schedule, warmup = settings.get("schedule", "constant"), settings.get("warmup", 0)
-    if schedule == "cosine":
-        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(steps, warmup + 1), end_value=0.01 * rate)
-    if schedule == "constant":
-        return optax.linear_schedule(0.0, rate, warmup) if warmup else rate
-    raise InputError(f"schedule {schedule!r} is unknown; choose constant or cosine")
+def _learning_rates(settings: OptimizerConfig, peak: float, steps: int) -> optax.ScalarOrSchedule:
+    warmup = settings.warmup
+    if settings.schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, warmup + 1), end_value=0.01 * peak)
+    return optax.linear_schedule(0.0, peak, warmup) if warmup else peak
 
 
-def _rule(settings, rate, steps):
-    name = settings["name"]
-    if name not in _RULES:
-        raise InputError(f"optimizer {name!r} is unknown; choose one of {', '.join(_RULES)}")
-    rates = _rates(settings, rate, steps)
-    # Not `optax.set_to_zero`, whose zeros are those of the gradient, which may be factors.
-    return _RULES[name](rates, settings) if rate else optax.stateless(lambda _, params: optax.tree.zeros_like(params))
+def _rule(settings: OptimizerConfig, learning_rate: float, steps: int) -> optax.GradientTransformation:
+    if not learning_rate:
+        # `optax.set_to_zero` would return zeros in the form of the gradient, which may be low-rank factors.
+        return optax.stateless(lambda _, params: optax.tree.zeros_like(params))
+    return _RULES[settings.name](_learning_rates(settings, learning_rate, steps), settings)
 
 
 def _as_matrices(params):
-    """Which parameters Muon (Jordan et al. 2024) turns as matrices, inputs to outputs: kernels of hidden layers.
+    """The parameters that Muon (Jordan et al. 2024) orthogonalises as matrices from inputs to outputs.
 
-    The layers that speak (codes, scores, keypoints' maps) and all vectors get Adam, as its authors advise.
+    These are the kernels of hidden layers. Output layers and all vectors are updated by Adam, as its authors advise.
     """
 
     def matrix(path, parameter):
         name = "/".join(str(key.key) for key in path)
-        if parameter.ndim < 2 or not name.endswith("kernel") or name.endswith(_SPEAKING):
+        if parameter.ndim < 2 or not name.endswith("kernel") or name.endswith(_OUTPUT_LAYERS):
             return None
         inputs = tuple(range(parameter.ndim - 1))
         return optax.contrib.MuonDimensionNumbers(reduction_axis=inputs, output_axis=parameter.ndim - 1)
@@ -92,19 +88,19 @@ def _as_matrices(params):
     return jax.tree_util.tree_map_with_path(matrix, params)
 
 
-# Kernels whose outputs are read as numbers: codes, scores, the final level's, and the keypoints' distributions.
-_SPEAKING = ("code/kernel", "score/kernel", "final/kernel", "_Keypoints_0/Conv_2/kernel")
+# Kernels of the layers that output codes, scores, the final level's parameters and the distributions of keypoints.
+_OUTPUT_LAYERS = ("code/kernel", "score/kernel", "final/kernel", "_Keypoints_0/Conv_2/kernel")
 
-_RMS_OF_ADAM = 0.2  # so that a rate that suits Adam suits Muon (Liu et al. 2025)
-
-
-def _muon(rate):
-    return optax.contrib.muon(rate, consistent_rms=_RMS_OF_ADAM, muon_weight_dimension_numbers=_as_matrices)
+_RMS_OF_ADAM = 0.2  # scales Muon's updates so that a rate that suits Adam suits Muon (Liu et al. 2025)
 
 
-_RULES = {
-    "adadelta": lambda rate, own: adadelta(rate, own.get("rho", 0.95), own.get("eps", 1e-6)),
-    "adam": lambda rate, own: optax.adam(rate),
-    "adamw": lambda rate, own: optax.adamw(rate, weight_decay=own.get("decay", 1e-4)),
-    "muon": lambda rate, own: _muon(rate),
+def _muon(learning_rate):
+    return optax.contrib.muon(learning_rate, consistent_rms=_RMS_OF_ADAM, muon_weight_dimension_numbers=_as_matrices)
+
+
+_RULES: dict[str, Callable[[optax.ScalarOrSchedule, OptimizerConfig], optax.GradientTransformation]] = {
+    "adadelta": lambda learning_rate, settings: adadelta(learning_rate, settings.rho, settings.eps),
+    "adam": lambda learning_rate, settings: optax.adam(learning_rate),
+    "adamw": lambda learning_rate, settings: optax.adamw(learning_rate, weight_decay=settings.weight_decay),
+    "muon": lambda learning_rate, settings: _muon(learning_rate),
 }

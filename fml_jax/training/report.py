@@ -1,11 +1,12 @@
-"""A run's report.html: its curves and its picture sheets on one page that needs no other file."""
+"""The report of a run: its curves and picture sheets on one page, report.html, that needs no other file."""
 
 import base64
 import html
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib
@@ -22,7 +23,13 @@ _POINTS = 1500  # of a curve; more than a figure has pixels
 _SMOOTH = 0.05  # of a curve's points, over which its thick line is averaged
 _COLOURS = ("#4a7fb5", "#c8703a", "#5a9a5a", "#9a6fb0", "#b05a6a", "#8a8a3a")
 _GREY = "#888888"  # readable on light and on dark pages
-_STYLE = {"axes.edgecolor": _GREY, "xtick.color": _GREY, "ytick.color": _GREY, "font.size": 8, "svg.hashsalt": "report"}
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": _GREY,
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+    "font.size": 8,
+    "svg.hashsalt": "report",
+}
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -32,7 +39,8 @@ _PAGE = """<!doctype html>
 body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 1320px; margin: 2rem auto; padding: 0 1rem }}
 h1, h2 {{ font-weight: 600; margin: 0 }} h1 {{ overflow-wrap: anywhere }}
 h2 {{ font-size: 1.1rem; margin: 2rem 0 .6rem; border-top: 1px solid var(--line); padding-top: 1rem }}
-p, figcaption, summary {{ color: var(--quiet); margin: .2rem 0 }} figure {{ margin: 0 }} figcaption {{ font-size: .85rem }}
+p, figcaption, summary {{ color: var(--quiet); margin: .2rem 0 }}
+figure {{ margin: 0 }} figcaption {{ font-size: .85rem }}
 .curves {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem }}
 .curves svg {{ width: 100%; height: auto; display: block }}
 .sheets img {{ max-width: 100%; display: block; border-radius: 4px; background: #fff }}
@@ -50,10 +58,13 @@ pre {{ overflow-x: auto; font-size: .8rem }} section {{ min-width: 0 }}
 
 
 def write_report(workdir: Path) -> Path:
-    """Writes WORKDIR/report.html of a run that has ended, goes on, or was cut off; the page's path.
+    """Writes WORKDIR/report.html of a run that has ended, is running, or was killed.
+
+    Returns:
+      the path of the page.
 
     Raises:
-      InputError: the folder holds no run, or nothing that a run has measured; the page cannot be written.
+      InputError: the folder is no run, or a run without metrics; the page cannot be written.
     """
     config, rows = _read_run(Path(workdir))
     path = Path(workdir) / REPORT
@@ -63,11 +74,11 @@ def write_report(workdir: Path) -> Path:
 
 
 def curves(rows: list[dict]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Rows of metrics by what they tell: section → figure → line → [n, 2] of (step, value).
+    """Rows of metrics as curves: section → figure → line → [n, 2] of (step, value).
 
-    Values that are not finite are left out. A term's figure has its line in training; of gradients' norms, one of each group.
+    Values that are not finite are left out. The figure of a gradient norm has one line for each group of parameters.
     """
-    found = {}
+    found: dict[str, dict[str, dict[str, list]]] = {}
     for row in rows:
         for name, value in row.items():
             if name in ("step", "seconds", metrics.VALIDATION) or not np.isfinite(value):
@@ -102,7 +113,7 @@ def _place(name: str, validation: bool) -> tuple[str, str, str]:
     return (sections[kind], term, "") if term and kind in sections else ("Training", name, "")
 
 
-def draw_curves(lines: Mapping[str, np.ndarray], borders: list[int] = ()) -> str:
+def draw_curves(lines: Mapping[str, np.ndarray], borders: Sequence[int] = ()) -> str:
     """One small figure as SVG text, transparent; dotted lines at `borders`, the steps where a stage ends."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(4, 2.1), layout="constrained")
@@ -123,7 +134,7 @@ def draw_curves(lines: Mapping[str, np.ndarray], borders: list[int] = ()) -> str
 
 
 def _line(axes, points, name, colour):
-    """The values, faint where there are many, and what they are on average."""
+    """The values, faint where there are many, and their moving average."""
     window = int(_SMOOTH * len(points))
     if window < 2:
         axes.plot(*points.T, color=colour, linewidth=1.4, marker="." if len(points) < 30 else None, label=name)
@@ -142,9 +153,7 @@ def _read_run(workdir: Path) -> tuple[dict, list[dict]]:
         raise InputError(f"{workdir}: no such folder; give the --workdir of a training run")
     for name in (metrics.CONFIG, metrics.FILE):
         if not (workdir / name).is_file():
-            raise InputError(
-                f"{workdir}: not a training run: it has no {name}; give the --workdir of experiments.train"
-            )
+            raise InputError(f"{workdir}: not a training run: it has no {name}; give the --workdir of fml-train")
     try:
         config, rows = json.loads((workdir / metrics.CONFIG).read_text("utf-8")), metrics.read_metrics(workdir)
     except (ValueError, KeyError, TypeError) as error:
@@ -200,5 +209,5 @@ def _sheet(path: Path) -> str:
     if picture is None:
         raise InputError(f"{path}: not a picture; remove it and write the report again")
     jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-    code = base64.b64encode(jpeg).decode()
+    code = base64.b64encode(jpeg.tobytes()).decode()
     return f'<summary>step {step}</summary><img src="data:image/jpeg;base64,{code}" alt="sheet of step {step}">'

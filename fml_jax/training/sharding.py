@@ -1,26 +1,28 @@
-"""Where arrays live: a mesh of devices with the axes `data` (the batch) and `model` (the corrective modes).
+"""The placement of arrays on a mesh of devices with the axes `data` (the batch) and `model` (the corrective modes).
 
 The modes M of a corrective space, [C, 3 N], are by far the largest arrays at the paper's size. Each
-device of the `model` axis keeps C / devices of them, with their share of the average and of the
-optimizer's state; all else is the same everywhere. Sharding C and not N asks nothing of the mesh,
+device of the `model` axis holds C / devices of them, with their share of the average and of the
+optimizer's state; all other arrays are replicated. Sharding C and not N sets no condition on the face model's mesh,
 whose N is seldom divisible, and leaves checkpoints independent of the number of devices. It costs
-one sum of F(δ) [B, N, 3] over `model` a space and step.
+one sum of F(δ) [B, N, 3] over `model` for each space and step.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from fml_jax.errors import InputError
+from fml_jax.training.config import StageConfig
 
-# Without it XLA's CPU backend copies what a step both reads and replaces, such as an optimizer's statistics.
+# Without it XLA's CPU backend copies arrays that a step both reads and replaces, such as an optimizer's statistics.
 COMPILER_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 
 def make_mesh(model_devices: int = 1) -> Mesh:
-    """All devices of all processes, `model_devices` of them to one copy of the modes.
+    """All devices of all processes, in groups of `model_devices` that share one copy of the modes.
 
     Raises:
       InputError: the number of devices is not a multiple of `model_devices`.
@@ -43,19 +45,22 @@ def over_batch(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def check_rows(name: str, stage: Mapping, mesh: Mesh) -> None:
-    """Whether a stage's batch can be split over `data`.
+def check_rows(name: str, stage: StageConfig, mesh: Mesh) -> None:
+    """Checks that the batches of a stage can be split over `data`.
 
     Raises:
-      InputError: not evenly.
+      InputError: they cannot be split evenly.
     """
-    rows, devices = stage["synthetic"] + stage["photos"], mesh.shape["data"]
-    if rows % devices:
-        raise InputError(f"stage {name!r}: a batch of {rows} rows cannot be split evenly over {devices} devices")
+    devices = mesh.shape["data"]
+    if stage.rows % devices:
+        raise InputError(
+            f"stage {name!r}: a batch of {stage.rows} rows cannot be split evenly over {devices} devices; "
+            f"change --config.stages.{name}.synthetic or .photos"
+        )
 
 
-def state_shardings(mesh: Mesh, state):
-    """Where each array of a training state lives: what belongs to corrective modes split over `model`.
+def state_shardings(mesh: Mesh, state: Any) -> Any:
+    """The placement of each array of a training state: corrective modes and their statistics are split over `model`.
 
     Args:
       state: a TrainState, or its shapes.
@@ -76,11 +81,11 @@ def state_shardings(mesh: Mesh, state):
     return jax.tree_util.tree_map_with_path(sharding, state)
 
 
-def compiled_step(train_step: Callable, mesh: Mesh, shardings):
-    """`train_step` under `jit` on a mesh; the state that goes in is given up.
+def compiled_step(train_step: Callable, mesh: Mesh, shardings: Any) -> Any:
+    """`train_step` under `jit` on a mesh; the state that is passed to it is donated.
 
     Args:
-      shardings: of the state, as `state_shardings` has them.
+      shardings: of the state, from `state_shardings`.
     """
     everywhere = replicated(mesh)
     return jax.jit(
@@ -92,8 +97,8 @@ def compiled_step(train_step: Callable, mesh: Mesh, shardings):
     )
 
 
-def placed(tree, sharding: NamedSharding):
-    """Host arrays, the same ones in every process, on the devices."""
+def placed(tree: Any, sharding: NamedSharding) -> Any:
+    """Host arrays, which are equal in all processes, on the devices."""
 
     def place(array):
         array = np.asarray(array)
@@ -102,13 +107,13 @@ def placed(tree, sharding: NamedSharding):
     return jax.tree.map(place, tree)
 
 
-def gathered(tree, mesh: Mesh):
-    """Arrays that live on any devices, on the host of every process."""
+def gathered(tree: Any, mesh: Mesh) -> Any:
+    """Arrays from any devices, on the host of every process."""
     return jax.device_get(jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(tree))
 
 
-def bytes_per_device(tree) -> int:
-    """What one device holds of arrays, or would hold of shapes with shardings."""
+def bytes_per_device(tree: Any) -> int:
+    """Bytes of arrays on one device; also of shapes with shardings."""
     return sum(
         int(np.prod(leaf.sharding.shard_shape(leaf.shape))) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)
     )

@@ -1,4 +1,4 @@
-"""Sheets of pictures: what the network makes of a few fixed crops, one row each, while it trains."""
+"""Sheets of pictures, written while a network trains: its predictions for a few fixed crops, one row each."""
 
 import operator
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import UInt8
 
 from fml_jax.face_model.base import BaseModel
@@ -15,6 +16,7 @@ from fml_jax.image_formation.drawing import Paint, clay, draw, shown_on_photos
 from fml_jax.image_formation.points import Points
 from fml_jax.networks.multilevel import Network, level_points
 from fml_jax.ops.images import unit_range
+from fml_jax.training.config import Level
 from fml_jax.training.sharding import placed, replicated
 
 FOLDER = "sheets"
@@ -24,22 +26,32 @@ _GAP, _HEADER = 4, 26
 
 
 class Sheets:
-    """The sheets of one run; every process of it must take part, those without a folder write nothing."""
+    """The sheets of one run; all of its processes must take part."""
 
     def __init__(
-        self, network: Network, model: BaseModel, crops: UInt8[np.ndarray, "B 240 240 3"], folder: Path | None
+        self,
+        network: Network,
+        model: BaseModel,
+        crops: UInt8[np.ndarray, "B 240 240 3"],
+        *,
+        mesh: Mesh,
+        folder: Path | None,
     ):
-        """`network` is on a mesh."""
+        """
+        Args:
+          mesh: the devices.
+          folder: None for a process that writes nothing.
+        """
         self._model, self._crops, self._folder = model, crops, folder
-        self._everywhere = replicated(network.mesh)
+        self._everywhere = replicated(mesh)
 
         def points(params, model, crops, level):
             return level_points(network, params, model, crops=unit_range(crops), level=level)
 
         self._points = jax.jit(points, static_argnames="level", out_shardings=self._everywhere)
 
-    def write(self, step: int, params: dict, level: str) -> None:
-        """FOLDER/step_000500.png, with the final level where `level` is "full"."""
+    def write(self, step: int, params: dict, level: Level) -> None:
+        """Writes FOLDER/step_000500.png, with the final level where `level` is "full"."""
         inputs = placed((self._model, self._crops), self._everywhere)
         levels = jax.device_get(self._points(params, *inputs, level=level))
         if self._folder is None:
@@ -51,7 +63,7 @@ class Sheets:
 
 
 def sheet_crops(held_out: Sequence[dict | None], training: dict) -> UInt8[np.ndarray, "B 240 240 3"]:
-    """Crops for sheets: as many of each held-out batch that there is; else faces of a training batch."""
+    """Crops for sheets: equally many of each held-out batch; without any, faces of a training batch."""
     found = [batch["crop"] for batch in held_out if batch is not None]
     if found:
         return np.concatenate([crops[: ROWS // len(found)] for crops in found])
@@ -62,7 +74,7 @@ def sheet_crops(held_out: Sequence[dict | None], training: dict) -> UInt8[np.nda
 def draw_sheet(
     model: BaseModel, crops: UInt8[np.ndarray, "B 240 240 3"], levels: dict[str, Points]
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A row for each crop: photo, every level on it, then reflectance and geometry of the last level."""
+    """A row for each crop: the photo, each level drawn on it, then reflectance and geometry of the last level."""
     last = list(levels)[-1]
     titles = ["photo", *(f"{name} level" for name in levels), f"{last} reflectance", f"{last} geometry"]
     rows = [_row(model, crop, jax.tree.map(operator.itemgetter(k), levels)) for k, crop in enumerate(crops)]

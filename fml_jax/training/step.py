@@ -1,20 +1,18 @@
 """One training step: a pure function of the state and a batch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jaxtyping import Float
 
 from fml_jax.codes import code_from_network, leading_reflectance
 from fml_jax.face_model.base import BaseModel
 from fml_jax.losses import (
-    BaseWeights,
-    FullWeights,
     Observation,
-    SupervisedWeights,
     base_energy,
     full_energy,
     keypoint_energy,
@@ -23,7 +21,9 @@ from fml_jax.losses import (
 )
 from fml_jax.networks.encoders import EncoderOutput
 from fml_jax.networks.multilevel import Network
+from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
+from fml_jax.training.config import StageConfig
 from fml_jax.training.low_rank_gradients import (
     gradient_norm,
     low_rank_gradients_of,
@@ -32,48 +32,51 @@ from fml_jax.training.low_rank_gradients import (
 )
 
 
-@struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
     """All that training carries from step to step, and all that a checkpoint keeps."""
 
     step: jax.Array  # int32, steps done over all stages
-    params: dict  # as `multilevel.Network.init` has them
-    average: dict | None  # exponential moving average of params, where a stage asks for one
+    params: dict  # as `multilevel.Network.init` returns them
+    ema_params: dict | None  # exponential moving average of params, where a stage keeps one
     opt_state: optax.OptState
 
     @property
-    def shown(self) -> dict:
-        """The parameters that are evaluated and shipped."""
-        return self.params if self.average is None else self.average
+    def eval_params(self) -> dict:
+        """The parameters that are evaluated and shipped: the average, where there is one."""
+        return self.params if self.ema_params is None else self.ema_params
 
 
 def init_state(
-    network: Network, optimizer: optax.GradientTransformation, seed: int, averaged: bool = True
+    network: Network, optimizer: optax.GradientTransformation, seed: int, *, keep_ema: bool = True
 ) -> TrainState:
-    """A fresh network."""
-    return state_of(network.init(jax.random.key(seed)), optimizer, averaged)
+    """The state of a network whose parameters are drawn by a seed."""
+    return state_of(network.init(jax.random.key(seed)), optimizer, keep_ema)
 
 
-def state_of(params: dict, optimizer: optax.GradientTransformation, averaged: bool = True) -> TrainState:
-    """The state that training begins with at given parameters; `averaged`: with their moving average."""
-    average = jax.tree.map(jnp.copy, params) if averaged else None
-    return TrainState(jnp.int32(0), params, average, optimizer.init(params))
+def state_of(params: dict, optimizer: optax.GradientTransformation, keep_ema: bool = True) -> TrainState:
+    """The state with which training begins at given parameters.
+
+    Args:
+      keep_ema: with the moving average of the parameters.
+    """
+    ema_params = jax.tree.map(jnp.copy, params) if keep_ema else None
+    return TrainState(jnp.int32(0), params, ema_params, optimizer.init(params))
 
 
 def step_key(seed: int, step: jax.Array) -> jax.Array:
-    """What a step draws its random numbers from; a function of seed and step, so that a resumed run draws the same."""
+    """The key of a step's random numbers: a function of seed and step, so that a resumed run draws the same."""
     return jax.random.fold_in(jax.random.key(seed), step)
 
 
 def make_train_step(
-    network: Network, optimizer: optax.GradientTransformation, stage: Mapping, seed: int
+    network: Network, optimizer: optax.GradientTransformation, stage: StageConfig, *, seed: int
 ) -> Callable[[TrainState, BaseModel, dict], tuple[TrainState, dict]]:
     """Builds `train_step(state, model, batch) -> (state, metrics)`, to be compiled by the caller.
 
-    A batch's first `stage.synthetic` rows have known codes, the `stage.photos` others landmarks.
+    The first `stage.synthetic` rows of a batch have known codes, the other `stage.photos` rows have landmarks.
     """
     loss = make_loss(network, stage)
-    decay, rows = stage["average"], low_rank_rows(stage)
+    rows = low_rank_rows(stage)
 
     def train_step(state, model, batch):
         key = step_key(seed, state.step)
@@ -82,35 +85,37 @@ def make_train_step(
         gradient = low_rank_gradients_of(gradient, network.mesh)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        # The average forgets its random start quickly and settles to the set decay.
-        keep = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
-        average = state.average and jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.average, params)
-        # Behind a barrier, or the compiler keeps the squares, an array of all parameters, for the optimizer too.
+        # A smaller decay in the first steps removes the random initial values from the average quickly.
+        decay = jnp.minimum(stage.ema_decay, (1.0 + state.step) / (10.0 + state.step))
+        ema_params = state.ema_params and jax.tree.map(
+            lambda old, new: decay * old + (1 - decay) * new, state.ema_params, params
+        )
+        # Without the barrier the compiler keeps the squares, an array of all parameters, for the optimizer.
         metrics["gradient_norm"] = gradient_norm(jax.lax.optimization_barrier(gradient))
-        return TrainState(state.step + 1, params, average, opt_state), metrics
+        return TrainState(state.step + 1, params, ema_params, opt_state), metrics
 
     return train_step
 
 
-def make_loss(network: Network, stage: Mapping) -> Callable:
+def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float[Array, ""], dict]]:
     """`loss(params, model, batch, key) -> (scalar, metrics)` of a stage.
 
-    Metrics are "loss", each term's mean over the rows that it applies to, before weighting, and
-    under "rows" the same unreduced: name → [B], zero where a term does not apply; "energy" among
-    them is a row's weighted sum. Names begin with "synthetic/" or "photos/", but for the score's.
+    The metrics are "loss"; the mean of each term over the rows to which it applies, before weighting; and
+    "rows", the terms of each row: name → [B], zero where a term does not apply, with "energy", the weighted
+    sum of a row. Names begin with "synthetic/" or "photos/", except the score's.
     """
-    synthetic, photos = stage["synthetic"], stage["photos"]
-    photo_part = _full_part if stage["level"] == "full" else _base_part
+    synthetic, photos = stage.synthetic, stage.photos
+    photo_part = _full_part if stage.level == "full" else _base_part
 
     def loss(params, model, batch, key):
         crops = unit_range(batch["crop"])
-        seen = network.encode(params, crops)
-        parts = [_score_part(seen, batch, stage["score"])]
+        output = network.encode(params, crops)
+        parts = [_score_part(output, batch, stage.score)]
         if synthetic:
-            parts.append(_supervised_part(model, *_rows((seen, batch), 0, synthetic), stage))
+            parts.append(_supervised_part(model, *_rows((output, batch), 0, synthetic), stage))
         if photos:
-            of_photos = _rows((seen, crops, batch), synthetic, len(crops))
-            parts.append(photo_part(network, params, model, *of_photos, synthetic, stage, key))
+            rows = _rows((output, crops, batch), synthetic, len(crops))
+            parts.append(photo_part(network, params, model, *rows, synthetic, stage, key))
         return _reduced(parts, len(crops))
 
     return loss
@@ -141,52 +146,52 @@ def _reduced(parts: list[_Part], count: int) -> tuple[jax.Array, dict]:
     return total, {"loss": total, **means, "rows": rows}
 
 
-def _score_part(seen: EncoderOutput, batch, weight) -> _Part:
-    scores = jax.vmap(score_energy)(seen.logits, batch["is_face"])
+def _score_part(output: EncoderOutput, batch, weight) -> _Part:
+    scores = jax.vmap(score_energy)(output.logits, batch["is_face"])
     return _Part("", 0, jnp.ones_like(scores), weight * scores, {"score": scores})
 
 
-def _supervised_part(model, seen: EncoderOutput, batch, stage) -> _Part:
-    weights, sizes = SupervisedWeights(**stage["supervised"]), model.code_sizes
+def _supervised_part(model, output: EncoderOutput, batch, stage) -> _Part:
+    weights, sizes = stage.supervised, model.code_sizes
 
     def one(raw, code, keypoints):
         found, true = code_from_network(raw, sizes), leading_reflectance(code, sizes)
         return supervised_energy(model, found, true, weights=weights, keypoints=keypoints)
 
-    energies, terms = jax.vmap(one)(seen.raw, batch["code"], seen.keypoints)
+    energies, terms = jax.vmap(one)(output.raw, batch["code"], output.keypoints)
     return _Part("synthetic/", 0, jnp.ones_like(energies), energies, terms)
 
 
-def _base_part(network, params, model, seen: EncoderOutput, crops, batch, first, stage, key) -> _Part:
-    weights = BaseWeights(**stage["base"])
+def _base_part(network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:
+    weights = stage.base
 
     def energy(raw, observation):
         return base_energy(model, code_from_network(raw, model.code_sizes), observation, weights=weights)
 
-    energies, terms = jax.vmap(energy)(seen.raw, _observations(crops, batch))
-    return _photo_part(seen, batch, first, energies, terms, weights.keypoints)
+    energies, terms = jax.vmap(energy)(output.raw, _observations(crops, batch))
+    return _photo_part(output, batch, first, energies, terms, weights.keypoints)
 
 
-def _full_part(network: Network, params, model, seen: EncoderOutput, crops, batch, first, stage, key) -> _Part:
-    weights = FullWeights(**stage["full"])
-    code, corrections = network.final_level(params, seen, model)
+def _full_part(network: Network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:
+    weights = stage.full
+    code, corrections = network.final_level(params, output, model)
 
-    # One drawing of skin pairs serves all rows of a step: it takes a sort of all vertices.
+    # All rows of a step share one sample of skin pairs, since drawing it sorts all vertices.
     def energy(code, corrections, observation):
         return full_energy(model, code, observation, corrections=corrections, weights=weights, key=key)
 
     energies, terms = jax.vmap(energy)(code, corrections, _observations(crops, batch))
-    return _photo_part(seen, batch, first, energies, terms, weights.keypoints)
+    return _photo_part(output, batch, first, energies, terms, weights.keypoints)
 
 
 def _observations(crops, batch) -> Observation:
     return Observation(crops, batch["landmarks"], batch["confidence"], batch["mask"].astype(jnp.float32))
 
 
-def _photo_part(seen: EncoderOutput, batch, first, energies, terms, keypoint_weight) -> _Part:
-    """With the error of the encoder's own keypoints, where it finds any."""
-    if seen.keypoints is not None:
-        terms["keypoints"] = jax.vmap(keypoint_energy)(seen.keypoints, batch["landmarks"], batch["confidence"])
+def _photo_part(output: EncoderOutput, batch, first, energies, terms, keypoint_weight) -> _Part:
+    """Adds the error of the encoder's own keypoints, where it has any."""
+    if output.keypoints is not None:
+        terms["keypoints"] = jax.vmap(keypoint_energy)(output.keypoints, batch["landmarks"], batch["confidence"])
         energies = energies + keypoint_weight * terms["keypoints"]
     return _Part("photos/", first, batch["is_face"], energies, terms)
 

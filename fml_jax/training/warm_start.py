@@ -1,4 +1,4 @@
-"""A run that begins with the weights of another: to fine-tune the shipped network, or to change a part of it."""
+"""Starting a run with the weights of another: to fine-tune the shipped network, or to change a part of it."""
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,12 @@ from fml_jax.training.step import TrainState
 
 
 def warm_started(state: TrainState, path: str) -> TrainState:
-    """A fresh state with the parameters of a weights file wherever names and shapes agree.
+    """A new state with the parameters of a weights file wherever names and shapes agree.
 
-    Parameters that the file lacks, or has in another shape, stay as they are and are told.
+    Parameters that the file lacks, or has in another shape, keep their values; a warning lists them.
 
     Raises:
-      InputError: no weights file, or one of which nothing fits.
+      InputError: no weights file, or one without any parameter of this network.
     """
     found = flatten_dict(load_weights(path)[0], sep="/")
     own = flatten_dict(layers(state.params), sep="/")
@@ -25,13 +25,15 @@ def warm_started(state: TrainState, path: str) -> TrainState:
     if not taken:
         raise InputError(f"--config.start_from={path}: none of its {len(found)} parameters fit this network")
     if afresh := sorted(own.keys() - taken.keys()):
-        logging.warning("not in %s, or of another shape there; these start afresh: %s", path, ", ".join(afresh))
+        logging.warning(
+            "not in %s, or of another shape there; these keep their random initial values: %s", path, ", ".join(afresh)
+        )
     params = {**state.params, **_by_part({**own, **taken}, state.params)}
-    return state.replace(params=params, average=state.average and jax.tree.map(jnp.copy, params))
+    return state.replace(params=params, ema_params=state.ema_params and jax.tree.map(jnp.copy, params))
 
 
 def _by_part(named: dict, params: dict) -> dict:
-    """The inverse of `layers`, each parameter where the one that it replaces lives."""
+    """The inverse of `layers`; each parameter is placed on the devices of the one that it replaces."""
     tree = unflatten_dict(named, sep="/")
     parts = {"final": tree.pop("final")} if "final" in params else {}
     parts["encoder"] = tree

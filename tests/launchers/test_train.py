@@ -1,4 +1,4 @@
-"""What the launcher says when it cannot train."""
+"""The messages of the launcher when it cannot train."""
 
 import subprocess
 import sys
@@ -25,16 +25,23 @@ QUICK = "--config=quick"
         ("--config nope.py", "these are ablations, beyond, "),
         (
             "--config.lerning=1",
-            "--config.lerning=1: the config has no such field, or not of this type; it has checkpoint_every, ",
+            "--config.lerning: the config has no such field; the config has checkpoint_every, ",
         ),
-        ("--config.steps=9", "close to it: stages.STAGE.steps"),
+        ("--config.steps=9", "did you mean --config.stages.synthetic.steps? the config has checkpoint_every, "),
+        ("--config.seed=x", "--config.seed=x: give a whole number"),
+        ("--config.tensorboard=maybe", "--config.tensorboard=maybe: give True or False"),
+        (
+            "--config.stages.synthetic.rate=3",
+            "--config.stages.synthetic.rate: the config has no such field; did you mean "
+            "--config.stages.synthetic.optimizer.groups.network.learning_rate? stages.synthetic has base, ema_decay, ",
+        ),
         ("--config.stages.synthetic.steps=-5", "--config.stages.synthetic.steps=-5: give at least 1"),
         ("--config.stages.synthetic.synthetic=0", "--config.stages.synthetic: its batches have no rows"),
         ("--coordinator=localhost:1", "--coordinator=localhost:1: also give --processes=N and --process=K"),
-        ("--config.correctives.kind=cubic", "correctives.kind 'cubic' is unknown"),
+        ("--config.correctives.kind=cubic", "--config.correctives.kind=cubic: unknown; choose one of none, linear"),
         ("--config.stages.synthetic.level=full", "stage 'synthetic' trains both levels; give it a final one"),
-        ("--config.encoder=resnet", "encoder 'resnet' is unknown; choose one of light"),
-        ("--config.data.synthetic=/nowhere", "/nowhere: no such folder; make one with: python -m experiments.prepare"),
+        ("--config.encoder=resnet", "--config.encoder=resnet: unknown; choose one of light"),
+        ("--config.data.synthetic=/nowhere", "/nowhere: no such folder; make one with: fml-prepare"),
     ],
 )
 def test_one_line_says_what_is_wrong(tmp_path, argument, said):
@@ -60,7 +67,7 @@ def test_a_file_that_is_no_config(tmp_path, monkeypatch, content, said):
 def test_the_other_launcher_that_takes_configs_says_the_same():
     result = launch("collectives", QUICK, "--config.sede=3")
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("collectives: --config.sede=3: the config has no such field")
+    assert result.stderr.splitlines()[-1].startswith("collectives: --config.sede: the config has no such field; did you mean --config.seed? ")
 
 
 def test_a_workdir_that_is_a_file(tmp_path):

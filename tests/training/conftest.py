@@ -1,9 +1,13 @@
-"""Runs of these tests start many programs that compile the same step: those of one pytest process share what XLA has compiled."""
+"""Many tests compile the same step, some in programs that they start: they share XLA's compiled programs."""
 
 import jax
 import pytest
 
-SETTINGS = {"jax_compilation_cache_dir": "", "jax_persistent_cache_min_compile_time_secs": 0.5}
+SETTINGS = {
+    "jax_compilation_cache_dir": "",
+    "jax_persistent_cache_min_compile_time_secs": 0.5,
+    "jax_disable_most_optimizations": True,  # the tiny steps take less time than their optimization
+}
 
 
 @pytest.fixture(scope="package", autouse=True)

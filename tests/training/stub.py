@@ -14,13 +14,14 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from fml_jax.configs.common import defaults, stage
+from fml_jax.configs.common import defaults, groups, stage
 from fml_jax.networks.encoders import output_layers
 from fml_jax.ops.products import Dense
+from fml_jax.training.config import DataConfig, RunConfig, StageConfig, run_config
 
 
 class LinearEncoder(nn.Module):
-    """Sees 6×6 averages of the crop."""
+    """Computes the code from 6×6 averages of the crop."""
 
     code_size: int
 
@@ -34,8 +35,8 @@ class LinearEncoder(nn.Module):
 class StubBatches:
     """Rows that depend on seed and step only, like the real ones."""
 
-    def __init__(self, config, stage):
-        self._seed, self._synthetic, self._photos = config["seed"], stage["synthetic"], stage["photos"]
+    def __init__(self, data, stage, seed):
+        self._seed, self._synthetic, self._photos = seed, stage.synthetic, stage.photos
 
     def batch(self, step):
         rng = np.random.default_rng([self._seed, step])
@@ -54,10 +55,12 @@ class StubBatches:
         }
 
 
-def small_config(steps=(12,), rows=(4, 4), checkpoint_every=5, levels=None, kind="linear", optimizer="adam", **others):
-    """A config of one stage for each entry of `steps`, of the base level unless `levels` says otherwise.
+def small_settings(
+    steps=(12,), rows=(4, 4), checkpoint_every=5, levels=None, kind="linear", optimizer="adam", **others
+):
+    """A ConfigDict with one stage for each entry of `steps`, of the base level unless `levels` has another one.
 
-    Adadelta with up to eight photos and no synthetic faces leaves all matrices' gradients as factors.
+    With Adadelta, up to eight photos and no synthetic faces, all matrices have low-rank gradients.
     """
     config = defaults()
     levels = levels or ["base"] * len(steps)
@@ -66,31 +69,41 @@ def small_config(steps=(12,), rows=(4, 4), checkpoint_every=5, levels=None, kind
         config.correctives.update(kind=kind, geometry=8, reflectance=8)
     stages = {}
     for name, count, level in zip(config.stage_order, steps, levels, strict=False):
-        stages[name] = stage(count, *rows, rate=1e-3)
+        stages[name] = stage(count, *rows, learning_rate=1e-3)
         stages[name].level = level
         stages[name].optimizer.update(name=optimizer, schedule="constant")
         if optimizer == "adadelta":
             stages[name].optimizer.clip = 0.0
         if "full" in levels:
-            stages[name].optimizer.groups = groups(1e-3, 1e-3 if level == "full" else 0.0)
+            stages[name].optimizer.groups = two_rates(1e-3, 1e-3 if level == "full" else 0.0)
     config.stages = stages
     config.update(log_every=1, checkpoint_every=checkpoint_every, evaluate_every=1000, delta_faces=20)
     config.update({"sheet_every": 0, "tensorboard": False, **others})
-    return config.to_dict()
+    return config
 
 
-def groups(encoder, others):
-    """A rate for the encoder, and one for all that the final level adds."""
-    prefixes = ("encoder", "final", "correctives")
-    return {prefix: {"prefix": prefix, "rate": encoder if prefix == "encoder" else others} for prefix in prefixes}
+def small_config(**changes) -> RunConfig:
+    """`small_settings` as a `RunConfig`."""
+    return run_config(small_settings(**changes))
 
 
-def held_out_rows(config, kind, rows):
-    """A stub of `validation_batch` that has some rows of each kind."""
-    return StubBatches(config, {"synthetic": 0, "photos": 0, kind: 6}).batch(1_000_000)
+def two_rates(encoder, others):
+    """Groups with a learning rate for the encoder, and one for all parameters of the final level."""
+    return groups({"encoder": encoder, "final": others, "correctives": others})
 
 
-def run(config, workdir: Path, held_out=lambda *_: None, data_workers: int = 0):
+def batch_of(step, synthetic=0, photos=0, seed=0):
+    """A batch of `StubBatches`."""
+    optimizer = small_config().stages["stage0"].optimizer
+    return StubBatches(DataConfig(), StageConfig(optimizer, 1, synthetic, photos), seed).batch(step)
+
+
+def held_out_rows(data, kind, rows):
+    """A stub of `validation_batch` with rows of each kind."""
+    return batch_of(1_000_000, **{kind: 6})
+
+
+def run(config: RunConfig, workdir: Path, held_out=lambda *_: None, data_workers: int = 0):
     """`loop.train` on stubs."""
     from fml_jax.networks import multilevel
     from fml_jax.training import loop

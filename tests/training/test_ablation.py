@@ -1,19 +1,22 @@
 """Sets of runs: what they share, how they resume, and the table."""
 
 import json
+from dataclasses import replace
 from unittest import mock
 
 import pytest
 
 from fml_jax.configs.ablations import REFERENCE, SIZES, VARIANTS, get_config
 from fml_jax.errors import InputError
-from fml_jax.training import ablation, loop
+from fml_jax.training import ablation
 from fml_jax.training.checkpoints import changes
 from fml_jax.training.metrics import read_metrics
+from fml_jax.training.outputs import WEIGHTS_FILE
+from fml_jax.training.stages import NonFiniteLoss
 from tests.training import stub
 
 REFERENCE_CONFIG = stub.small_config(steps=(2, 2), levels=["base", "full"])
-SET = {"with": REFERENCE_CONFIG, "fewer": {**REFERENCE_CONFIG, "reflectance_modes": 2, "sheet_every": 2}}
+SET = {"with": REFERENCE_CONFIG, "fewer": replace(REFERENCE_CONFIG, reflectance_modes=2, sheet_every=2)}
 
 
 def run_set(configs, output, trained):
@@ -42,7 +45,7 @@ def test_the_base_level_is_trained_once_for_those_that_share_it(finished):
     steps = {name: [row["step"] for row in rows[name] if "loss" in row] for name in trained}
     assert steps == {"base": [1, 2], "with": [1, 2], "fewer": [1, 2, 3, 4]}
     told = json.loads((output / "with/config.json").read_text("utf-8"))
-    assert told["stage_order"] == ["stage1"] and told["start_from"] == str(output / "base" / loop.WEIGHTS_FILE)
+    assert told["stage_order"] == ["stage1"] and told["start_from"] == str(output / "base" / WEIGHTS_FILE)
 
 
 def test_the_table_has_a_row_a_run_with_its_last_values_and_pictures(finished):
@@ -69,7 +72,7 @@ def test_a_set_goes_on_where_it_was_stopped(finished, tmp_path):
         if len(trained) == 3:
             raise SystemExit(0)  # as a run does that SIGTERM reaches
         workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / loop.WEIGHTS_FILE).write_bytes(b"")
+        (workdir / WEIGHTS_FILE).write_bytes(b"")
         (workdir / "metrics.jsonl").write_text('{"step": 2, "validation": 1, "photos/photo_final": 0.25}\n')
 
     with mock.patch.object(ablation, "train", stopped), pytest.raises(SystemExit):
@@ -87,7 +90,7 @@ def test_a_finished_set_trains_nothing_and_another_config_is_refused(finished):
     run_set(SET, output, trained)
     run_set({"with": SET["with"]}, output, trained)  # a part of it
     assert trained == []
-    longer = {**REFERENCE_CONFIG, "log_every": 7}
+    longer = replace(REFERENCE_CONFIG, log_every=7)
     said = "base: was trained with another config .log_every: 1 → 7.; choose another --output"
     with pytest.raises(InputError, match=said):
         ablation.run_set({"with": longer}, longer, output)
@@ -99,8 +102,8 @@ def test_a_run_that_fails_has_a_row_that_says_so(tmp_path):
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "metrics.jsonl").write_text('{"step": 2, "validation": 1, "photos/photo_final": 0.25}\n')
         if workdir.name == "with":
-            raise loop.NonFiniteLoss("step 9: not finite")
-        (workdir / loop.WEIGHTS_FILE).write_bytes(b"")
+            raise NonFiniteLoss("step 9: not finite")
+        (workdir / WEIGHTS_FILE).write_bytes(b"")
 
     with mock.patch.object(ablation, "train", train):
         text = ablation.run_set(SET, REFERENCE_CONFIG, tmp_path).read_text("utf-8")

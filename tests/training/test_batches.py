@@ -9,6 +9,7 @@ import pytest
 from fml_jax.corpus.building import build
 from fml_jax.errors import InputError
 from fml_jax.training.batches import StageBatches, batch_shapes, copy_cards, validation_batch
+from fml_jax.training.config import DataConfig, OptimizerConfig, StageConfig
 from tests.corpus.stub_build import Number
 from tests.corpus.test_records import make_record_example
 
@@ -38,11 +39,12 @@ class Make:
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    return {
-        "seed": 0,
-        "data": {field: make(tmp_path_factory.mktemp(field), field) for field in ("synthetic", "photos")},
-    }
+def data(tmp_path_factory):
+    return DataConfig(**{field: make(tmp_path_factory.mktemp(field), field) for field in ("synthetic", "photos")})
+
+
+def stage_of(synthetic, photos):
+    return StageConfig(OptimizerConfig({}), 1, synthetic, photos)
 
 
 def make(folder, source, count=40):
@@ -51,53 +53,52 @@ def make(folder, source, count=40):
     return str(folder)
 
 
-def test_renders_come_first_and_carry_their_codes(config):
-    stage = {"synthetic": 3, "photos": 5}
-    batch = StageBatches(config, stage).batch(7)
+def test_renders_come_first_and_carry_their_codes(data):
+    batch = StageBatches(data, stage_of(3, 5), 0).batch(7)
     assert batch["has_code"].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
     assert len(set(batch["code"][:3, 0])) == 3 and not batch["code"][3:].any()
-    again = StageBatches(config, stage).batch(7)
+    again = StageBatches(data, stage_of(3, 5), 0).batch(7)
     assert all((batch[name] == again[name]).all() for name in batch)
 
 
-def test_synthetic_faces_can_stand_in_for_photos(config):
-    config = {**config, "data": {"synthetic": config["data"]["synthetic"], "photos": config["data"]["synthetic"]}}
-    batch = StageBatches(config, {"synthetic": 2, "photos": 3}).batch(0)
+def test_synthetic_faces_can_stand_in_for_photos(data):
+    data = DataConfig(synthetic=data.synthetic, photos=data.synthetic)
+    batch = StageBatches(data, stage_of(2, 3), 0).batch(0)
     assert len(batch["crop"]) == 5 and batch["is_face"].all()
     assert len({float(row[0, 0]) for row in batch["landmarks"][2:]}) == 3
-    assert validation_batch(config, "photos", 2) is None  # none are held out of them
+    assert validation_batch(data, "photos", 2) is None  # none are held out of them
 
 
-def test_the_shapes_are_told_without_data(config):
-    batch = StageBatches(config, {"synthetic": 2, "photos": 3}).batch(0)
+def test_the_shapes_are_told_without_data(data):
+    batch = StageBatches(data, stage_of(2, 3), 0).batch(0)
     told = batch_shapes(5, 257)
     assert {name: (column.shape, column.dtype) for name, column in batch.items()} == {
         name: (shape.shape, shape.dtype) for name, shape in told.items()
     }
 
 
-def test_validation_is_the_other_people(config):
-    batch = validation_batch(config, "photos", 6)
+def test_validation_is_the_other_people(data):
+    batch = validation_batch(data, "photos", 6)
     assert batch["is_face"].all() and len(batch["crop"]) == 6
-    assert validation_batch({"data": {"synthetic_validation": ""}}, "synthetic", 6) is None
+    assert validation_batch(DataConfig(), "synthetic", 6) is None
 
 
-def test_cards_are_copied_and_changes_told(config, tmp_path):
-    assert copy_cards(config, tmp_path) == []
+def test_cards_are_copied_and_changes_told(data, tmp_path):
+    assert copy_cards(data, tmp_path) == []
     card = json.loads((tmp_path / "photos.corpus.json").read_text())
     assert card["examples"] == 40 and card["sha256"]
-    assert copy_cards(config, tmp_path) == []
-    other = {"data": {"photos": make(tmp_path / "other", "photos", count=8), "synthetic": ""}}
+    assert copy_cards(data, tmp_path) == []
+    other = DataConfig(photos=make(tmp_path / "other", "photos", count=8))
     (line,) = copy_cards(other, tmp_path)
     assert line.startswith(f"photos: corpus {card['sha256'][:12]} → ")
 
 
-def test_photos_cannot_stand_in_for_renders(config):
-    swapped = {**config, "data": {"synthetic": config["data"]["photos"], "photos": ""}}
+def test_photos_cannot_stand_in_for_renders(data):
+    swapped = DataConfig(synthetic=data.photos)
     with pytest.raises(InputError, match="--config.data.synthetic=.*: a corpus of photos, whose codes are not known"):
-        StageBatches(swapped, {"synthetic": 2, "photos": 0})
+        StageBatches(swapped, stage_of(2, 0), 0)
 
 
 def test_missing_folders_are_told():
-    with pytest.raises(InputError, match="make one with: python -m experiments.prepare"):
-        copy_cards({"data": {"photos": "/nowhere"}}, None)
+    with pytest.raises(InputError, match="--config.data.photos=/nowhere: no such folder; make one with: fml-prepare"):
+        copy_cards(DataConfig(photos="/nowhere"), None)

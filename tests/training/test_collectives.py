@@ -42,7 +42,7 @@ def test_groups_of_devices_are_axes_of_the_mesh(mesh, groups, axis):
 def test_bytes_are_those_of_all_results(mesh):
     program = """
       %fusion.1 = f32[4]{0} fusion(%a), calls=%all-reduce.7
-      %all-reduce.9 = (f32[], bf16[8,2]{1,0}, /*index=2*/u8[5]{0}, pred[3]{0}) all-reduce(%a, %b), replica_groups=[4,2]<=[8]
+    %all-reduce.9 = (f32[], bf16[8,2]{1,0}, /*index=2*/u8[5]{0}, pred[3]{0}) all-reduce(%a), replica_groups=[4,2]<=[8]
       %all-gather-start.1 = (f32[2]{0}, f32[4]{0}) all-gather-start(%a), replica_groups=[4,2]<=[8], dimensions={0}
       %all-gather-done.1 = f32[4]{0} all-gather-done(%all-gather-start.1)
       ROOT %collective-permute.2 = f32[6]{0} collective-permute(%a), source_target_pairs={{0,1},{1,0}}
@@ -70,8 +70,8 @@ from tests.training import stub
 factors._LARGE = 0
 mesh = make_mesh(int(sys.argv[1]))
 network = Network(stub.LinearEncoder(41), Correctives(81), (8, 8), mesh)
-stage = stub.small_config(steps=(1,), levels=["full"], rows=(0, 8), optimizer=sys.argv[2])["stages"]["stage0"]
-compiled, state = compile_stage(network, make_tiny_model(), stage, 0, mesh)
+stage = stub.small_config(steps=(1,), levels=["full"], rows=(0, 8), optimizer=sys.argv[2]).stages["stage0"]
+compiled, state = compile_stage(network, make_tiny_model(), stage, seed=0, mesh=mesh)
 print(json.dumps([bytes_per_device(state), collectives(compiled.as_text(), mesh)]))
 """
 
@@ -135,7 +135,10 @@ def test_the_command_prints_a_table_a_stage():
 
 @pytest.mark.parametrize(
     "argument, said",
-    [("--stage=last", "the config has synthetic"), ("--config.stages.synthetic.synthetic=3", "a batch of 3 rows")],
+    [
+        ("--stage=last", "--stage=last: unknown; choose one of synthetic"),
+        ("--config.stages.synthetic.synthetic=3", "a batch of 3 rows"),
+    ],
 )
 def test_what_cannot_be_compiled_is_told(argument, said):
     done = command(argument)

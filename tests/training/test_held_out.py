@@ -54,12 +54,16 @@ def test_a_model_with_fewer_modes_says_so(tiny_model):
         with_reflectance_modes(tiny_model, 4)
 
 
+def evaluator(network, model, config, photos=None, synthetic=None, truth=None):
+    given = {"photos": photos, "synthetic": synthetic, "truth": truth or model}
+    return Evaluator(network, model, config.stages, mesh=make_mesh(1), seed=0, **given)
+
+
 @pytest.fixture(scope="module")
 def measured(tiny_model):
-    """Values of a network whose final level paints half of every face red, on 26 + 6 faces, with all modes and with fewer."""
+    """Errors of a network whose final level makes half of every face red, with all modes and with fewer."""
     config = stub.small_config(steps=(1,), levels=["full"])
-    sources = {"synthetic": 0, "photos": 26}, {"synthetic": 6, "photos": 0}
-    batches = [stub.StubBatches(config, rows).batch(0) for rows in sources]
+    batches = stub.batch_of(0, photos=26), stub.batch_of(0, synthetic=6)
 
     def measure(modes):
         model = with_reflectance_modes(tiny_model, modes)
@@ -68,7 +72,7 @@ def measured(tiny_model):
         half = np.arange(81) < 40
         offset = params["correctives"]["reflectance"]["offset"]
         params["correctives"]["reflectance"]["offset"] = offset.at[half, 0].add(0.4)
-        return Evaluator(network, model, tiny_model, config, *batches)(params, "stage0")
+        return evaluator(network, model, config, *batches, truth=tiny_model)(params, "stage0")
 
     return {modes: measure(modes) for modes in (2, 3)}
 
@@ -91,13 +95,13 @@ def test_both_levels_are_measured_against_photo_and_truth(measured, modes):
 def test_terms_are_means_over_all_faces_of_a_batch(tiny_model):
     """However many rows are taken at a time, and negatives count nowhere."""
     config = stub.small_config(steps=(1,))
-    batch = stub.StubBatches(config, {"synthetic": 0, "photos": 24}).batch(0)
+    batch = stub.batch_of(0, photos=24)
     network = Network(stub.LinearEncoder(41), mesh=make_mesh(1))
     params = network.init(jax.random.key(0))
 
     def photo(rows):
         part = {name: column[rows] for name, column in batch.items()}
-        return Evaluator(network, tiny_model, tiny_model, config, part, None)(params, "stage0")["photos/photo"]
+        return evaluator(network, tiny_model, config, part)(params, "stage0")["photos/photo"]
 
     faces = np.flatnonzero(batch["is_face"])
     assert photo(np.arange(24)) == pytest.approx(np.mean([photo(faces[:9]), photo(faces[9:])]), rel=1e-5)
@@ -106,9 +110,7 @@ def test_terms_are_means_over_all_faces_of_a_batch(tiny_model):
 def test_nothing_is_measured_without_held_out_faces(tiny_model):
     network = Network(stub.LinearEncoder(41), mesh=make_mesh(1))
     config = stub.small_config(steps=(1,))
-    assert (
-        Evaluator(network, tiny_model, tiny_model, config, None, None)(network.init(jax.random.key(0)), "stage0") == {}
-    )
+    assert evaluator(network, tiny_model, config)(network.init(jax.random.key(0)), "stage0") == {}
 
 
 def with_truth(model, batch):
@@ -128,9 +130,9 @@ def with_truth(model, batch):
 
 def test_stored_truth_is_what_levels_are_held_against(tiny_model):
     config = stub.small_config(steps=(1,), levels=["full"])
-    batch = with_truth(tiny_model, stub.StubBatches(config, {"synthetic": 6, "photos": 0}).batch(0))
+    batch = with_truth(tiny_model, stub.batch_of(0, synthetic=6))
     network = Network(stub.LinearEncoder(41), Correctives(81), (8, 8), make_mesh(1))
-    values = Evaluator(network, tiny_model, tiny_model, config, None, batch)(network.init(jax.random.key(0)), "stage0")
+    values = evaluator(network, tiny_model, config, None, batch)(network.init(jax.random.key(0)), "stage0")
     for name in ("geometry_error", "reflectance_error", "photo"):
         rows = {row: values[f"synthetic/{name}_{row}"] for row in ("base", "final", "mean", "in_span")}
         assert all(np.isfinite(value) and value > 0 for value in rows.values())
@@ -142,7 +144,7 @@ def test_stored_truth_is_what_levels_are_held_against(tiny_model):
 
 def test_truth_of_another_mesh_is_refused(tiny_model):
     config = stub.small_config(steps=(1,))
-    batch = with_truth(tiny_model, stub.StubBatches(config, {"synthetic": 2, "photos": 0}).batch(0))
+    batch = with_truth(tiny_model, stub.batch_of(0, synthetic=2))
     batch["vertices"] = batch["vertices"][:, :-1]
     with pytest.raises(InputError, match="have 80 vertices, the model has 81"):
-        Evaluator(Network(stub.LinearEncoder(41), mesh=make_mesh(1)), tiny_model, tiny_model, config, None, batch)
+        evaluator(Network(stub.LinearEncoder(41), mesh=make_mesh(1)), tiny_model, config, None, batch)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -16,9 +17,14 @@ import pytest
 
 from fml_jax.errors import InputError
 from fml_jax.face_model import load_learned_model
+from fml_jax.networks.multilevel import CorrectivesConfig
 from fml_jax.networks.weights import load_weights
-from fml_jax.training import loop
+from fml_jax.training.checkpoints import Checkpoints, HeldOut
+from fml_jax.training.config import run_config
+from fml_jax.training.held_out import LOSS, Evaluator
 from fml_jax.training.metrics import read_metrics
+from fml_jax.training.outputs import MODEL_FILE, WEIGHTS_FILE
+from fml_jax.training.stages import NonFiniteLoss
 from tests.training import stub
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +46,7 @@ def test_a_run_learns_and_writes_its_weights(uninterrupted):
     found = losses(uninterrupted)
     assert len(found) == 70
     assert np.mean(found[30:40]) < 0.9 * np.mean(found[:10]) and np.mean(found[-10:]) < 0.9 * np.mean(found[40:50])
-    params, metadata = load_weights(uninterrupted / loop.WEIGHTS_FILE)
+    params, metadata = load_weights(uninterrupted / WEIGHTS_FILE)
     assert (
         set(params) == {"hidden", "code", "score", "final"} and metadata["steps"] == 70 and metadata["model"] == "tiny"
     )
@@ -48,7 +54,7 @@ def test_a_run_learns_and_writes_its_weights(uninterrupted):
 
 
 def test_the_learned_model_is_taken_out(uninterrupted):
-    model = load_learned_model(uninterrupted / loop.MODEL_FILE)
+    model = load_learned_model(uninterrupted / MODEL_FILE)
     assert model.base.name == "tiny" and model.sizes == (8, 8)
     assert np.isfinite(model.delta_factor).all() and np.abs(model.delta_factor).max() > 0
     assert model.correctives["geometry"]["modes"].shape == (8, 3 * 81)
@@ -74,16 +80,15 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path):
     told = iter([5.0, 0.1, 9.0, 2.0, 3.0, 4.0, 4.0])  # two evaluations of the first stage, then five of the second
 
     def values(evaluator, params, stage):
-        return {loop.LOSS: next(told)}
+        return {LOSS: next(told)}
 
     config = stub.small_config(steps=(4, 10), checkpoint_every=5, evaluate_every=2, keep_checkpoints=1)
-    with mock.patch.object(loop.Evaluator, "__call__", values):
+    with mock.patch.object(Evaluator, "__call__", values):
         path = stub.run(config, tmp_path)
-    from fml_jax.training.checkpoints import Checkpoints, HeldOut
 
     assert Checkpoints(tmp_path).best() == (8, HeldOut(stage=1, loss=2.0)) and not list(told)
     assert sorted(int(folder.name) for folder in (tmp_path / "checkpoints").iterdir()) == [8, 14]
-    (last, about), (best, about_best) = load_weights(path), load_weights(tmp_path / f"best_{loop.WEIGHTS_FILE}")
+    (last, about), (best, about_best) = load_weights(path), load_weights(tmp_path / f"best_{WEIGHTS_FILE}")
     assert (about["steps"], about_best["steps"]) == (14, 8)
     assert np.abs(last["hidden"]["kernel"] - best["hidden"]["kernel"]).max() > 0
 
@@ -91,10 +96,10 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path):
 def test_held_out_loss_is_the_stages_own(tmp_path):
     config = stub.small_config(**BOTH_LEVELS | {"steps": (4, 3)})
     stub.run(config, tmp_path, stub.held_out_rows)
-    for row in [row for row in read_metrics(tmp_path) if loop.LOSS in row]:
+    for row in [row for row in read_metrics(tmp_path) if LOSS in row]:
         parts = row["synthetic/supervised"], row["photos/loss"]
-        assert row[loop.LOSS] == pytest.approx(np.mean(parts)) and parts[0] != pytest.approx(parts[1])
-    assert not (tmp_path / f"best_{loop.WEIGHTS_FILE}").exists()  # the end was best, or nothing better was kept
+        assert row[LOSS] == pytest.approx(np.mean(parts)) and parts[0] != pytest.approx(parts[1])
+    assert not (tmp_path / f"best_{WEIGHTS_FILE}").exists()  # the end was best, or nothing better was kept
 
 
 @pytest.mark.slow
@@ -117,6 +122,22 @@ def test_killed_at_random_steps_it_resumes_to_the_same_losses(uninterrupted, tmp
     np.testing.assert_allclose(losses(tmp_path), losses(uninterrupted), rtol=1e-5)
 
 
+def test_after_a_kill_the_metrics_hold_each_step_once(uninterrupted, tmp_path):
+    """Rows after the last checkpoint are removed, and so is a line that the kill cut off."""
+    process = start(tmp_path, checkpoint_every=7)
+    wait_for_steps(process, tmp_path, 9)
+    process.kill()
+    process.wait(timeout=60)
+    path = tmp_path / "metrics.jsonl"
+    with path.open("a") as file:
+        file.write('{"step": 12, "lo')
+    killed_at, done = len(losses(tmp_path)), Checkpoints(tmp_path).latest_step()
+    assert done < killed_at < 70
+    stub.run(stub.small_config(**BOTH_LEVELS, checkpoint_every=7), tmp_path)
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == list(range(1, 71))
+    np.testing.assert_allclose(losses(tmp_path), losses(uninterrupted), rtol=1e-5)
+
+
 def start(workdir, data_workers=0, **others):
     return subprocess.Popen(
         [sys.executable, "-m", "tests.training.stub", str(workdir), json.dumps({**BOTH_LEVELS, **others})],
@@ -133,8 +154,8 @@ def written_steps(workdir):
     return len(read_metrics(workdir)) if path.exists() else 0
 
 
-def wait_for_steps(process, workdir):
-    while written_steps(workdir) < 3:
+def wait_for_steps(process, workdir, steps=3):
+    while written_steps(workdir) < steps:
         assert process.poll() is None
         time.sleep(0.01)
 
@@ -145,7 +166,6 @@ def test_sigterm_to_all_processes_saves_and_exits_with_status_0(tmp_path, data_w
     wait_for_steps(process, tmp_path)
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(timeout=60) == 0
-    from fml_jax.training.checkpoints import Checkpoints
 
     assert Checkpoints(tmp_path).latest_step() == len(losses(tmp_path)) < 70
 
@@ -197,18 +217,18 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
                 batch[poisoned][6] = np.nan
             return batch
 
-    with mock.patch.object(stub, "StubBatches", Poisoned), pytest.raises(loop.NonFiniteLoss) as error:
+    with mock.patch.object(stub, "StubBatches", Poisoned), pytest.raises(NonFiniteLoss) as error:
         stub.run(stub.small_config(steps=(12,), levels=[level]), tmp_path)
     assert str(error.value) == f"step 9: not finite: {said} of the batch; the checkpoint of step 5 is kept"
-    from fml_jax.training.checkpoints import Checkpoints
 
     assert Checkpoints(tmp_path).latest_step() == 5
 
 
 def test_a_changed_config_is_told(tmp_path, caplog):
     stub.run(stub.small_config(steps=(6,)), tmp_path)
-    changed = stub.small_config(steps=(9,))
-    changed["stages"]["stage0"]["score"] = 7.0
+    settings = stub.small_settings(steps=(9,))
+    settings.stages.stage0.score = 7.0
+    changed = run_config(settings)
     with caplog.at_level("WARNING", logger="absl"):
         stub.run(changed, tmp_path)
     assert "stages.stage0.score: 5.0 → 7.0" in caplog.text and "stages.stage0.steps: 6 → 9" in caplog.text
@@ -225,8 +245,8 @@ def test_a_config_that_ends_before_the_checkpoint_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "field, value",
     [
-        ("correctives", {"kind": "relu1"}),
-        ("correctives", {"subspace": "beyond"}),
+        ("correctives", CorrectivesConfig("relu1", 8, 8)),
+        ("correctives", CorrectivesConfig("linear", 8, 8, "beyond")),
         ("encoder", "alexnet"),
         ("detail", "fine"),
     ],
@@ -235,31 +255,20 @@ def test_a_run_of_another_network_is_refused_and_left_alone(tmp_path, field, val
     config = stub.small_config(steps=(2,), levels=["full"])
     stub.run(config, tmp_path)
     before = (tmp_path / "config.json").read_text()
-    config["stages"]["stage0"]["steps"] = 4
-    config[field] = {**config[field], **value} if isinstance(value, dict) else value
-    with pytest.raises(InputError, match=f"its checkpoint is of another network .{field}"):
-        stub.run(config, tmp_path)
+    longer = replace(stub.small_config(steps=(4,), levels=["full"]), **{field: value})
+    with pytest.raises(InputError, match=f"its checkpoint has another network .{field}"):
+        stub.run(longer, tmp_path)
     assert (tmp_path / "config.json").read_text() == before
-
-
-def test_a_run_whose_config_knows_no_room_goes_on(tmp_path):
-    """As those of earlier versions do not."""
-    config = stub.small_config(steps=(2,), levels=["full"])
-    del config["correctives"]["subspace"]
-    stub.run(config, tmp_path)
-    stub.run(stub.small_config(steps=(4,), levels=["full"]), tmp_path)
-    assert len(losses(tmp_path)) == 4
 
 
 def test_a_run_of_another_optimizer_is_refused_and_left_alone(tmp_path):
     config = stub.small_config(steps=(2,))
     stub.run(config, tmp_path)
     before = (tmp_path / "config.json").read_text()
-    config["stages"]["stage0"].update(
-        steps=4, optimizer={**config["stages"]["stage0"]["optimizer"], "name": "adadelta"}
-    )
+    settings = stub.small_settings(steps=(4,))
+    settings.stages.stage0.optimizer.name = "adadelta"
     with pytest.raises(InputError, match="the checkpoint of step 2 does not fit this config"):
-        stub.run(config, tmp_path)
+        stub.run(run_config(settings), tmp_path)
     assert (tmp_path / "config.json").read_text() == before
 
 
@@ -291,5 +300,5 @@ def test_a_finished_run_stays_finished(uninterrupted):
 
 
 def test_a_cut_off_line_of_metrics_is_left_out(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 1, "loss": 3.0}\n{"step": 2, "lo')
-    assert read_metrics(tmp_path) == [{"step": 1, "loss": 3.0}]
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
+    assert read_metrics(tmp_path) == [{"step": 1, "loss": 2.0}]

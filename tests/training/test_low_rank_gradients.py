@@ -11,6 +11,7 @@ from fml_jax.networks.multilevel import Network
 from fml_jax.ops.products import Factored, LowRankGradient
 from fml_jax.training import low_rank_gradients as factors
 from fml_jax.training.adadelta import adadelta
+from fml_jax.training.config import run_config
 from fml_jax.training.low_rank_gradients import (
     gradient_norm,
     low_rank_gradients_of,
@@ -30,19 +31,21 @@ def network():
 
 
 def stage_of(rows=(0, 4), level="full", **optimizer):
-    stage = stub.small_config(levels=[level, "full"], steps=(1, 1), rows=rows)["stages"]["stage0"]
-    stage["optimizer"].update({"name": "adadelta", "clip": 0.0, **optimizer})
-    stage["optimizer"]["groups"] = stub.groups(0.1, 0.1 if level == "full" else 0.0)
-    return stage
+    settings = stub.small_settings(levels=[level, "full"], steps=(1, 1), rows=rows)
+    stage = settings.stages.stage0
+    stage.ema_decay = 0.0
+    stage.optimizer.update({"name": "adadelta", "clip": 0.0, **optimizer})
+    stage.optimizer.groups = stub.two_rates(0.1, 0.1 if level == "full" else 0.0)
+    return run_config(settings).stages["stage0"]
 
 
 def trained(network, model, stage, steps=4):
     """The state after some steps, and the gradients' norms."""
-    optimizer = make_optimizer(stage["optimizer"], steps)
-    state, norms = init_state(network, optimizer, seed=0, averaged=False), []
-    step = jax.jit(make_train_step(network, optimizer, {**stage, "average": 0.0}, seed=0))
+    optimizer = make_optimizer(stage.optimizer, steps)
+    state, norms = init_state(network, optimizer, seed=0, keep_ema=False), []
+    step = jax.jit(make_train_step(network, optimizer, stage, seed=0))
     for number in range(steps):
-        batch = stub.StubBatches({"seed": 0}, stage).batch(number)
+        batch = stub.StubBatches(None, stage, 0).batch(number)
         state, metrics = step(state, model, {**batch, "is_face": np.ones(4, np.float32)})
         norms.append(float(metrics["gradient_norm"]))
     return state, norms
@@ -75,7 +78,7 @@ def test_every_matrix_of_the_loss_has_the_same_gradient_by_factors(tiny_model, n
     network, stage = Network(stub.LinearEncoder(41), Correctives(81, nonlinearities), (8, 8)), stage_of()
     params = network.init(jax.random.key(0))
     params["final"]["kernel"] = 0.1 * jax.random.normal(jax.random.key(1), params["final"]["kernel"].shape)
-    loss, batch = make_loss(network, stage), stub.StubBatches({"seed": 0}, stage).batch(0)
+    loss, batch = make_loss(network, stage), stub.StubBatches(None, stage, 0).batch(0)
     gradient = jax.jit(jax.grad(loss, has_aux=True))
     plain, by_factors = (
         gradient(at, tiny_model, batch, step_key(0, 0))[0] for at in (params, with_low_rank_gradients(params, 4))

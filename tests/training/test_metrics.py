@@ -1,5 +1,6 @@
 """Metrics as JSON lines and as TensorBoard's files, which are read here without TensorBoard."""
 
+import json
 import struct
 
 import pytest
@@ -9,7 +10,7 @@ from fml_jax.training.metrics import MetricsWriter, read_metrics
 
 
 def events(workdir):
-    """All events of all files, in the order they were begun: records of a length, its checksum, bytes, their checksum."""
+    """The events of all files, oldest file first; a record is a length, its checksum, bytes, and their checksum."""
     found = []
     for path in sorted((workdir / "tensorboard").iterdir(), key=lambda path: path.stat().st_mtime_ns):
         data = path.read_bytes()
@@ -60,6 +61,17 @@ def test_steps_done_again_are_marked_as_such(write, tmp_path):
     assert [event.step for event in found if event.session_log.status == SessionLog.START] == [2]
     assert [value.simple_value for event in found for value in event.summary.value] == [5, 4, 3]
     assert [row["loss"] for row in read_metrics(tmp_path)] == [5, 3]
+
+
+def test_rows_after_the_step_of_the_checkpoint_are_removed(write, tmp_path):
+    write([(1, {"loss": 5}), (2, {"loss": 4}), (2, {"validation": 1}), (3, {"loss": 3})], tensorboard=False)
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"step": 4, "l\xc3')
+    write([(3, {"loss": 2})], tensorboard=False, done=2)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["step"], line.get("loss")) for line in lines] == [(1, 5), (2, 4), (2, None), (3, 2)]
+    write([], tensorboard=False)  # a run that begins again
+    assert not path.read_text()
 
 
 def test_tensorboard_can_be_left_out(write, tmp_path):

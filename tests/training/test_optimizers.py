@@ -5,13 +5,17 @@ import optax
 import pytest
 
 from fml_jax.training.adadelta import adadelta
+from fml_jax.training.config import GroupConfig, OptimizerConfig
 from fml_jax.training.optimizers import group_labels, make_optimizer
 
 PARAMS = {"body": {"kernel": jnp.ones(3)}, "head": {"kernel": jnp.ones(3)}, "header": {"kernel": jnp.ones(2)}}
 
 
 def settings(name="adam", groups=None, **others):
-    return {"name": name, "groups": groups or {"all": {"prefix": "", "rate": 0.1}}, **others}
+    """Without warm-up and clipping, unless given."""
+    rates = groups or {"all": ("", 0.1)}
+    groups = {name: GroupConfig(*group) for name, group in rates.items()}
+    return OptimizerConfig(groups, **{"name": name, "schedule": "constant", "clip": 0.0, **others})
 
 
 def run(optimizer, params, steps=200):
@@ -27,15 +31,15 @@ def run(optimizer, params, steps=200):
 
 @pytest.mark.parametrize("name, rate", [("adadelta", 10.0), ("adam", 0.05), ("adamw", 0.05), ("muon", 0.05)])
 def test_each_optimizer_descends(name, rate):
-    optimizer = make_optimizer(settings(name, {"all": {"prefix": "", "rate": rate}}), 200)
+    optimizer = make_optimizer(settings(name, {"all": ("", rate)}), 200)
     assert run(optimizer, PARAMS)[1] < 0.5 * 8
 
 
 def test_groups_have_their_own_rates():
     groups = {
-        "body": {"prefix": "body", "rate": 0.01},
-        "head": {"prefix": "head", "rate": 0.0},
-        "rest": {"prefix": "header", "rate": 0.02},
+        "body": ("body", 0.01),
+        "head": ("head", 0.0),
+        "rest": ("header", 0.02),
     }
     params, _ = run(make_optimizer(settings(groups=groups), 10), PARAMS, steps=1)
     moved = {name: float(1 - params[name]["kernel"][0]) for name in PARAMS}
@@ -46,7 +50,7 @@ def test_groups_have_their_own_rates():
 @pytest.mark.parametrize("name", ["adadelta", "adam", "adamw", "muon"])
 def test_a_rate_of_zero_leaves_parameters_and_keeps_nothing_of_them(name):
     rates = {"body": 0.1, "head": 0.0, "header": 0.1}
-    groups = {prefix: {"prefix": prefix, "rate": rate} for prefix, rate in rates.items()}
+    groups = {prefix: (prefix, rate) for prefix, rate in rates.items()}
     optimizer = make_optimizer(settings(name, groups), 10)
     params, _ = run(optimizer, PARAMS, steps=2)
     np.testing.assert_array_equal(params["head"]["kernel"], PARAMS["head"]["kernel"])
@@ -79,13 +83,6 @@ def test_cosine_warms_up_and_ends_near_zero():
     assert steps[0] == 0 and np.argmax(steps) in (9, 10, 11) and steps[-1] < 0.02 * max(steps)
 
 
-def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="sgd"):
-        make_optimizer(settings("sgd"), 1)
-    with pytest.raises(ValueError, match="step"):
-        make_optimizer(settings(schedule="step"), 1)
-
-
 def gradient_at(step):
     return jax.tree.map(lambda leaf: jnp.sin(step + jnp.arange(leaf.size)) * 10.0 ** (step % 7 - 4), PARAMS)
 
@@ -106,13 +103,13 @@ def test_adadelta_is_optaxs(rate):
         np.testing.assert_allclose(mine, other, rtol=1e-5)
 
 
-def test_muon_turns_the_kernels_of_hidden_layers_alone():
-    """A turned kernel moves alike in all directions, whatever the gradient; Adam's moves by its gradient's signs."""
+def test_muon_orthogonalises_the_updates_of_hidden_layers_alone():
+    """Muon's update is equal in all directions, whatever the gradient; Adam's has the signs of the gradient."""
     gradient = jax.random.normal(jax.random.key(0), (2, 2, 3, 8)).at[..., 0].multiply(100.0)
     layers = {name: {"kernel": gradient} for name in ("Conv_0", "code", "score")}
     layers["_Keypoints_0"] = {"Conv_0": {"kernel": gradient}, "Conv_2": {"kernel": gradient}}
     layers["Conv_0"]["bias"] = gradient[0, 0, 0]
-    optimizer = make_optimizer(settings("muon", {"all": {"prefix": "encoder", "rate": 0.1}}), 10)
+    optimizer = make_optimizer(settings("muon", {"all": ("encoder", 0.1)}), 10)
     params = {"encoder": layers}
     updates, _ = optimizer.update(params, optimizer.init(params), params)
 
@@ -121,10 +118,10 @@ def test_muon_turns_the_kernels_of_hidden_layers_alone():
         return sizes.max() / sizes.min()
 
     found = updates["encoder"]
-    for turned in (found["Conv_0"], found["_Keypoints_0"]["Conv_0"]):
-        assert spread(turned["kernel"]) < 2
+    for kernel in (found["Conv_0"], found["_Keypoints_0"]["Conv_0"]):
+        assert spread(kernel["kernel"]) < 2
     size = abs(float(found["Conv_0"]["bias"][0]))
-    for spoken in (found["code"], found["score"], found["_Keypoints_0"]["Conv_2"]):
-        assert spread(spoken["kernel"]) > 2
-        np.testing.assert_allclose(spoken["kernel"], size * -np.sign(gradient), rtol=1e-3)
+    for output in (found["code"], found["score"], found["_Keypoints_0"]["Conv_2"]):
+        assert spread(output["kernel"]) > 2
+        np.testing.assert_allclose(output["kernel"], size * -np.sign(gradient), rtol=1e-3)
     np.testing.assert_allclose(found["Conv_0"]["bias"], size * -np.sign(gradient[0, 0, 0]), rtol=1e-3)

@@ -35,7 +35,7 @@ def placed(batch):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_step_in_order_and_placed_beside_the_step(workers):
-    with batches_ahead(squares, placed, 5, 12, workers) as batches:
+    with batches_ahead(squares, placed, start=5, stop=12, workers=workers) as batches:
         found = list(batches)
     assert [int(batch["step"][0]) for batch in found] == list(range(5, 12))
     assert [int(batch["step"][1]) for batch in found] == [step**2 for step in range(5, 12)]
@@ -44,14 +44,14 @@ def test_every_step_in_order_and_placed_beside_the_step(workers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_batch_that_cannot_be_made_says_so_at_its_step(workers):
-    with batches_ahead(broken_at_three, placed, 0, 9, workers) as batches:
+    with batches_ahead(broken_at_three, placed, start=0, stop=9, workers=workers) as batches:
         assert [int(next(batches)["step"][0]) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(InputError, match="unreadable shard"):
             next(batches)
 
 
 def test_a_worker_that_dies_is_told_with_a_remedy():
-    with batches_ahead(killed_at_three, placed, 0, 9, 2) as batches:
+    with batches_ahead(killed_at_three, placed, start=0, stop=9, workers=2) as batches:
         with pytest.raises(InputError, match="died.*--data_workers"):
             list(batches)
 
@@ -59,7 +59,7 @@ def test_a_worker_that_dies_is_told_with_a_remedy():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_leaving_early_does_not_wait_for_the_rest(workers):
     begin = time.perf_counter()
-    with batches_ahead(squares, placed, 0, 10**9, workers) as batches:
+    with batches_ahead(squares, placed, start=0, stop=10**9, workers=workers) as batches:
         assert int(next(batches)["step"][0]) == 0
     assert time.perf_counter() - begin < 60
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
@@ -68,7 +68,7 @@ def test_leaving_early_does_not_wait_for_the_rest(workers):
 
 def test_few_batches_are_made_before_they_are_asked_for():
     made = []
-    with batches_ahead(lambda step: made.append(step) or squares(step), placed, 0, 100) as batches:
+    with batches_ahead(lambda step: made.append(step) or squares(step), placed, start=0, stop=100) as batches:
         next(batches)
         time.sleep(0.2)
         assert len(made) <= 5

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fml_jax.errors import InputError
+from fml_jax.training.config import as_dict
 from fml_jax.training.report import curves, draw_curves, write_report
 from tests.training import stub
 
@@ -25,7 +26,7 @@ def row(step, **values):
 def workdir(tmp_path):
     """A run of two stages with some metrics and two sheets, as training leaves it."""
     config = stub.small_config(steps=(10, 30), levels=["base", "full"])
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "config.json").write_text(json.dumps(as_dict(config)))
     always = dict(photos__photo=0.2, images_per_second=9.0, wait=0.1, seconds=1e9)
     rows = [row(step, loss=5 - step / 10, **always) for step in range(1, 31)]
     rows.append({"step": 30, "validation": 1.0, "photos/landmark_error": 0.0321})

@@ -65,7 +65,7 @@ def test_a_network_is_taught_what_its_score_could_not_tell():
             for kind, level in levels.items()
         }
 
-    taught = with_fitted_score(params, about["encoder"], crops(0), {FACES: 1.0, "grey": 0.5, "dark": 0.5})
+    taught = with_fitted_score(params, about["encoder"], crops(0), shares={FACES: 1.0, "grey": 0.5, "dark": 0.5})
     assert rightly_scored(params, about["encoder"], crops(1)) == {FACES: 0.0, "grey": 1.0, "dark": 1.0}
     assert rightly_scored(taught, about["encoder"], crops(1)) == {FACES: 1.0, "grey": 1.0, "dark": 1.0}
     assert {name for name in params if taught[name] is not params[name]} == {"score"}

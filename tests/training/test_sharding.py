@@ -75,7 +75,7 @@ def test_the_losses_do_not_depend_on_the_devices(on_one_device, tmp_path):
 
 def test_the_losses_do_not_depend_on_the_devices_where_gradients_are_factors(tmp_path):
     factored = {"optimizer": "adadelta", "rows": [0, 8]}
-    stages = stub.small_config(**{"steps": [3, 4], "levels": ["base", "full"], **factored})["stages"]
+    stages = stub.small_config(**{"steps": [3, 4], "levels": ["base", "full"], **factored}).stages
     assert all(low_rank_rows(stage) == 8 for stage in stages.values())
     finish(start(tmp_path / "one", **factored), start(tmp_path / "four", devices=4, model_devices=2, **factored))
     assert len(losses(tmp_path / "one")) == 7
@@ -110,7 +110,7 @@ def test_sigterm_to_one_process_stops_all_of_them_at_one_step(tmp_path):
 
 def shardings_of(model_devices, sizes=(8, 8)):
     network = Network(stub.LinearEncoder(41), Correctives(81), sizes)
-    optimizer = make_optimizer(stub.small_config(levels=["full"])["stages"]["stage0"]["optimizer"], 1)
+    optimizer = make_optimizer(stub.small_config(levels=["full"]).stages["stage0"].optimizer, 1)
     shapes = jax.eval_shape(lambda: init_state(network, optimizer, 0))
     mesh = AbstractMesh((8 // model_devices, model_devices), ("data", "model"))
     places = state_shardings(mesh, shapes)

@@ -1,13 +1,17 @@
 """The step of each level: what it trains, what it leaves, what it tells."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import optax
 import pytest
 
+from fml_jax.configs.common import groups
 from fml_jax.errors import InputError
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.networks.multilevel import Network
+from fml_jax.training.config import run_config
 from fml_jax.training.gradient_norms import make_gradient_norms
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.step import init_state, make_loss, make_train_step, step_key
@@ -21,18 +25,20 @@ def network():
     return Network(stub.LinearEncoder(41), Correctives(81), (8, 8))
 
 
-def stage_of(level, **full):
-    stage = stub.small_config(levels=[level, "full"], steps=(1, 1))["stages"]["stage0"]
-    stage["full"].update(photo=50.0, sparse=1e-3, contour="pose", **full)
-    return stage
+def stage_of(level, rates=None, **full):
+    settings = stub.small_settings(levels=[level, "full"], steps=(1, 1))
+    settings.stages.stage0.full.update(photo=50.0, sparse=1e-3, contour="pose", **full)
+    if rates:
+        settings.stages.stage0.optimizer.groups = rates
+    return run_config(settings).stages["stage0"]
 
 
 def batch_of(step=0):
-    return stub.StubBatches({"seed": 0}, {"synthetic": 4, "photos": 4}).batch(step)
+    return stub.batch_of(step, synthetic=4, photos=4)
 
 
 def run(network, model, stage, steps, state=None):
-    optimizer = make_optimizer(stage["optimizer"], steps)
+    optimizer = make_optimizer(stage.optimizer, steps)
     state = state or init_state(network, optimizer, seed=0)
     state = state.replace(opt_state=optimizer.init(state.params))
     step = jax.jit(make_train_step(network, optimizer, stage, seed=0))
@@ -49,7 +55,7 @@ def moved(before, after):
 
 def test_the_base_stage_leaves_the_final_level_as_it_is(network, tiny_model):
     stage = stage_of("base")
-    start = init_state(network, make_optimizer(stage["optimizer"], 1), seed=0)
+    start = init_state(network, make_optimizer(stage.optimizer, 1), seed=0)
     state, _ = run(network, tiny_model, stage, 3)
     trained = {f"encoder/{layer}/{part}" for layer in ("hidden", "code", "score") for part in ("kernel", "bias")}
     assert moved(start.params, state.params) == trained
@@ -59,18 +65,17 @@ def test_the_base_stage_leaves_the_final_level_as_it_is(network, tiny_model):
 
 def test_an_average_is_kept_where_it_is_asked_for(network, tiny_model):
     stage = stage_of("base")
-    optimizer = make_optimizer(stage["optimizer"], 1)
-    plain = init_state(network, optimizer, seed=0, averaged=False)
-    state, _ = run(network, tiny_model, {**stage, "average": 0.0}, 2, plain)
-    assert state.average is None and state.shown is state.params
-    averaged, _ = run(network, tiny_model, {**stage, "average": 0.5}, 2)
+    optimizer = make_optimizer(stage.optimizer, 1)
+    plain = init_state(network, optimizer, seed=0, keep_ema=False)
+    state, _ = run(network, tiny_model, replace(stage, ema_decay=0.0), 2, plain)
+    assert state.ema_params is None and state.eval_params is state.params
+    averaged, _ = run(network, tiny_model, replace(stage, ema_decay=0.5), 2)
     jax.tree.map(np.testing.assert_array_equal, averaged.params, state.params)
-    assert averaged.shown is averaged.average and moved(averaged.shown, averaged.params)
+    assert averaged.eval_params is averaged.ema_params and moved(averaged.eval_params, averaged.params)
 
 
 def test_the_full_stage_trains_everything_and_the_final_level_gets_ahead(network, tiny_model):
-    stage = stage_of("full", ref=0.0, glo=0.0)
-    stage["optimizer"]["groups"] = stub.groups(1e-3, 1e-2)
+    stage = stage_of("full", rates=stub.two_rates(1e-3, 1e-2), ref=0.0, glo=0.0)
     start, first = run(network, tiny_model, stage, 1)
     assert first["photos/photo_final"] == pytest.approx(float(first["photos/photo_base"]), rel=1e-5)
     state, metrics = run(network, tiny_model, stage, 120, start)
@@ -108,7 +113,7 @@ def test_skin_pairs_are_those_of_seed_and_step(network, tiny_model):
 
 def test_gradient_norms_are_those_of_each_terms_mean(network, tiny_model):
     stage, batch = stage_of("full"), batch_of()
-    state = init_state(network, make_optimizer(stage["optimizer"], 1), seed=0)
+    state = init_state(network, make_optimizer(stage.optimizer, 1), seed=0)
     norms = jax.jit(make_gradient_norms(network, stage, seed=0))(state, tiny_model, batch)
     loss = make_loss(network, stage)
 
@@ -122,7 +127,6 @@ def test_gradient_norms_are_those_of_each_terms_mean(network, tiny_model):
 
 
 def test_a_network_parameter_without_a_group_is_refused(network):
-    stage = stage_of("full")
-    del stage["optimizer"]["groups"]["correctives"]
+    stage = stage_of("full", rates=groups({"encoder": 1e-3, "final": 1e-3}))
     with pytest.raises(InputError, match="'correctives/geometry/modes' belongs to no group"):
-        init_state(network, make_optimizer(stage["optimizer"], 1), seed=0)
+        init_state(network, make_optimizer(stage.optimizer, 1), seed=0)

@@ -40,7 +40,7 @@ def test_what_fits_is_taken_and_the_rest_stays(other):
         np.testing.assert_allclose(taken[name], theirs[name], rtol=1e-3)
     for name in ("code/kernel", "score/kernel"):
         np.testing.assert_array_equal(taken[name], own[name])
-    jax.tree.map(np.testing.assert_array_equal, state.average, state.params)
+    jax.tree.map(np.testing.assert_array_equal, state.ema_params, state.params)
     assert state.step == 0
 
 
