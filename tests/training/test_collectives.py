@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def mesh():
-    """What is asked of a mesh of 4 × 2 devices."""
+    """A stub of a mesh of 4 × 2 devices."""
     return SimpleNamespace(devices=np.arange(8).reshape(4, 2), axis_names=("data", "model"))
 
 

@@ -107,14 +107,14 @@ def test_only_large_matrices_are_factored(monkeypatch):
         "space": {"modes": (5, 30), "offset": (300, 3)},
     }
     params = jax.tree.map(jnp.zeros, shapes, is_leaf=lambda node: isinstance(node, tuple))
-    asked = with_low_rank_gradients(params, 3)
+    factored = with_low_rank_gradients(params, 3)
     names = {
         "/".join(key.key for key in path)
-        for path, node in jax.tree_util.tree_leaves_with_path(asked, is_leaf=lambda node: isinstance(node, Factored))
+        for path, node in jax.tree_util.tree_leaves_with_path(factored, is_leaf=lambda node: isinstance(node, Factored))
         if isinstance(node, Factored)
     }
     assert names == {"dense/kernel", "space/modes"}
-    assert isinstance(low_rank_gradients_of(asked)["dense"]["kernel"], LowRankGradient)
+    assert isinstance(low_rank_gradients_of(factored)["dense"]["kernel"], LowRankGradient)
 
 
 def test_adadelta_takes_factors_as_it_takes_arrays():
@@ -152,6 +152,6 @@ def test_the_step_stores_no_gradient_of_what_is_factored():
 
 
 def test_factors_that_cancel_have_no_negative_square():
-    rows, asked = jax.random.normal(jax.random.key(0), (300, 1, 50)), jax.random.normal(jax.random.key(1), (300, 1, 70))
-    cancelling = LowRankGradient(jnp.concatenate([rows, rows], axis=1), jnp.concatenate([asked, -asked], axis=1))
+    rows, cotangents = jax.random.normal(jax.random.key(0), (300, 1, 50)), jax.random.normal(jax.random.key(1), (300, 1, 70))
+    cancelling = LowRankGradient(jnp.concatenate([rows, rows], axis=1), jnp.concatenate([cotangents, -cotangents], axis=1))
     assert jax.vmap(LowRankGradient.squared_norm)(cancelling).min() >= 0

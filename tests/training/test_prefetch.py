@@ -1,4 +1,4 @@
-"""Batches made ahead: the same ones in the same order, however they are made, and no more than are asked for."""
+"""Batches made in advance: equal and in the same order with any number of workers, and only a few at a time."""
 
 import multiprocessing
 import os
