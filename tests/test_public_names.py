@@ -30,13 +30,11 @@ def test_workers_that_prepare_photos_start_without_jax():
 
 # Flax calls the first with its own positional arguments; the second is its plain twin.
 CALLED_BY_POSITION = {"fml_jax.ops.convolution.convolve", "fml_jax.ops.convolution.convolve_plain"}
-# These rooms do not keep the rule yet.
-EXCEPTED = ("fml_jax.training.", "fml_jax.configs.", "fml_jax.launchers.collectives.")
 
 
 def test_every_public_definition_has_a_docstring():
     bare = [each.name for each in public_definitions() if not each.name.endswith("__") and not _documented(each)]
-    assert not [name for name in bare if not name.startswith(EXCEPTED)]
+    assert not bare
 
 
 def test_every_module_has_a_docstring():
@@ -45,12 +43,12 @@ def test_every_module_has_a_docstring():
 
 def test_public_functions_are_annotated():
     bare = {each.name: each.not_annotated for each in public_definitions() if each.is_function and each.not_annotated}
-    assert not {name: arguments for name, arguments in bare.items() if not name.startswith(EXCEPTED)}
+    assert not bare
 
 
 def test_from_the_fourth_on_arguments_are_given_by_name():
     many = [each.name for each in public_definitions() if each.is_function and len(each.positional) > 3]
-    assert not [name for name in many if not name.startswith(EXCEPTED) and name not in CALLED_BY_POSITION]
+    assert not [name for name in many if name not in CALLED_BY_POSITION]
 
 
 def _documented(definition) -> bool:

@@ -21,9 +21,10 @@ _COMMANDS = {
 class StageBatches:
     """The batches of one stage: `synthetic` rows with known codes, then `photos` rows with landmarks."""
 
-    def __init__(self, data: DataConfig, stage: StageConfig, seed: int):
-        """Raises:
-        InputError: a corpus that the stage needs is missing, or is of another kind.
+    def __init__(self, data: DataConfig, stage: StageConfig, seed: int) -> None:
+        """
+        Raises:
+          InputError: a corpus that the stage needs is missing, or is of another kind.
         """
         self._sources = []
         if stage.synthetic:

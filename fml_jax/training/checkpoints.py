@@ -32,7 +32,7 @@ class Checkpoints:
     The newest checkpoints are kept, and the best of those with a held-out loss.
     """
 
-    def __init__(self, workdir: Path, keep: int = 3):
+    def __init__(self, workdir: Path, keep: int = 3) -> None:
         newest = policies.LatestN(n=keep)
         best = policies.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(

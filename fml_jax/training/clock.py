@@ -10,7 +10,7 @@ T = TypeVar("T")
 class Clock:
     """Images per second, and the share of the time in which the step waited for its batch."""
 
-    def __init__(self, rows: int):
+    def __init__(self, rows: int) -> None:
         """`rows` are the images of one step."""
         self._rows = rows
         self._restart()

@@ -39,7 +39,7 @@ class Evaluator:
         seed: int,
         photos: dict | None,
         synthetic: dict | None,
-    ):
+    ) -> None:
         """
         Args:
           network: a network for `model`.

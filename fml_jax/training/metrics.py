@@ -21,7 +21,7 @@ class MetricsWriter:
     again, so their rows are removed from the JSON lines, and TensorBoard is told to hide them.
     """
 
-    def __init__(self, workdir: Path | None, *, tensorboard: bool = True, done: int = 0):
+    def __init__(self, workdir: Path | None, *, tensorboard: bool = True, done: int = 0) -> None:
         """
         Args:
           workdir: None for a writer that writes nothing.

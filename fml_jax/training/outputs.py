@@ -38,7 +38,7 @@ class RunOutputs:
     Files of an earlier start of the run are changed only after `begin`.
     """
 
-    def __init__(self, config: RunConfig, workdir: Path, *, network: Network, model: BaseModel, mesh: Mesh):
+    def __init__(self, config: RunConfig, workdir: Path, *, network: Network, model: BaseModel, mesh: Mesh) -> None:
         self._config, self._workdir, self._network, self._model, self._mesh = config, workdir, network, model, mesh
         self._is_first = jax.process_index() == 0
         self._checkpoints = Checkpoints(workdir, config.keep_checkpoints)

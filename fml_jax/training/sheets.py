@@ -36,7 +36,7 @@ class Sheets:
         *,
         mesh: Mesh,
         folder: Path | None,
-    ):
+    ) -> None:
         """
         Args:
           mesh: the devices.

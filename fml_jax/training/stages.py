@@ -47,7 +47,7 @@ class StageRunner:
         evaluator: Evaluator,
         sheets: Sheets | None,
         workers: int,
-    ):
+    ) -> None:
         """
         Args:
           batches: for each stage a function that returns the batch of a step of the run.

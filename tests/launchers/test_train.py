@@ -67,7 +67,9 @@ def test_a_file_that_is_no_config(tmp_path, monkeypatch, content, said):
 def test_the_other_launcher_that_takes_configs_says_the_same():
     result = launch("collectives", QUICK, "--config.sede=3")
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("collectives: --config.sede: the config has no such field; did you mean --config.seed? ")
+    assert result.stderr.splitlines()[-1].startswith(
+        "collectives: --config.sede: the config has no such field; did you mean --config.seed? "
+    )
 
 
 def test_a_workdir_that_is_a_file(tmp_path):

@@ -13,7 +13,7 @@ SETTINGS = {
 @pytest.fixture(scope="package", autouse=True)
 def shared_compilation(tmp_path_factory):
     settings = {**SETTINGS, "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled"))}
-    before = {name: getattr(jax.config, name) for name in settings}
+    before = {name: jax.config.values[name] for name in settings}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             jax.config.update(name, value)
