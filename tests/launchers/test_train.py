@@ -25,7 +25,7 @@ QUICK = "--config=quick"
         ("--config nope.py", "these are ablations, beyond, "),
         (
             "--config.lerning=1",
-            "--config.lerning: the config has no such field; the config has checkpoint_every, ",
+            "optimizer.groups.network.learning_rate? the config has checkpoint_every, correctives, ",
         ),
         ("--config.steps=9", "did you mean --config.stages.synthetic.steps? the config has checkpoint_every, "),
         ("--config.seed=x", "--config.seed=x: give a whole number"),
