@@ -47,10 +47,10 @@ def main() -> None:
     output_folder(Path(_OUTPUT.value).parent)  # before minutes of work
     params, about = load_weights(_WEIGHTS.value)
     train = crops_of("train", _COUNT.value, _SEARCHED.value)
-    new = with_fitted_score(params, about["encoder"], train, SHARES, is_face)
+    new = with_fitted_score(params, about["encoder"], train, shares=SHARES, is_face=is_face)
     save_weights(_OUTPUT.value, new, about)
     unseen = crops_of("validation", _COUNT.value // 2, _SEARCHED.value // 4)
-    right = [rightly_scored(each, about["encoder"], unseen, is_face) for each in (params, new)]
+    right = [rightly_scored(each, about["encoder"], unseen, is_face=is_face) for each in (params, new)]
     rows = [(kind, len(crops), *(f"{100 * each[kind]:.1f} %" for each in right)) for kind, crops in unseen.items()]
     print(markdown(["unseen people", "crops", "right before", "right now"], rows))
     print(f"weights: {_OUTPUT.value}")

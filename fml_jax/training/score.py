@@ -1,7 +1,7 @@
-"""The crop's score fitted anew, on features of a network that stays as it is.
+"""The crop's score, fitted to the features of a network whose other layers stay constant.
 
-The score is the encoder's last layer beside the code's: one weighted sum of the same features. Fitting it is a
-convex problem of a few seconds, so that it can be taught what a network's long training did not show.
+The score is an output layer beside that of the code: one weighted sum of the same features. Fitting it is a
+convex problem that takes seconds, so that it can learn from crops that were not part of the network's training.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from fml_jax.networks.encoders import encode, make_encoder
 from fml_jax.ops.images import unit_range
 
 DECAY = 3e-4  # of the squared weights, features having deviation 1, against a mean cross-entropy
-FACES = "faces"  # the kind of crops that are to score high
+FACES = "faces"  # the kind of crops that should have a high score
 _BATCH = 50
 
 Crops = dict[str, UInt8[np.ndarray, "S 240 240 3"]]  # by their kinds
@@ -26,14 +26,15 @@ def with_fitted_score(
     params: dict,
     encoder: str,
     train: Crops,
+    *,
     shares: Mapping[str, float],
     is_face: Callable[[str], bool] = FACES.__eq__,
 ) -> dict:
-    """An encoder's parameters with a score that tells faces from other crops.
+    """An encoder's parameters with a score that separates faces from other crops.
 
     Args:
-      shares: what each kind counts for, however many crops there are of it.
-      is_face: whether crops of a kind are to score high.
+      shares: the weight of each kind, independent of its number of crops.
+      is_face: whether crops of a kind should have a high score.
     """
     found = {kind: _features(params, encoder, crops) for kind, crops in train.items()}
     kernel, bias = fit_score(
@@ -45,9 +46,9 @@ def with_fitted_score(
 
 
 def rightly_scored(
-    params: dict, encoder: str, crops: Crops, is_face: Callable[[str], bool] = FACES.__eq__
+    params: dict, encoder: str, crops: Crops, *, is_face: Callable[[str], bool] = FACES.__eq__
 ) -> dict[str, float]:
-    """Of each kind, the share of crops that score over one half, or under it where they are no faces."""
+    """The share of correct scores of each kind: over one half for faces, under it for other crops."""
 
     def right(kind, features):
         over = (features @ params["score"]["kernel"] + params["score"]["bias"])[:, 0] > 0
@@ -57,7 +58,7 @@ def rightly_scored(
 
 
 def _features(params, encoder, crops) -> np.ndarray:
-    """What the last layers read, [S, F]."""
+    """The input of the last layers, [S, F]."""
     encoder = make_encoder(encoder, params["code"]["bias"].size)
     read = jax.jit(lambda crops: encode(encoder, params, unit_range(crops)).features)
     return np.concatenate([np.asarray(read(crops[at : at + _BATCH])) for at in range(0, len(crops), _BATCH)])
@@ -67,12 +68,13 @@ def fit_score(
     features: Float[np.ndarray, "S F"],
     is_face: Bool[np.ndarray, "S"],
     shares: Float[np.ndarray, "S"],
+    *,
     decay: float = DECAY,
 ) -> tuple[Float[np.ndarray, "F 1"], Float[np.ndarray, "1"]]:
     """Kernel and bias of the score's layer with the least cross-entropy over samples: logistic regression.
 
     Args:
-      shares: what each sample counts for.
+      shares: the weight of each sample.
     """
     mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
     columns = np.column_stack([(features - mean) / spread, np.ones(len(features))])
@@ -87,4 +89,4 @@ def fit_score(
 
     found = minimize(energy, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 2000}).x
     kernel = found[:-1] / spread
-    return kernel[:, None].astype(np.float32), np.float32([found[-1] - mean @ kernel])
+    return kernel[:, None].astype(np.float32), np.array([found[-1] - mean @ kernel], np.float32)

@@ -177,7 +177,7 @@ SHARES = {kind: 1 / (len(FACES) + len(HEADS)) for kind in (*FACES, *HEADS)} | {
 
 
 def false_box_crops(
-    rgb: UInt8[np.ndarray, "H W 3"], faces: Sequence[Detection], rng: np.random.Generator, looks: int = 4
+    rgb: UInt8[np.ndarray, "H W 3"], faces: Sequence[Detection], rng: np.random.Generator, *, looks: int = 4
 ) -> Iterator[tuple[Crop, float]]:
     """Crops of boxes in which the detector sees a face and none is, with its confidence.
 
