@@ -86,5 +86,5 @@ def test_a_file_that_does_not_fit_is_named(tiny_model, tmp_path, changes, messag
 
 
 def test_a_base_model_is_no_learned_one():
-    with pytest.raises(InputError, match="open_model.npz: face model format 1, this program reads 101"):
+    with pytest.raises(InputError, match="open_model.npz: face model format 2, this program reads 101"):
         load_learned_model(OPEN_MODEL)

@@ -110,9 +110,11 @@ def test_parts_follow_the_jaw_as_teeth_do(arrays):
             assert np.abs(down).max() < 1
 
 
-def test_the_first_edition_has_no_parts():
-    with pytest.raises(InputError, match="no teeth"):
-        load_face_parts(OPEN_MODEL)
+def test_a_file_without_parts_is_named(tmp_path, arrays):
+    np.savez(tmp_path / "m.npz", **{name: array for name, array in arrays.items() if not name.startswith("part_")})
+    assert load_face_model(tmp_path / "m.npz").vertex_count == len(arrays["mean"])
+    with pytest.raises(InputError, match="m.npz.*no teeth"):
+        load_face_parts(tmp_path / "m.npz")
 
 
 def test_landmarks_rest_near_the_sources_own(arrays):
