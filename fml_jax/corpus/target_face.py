@@ -86,7 +86,8 @@ def _centre(points):
 
 
 def _tight(points) -> Box:
-    return (*points.min(axis=0), *points.max(axis=0))
+    (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return x0, y0, x1, y1
 
 
 def _covers(box: Box, point) -> bool:

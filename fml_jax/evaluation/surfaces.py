@@ -51,7 +51,7 @@ def surface_errors(found: Surfaces, true: Surfaces, members: Bool[np.ndarray, "N
 
 
 def reflectance_error(
-    found: Float[np.ndarray, "B N 3"], true: Float[np.ndarray, "B N 3"], members: Bool[np.ndarray, "N"]
+    found: Float[np.ndarray, "#B N 3"], true: Float[np.ndarray, "#B N 3"], members: Bool[np.ndarray, "N"]
 ) -> float:
     """Mean RGB distance over vertices where `members` is true, without each face's mean difference.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 from flax import struct
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from fml_jax.codes import CodeSizes
 from fml_jax.errors import InputError
@@ -79,14 +79,14 @@ def with_reflectance_modes(model: BaseModel, count: int) -> BaseModel:
     return model.replace(reflectance=model.reflectance[:count], name=f"{model.name}, {count} reflectance modes")
 
 
-def kept_vertices(model: BaseModel, keep: np.ndarray) -> np.ndarray:
+def kept_vertices(model: BaseModel, keep: Bool[Array, "N"]) -> Int[np.ndarray, "K"]:
     """The vertices that `restrict` keeps, in its order: those where `keep` [N] is true, and those of the landmarks."""
     keep = np.asarray(keep, bool).copy()
     keep[model.landmarks.used_vertices()] = True
     return np.flatnonzero(keep)
 
 
-def restrict(model: BaseModel, keep: np.ndarray) -> BaseModel:
+def restrict(model: BaseModel, keep: Bool[Array, "N"]) -> BaseModel:
     """The model on the vertices where `keep` [N] is true, and the triangles between them.
 
     Vertices that landmarks rest on stay in any case (without triangles around them they have no

@@ -123,8 +123,12 @@ def test_a_full_disk_is_told(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_under_a_shard_is_told(tmp_path):
-    (tmp_path / f"a.{os.getpid()}.partial").symlink_to("/dev/full")
+def test_a_full_disk_under_a_shard_is_told(tmp_path, monkeypatch):
+    def enter_full(context):
+        context._partial.symlink_to("/dev/full")
+        return context._partial
+
+    monkeypatch.setattr(complete_or_absent, "__enter__", enter_full)
     with pytest.raises(InputError, match="No space left.*make room"):
         write_shard(tmp_path / "a", [os.urandom(10_000)] * 100)
     assert not list(tmp_path.iterdir())

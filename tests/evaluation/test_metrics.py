@@ -15,7 +15,7 @@ def test_landmark_error_is_relative_to_the_references_box():
 def test_photometric_error_counts_members_only():
     colours = np.zeros((3, 3))
     seen = np.array([[0.3, 0.0, 0.4], [1.0, 1.0, 1.0], [0.0, 0.1, 0.0]])
-    assert photometric_error(colours, seen, [True, False, True]) == pytest.approx(0.3)
+    assert photometric_error(colours, seen, np.array([True, False, True])) == pytest.approx(0.3)
 
 
 def test_rotation_error_is_the_angle():
