@@ -10,6 +10,8 @@ A window is compressed once, with full colour resolution, at a quality where pho
 on average. This takes a ninth of the bytes of plain pixels and a quarter of those of a PNG.
 """
 
+import errno
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,11 +156,15 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
 
 
 def _writing(call: Callable, *arguments):
-    """Calls ArrayRecord's writer, and turns its RuntimeError into an OSError with the same text."""
+    """Calls ArrayRecord's writer, and turns its RuntimeError into an OSError with the same text.
+
+    ArrayRecord gives the system's error as text only; a full disk is recognised by its message.
+    """
     try:
         return call(*arguments)
     except RuntimeError as error:
-        raise OSError(str(error)) from error
+        full = os.strerror(errno.ENOSPC) in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
 
 
 def read_shard(path: Path) -> list[bytes]:

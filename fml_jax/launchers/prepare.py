@@ -75,7 +75,8 @@ _DETECTOR = flags.DEFINE_enum(
     "detector",
     Settings.detector,
     DETECTORS,
-    "The detector whose box frames the crop (haar+mediapipe for the paper's corpora); after a +, the one to use where the first has no box on the face. "
+    "The detector whose box frames the crop (haar+mediapipe for the paper's corpora); after a +, the one to use where "
+    "the first has no box on the face. "
     "mediapipe stands for the box of MediaPipe's landmarks. Without it, photos without a box on the face are rejected.",
     flag_values=_FLAGS,
 )

@@ -90,7 +90,8 @@ def _painted_pictures(face, kinds, crop, size):
 
 def _with_parts(paint: Paint, kind: str, points: Points) -> Paint:
     """Paint of a face and its teeth, tongue and mouth's lining; on the photo these leave the photo's own visible."""
-    colours = {"geometry": clay(points.normals), "reflectance": points.reflectance}.get(kind, points.colours)
+    normals, skin = np.asarray(points.normals), np.asarray(points.reflectance)
+    colours = {"geometry": clay(normals), "reflectance": skin}.get(kind, np.asarray(points.colours))
     if kind != "overlay":
         return paint._replace(colours=joined_rows(paint.colours, colours))
     hidden = np.zeros((len(colours), 1), np.float32)

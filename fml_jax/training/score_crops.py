@@ -98,10 +98,10 @@ def masked(face: MarkedFace, rng: np.random.Generator) -> Crop:
     low = int(rng.integers(1, 4))
     chin = points[low : 17 - low] + (points[8] - points[27]) * rng.uniform(-0.02, 0.08)
     outline = np.concatenate([points[[low]], [top], points[[16 - low]], chin[::-1]])
-    layer, alpha = face.rgb.astype(np.float32), np.zeros(face.rgb.shape[:2], np.float32)
+    layer, inside = face.rgb.astype(np.float32), np.zeros(face.rgb.shape[:2], np.float32)
     shift = 4
-    cv2.fillPoly(alpha, [np.round(outline * 2**shift).astype(np.int32)], 1.0, cv2.LINE_8, shift)
-    alpha = cv2.GaussianBlur(alpha, (0, 0), 0.7)[..., None]
+    cv2.fillPoly(inside, [np.round(outline * 2**shift).astype(np.int32)], 1.0, cv2.LINE_8, shift)
+    alpha = cv2.GaussianBlur(inside, (0, 0), 0.7)[..., None]
     grey_level = cv2.GaussianBlur(cv2.cvtColor(face.rgb, cv2.COLOR_RGB2GRAY), (0, 0), 5).astype(np.float32)[..., None]
     shading = 0.45 + 0.55 * grey_level / max(float(grey_level.max()), 1.0)
     colour = _mask_colour(rng)
@@ -115,8 +115,8 @@ def masked(face: MarkedFace, rng: np.random.Generator) -> Crop:
         pattern = pattern * cv2.resize(coarse, alpha.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     rgb = np.clip((1 - alpha) * layer + alpha * colour * shading * pattern, 0, 255).astype(np.uint8)
     for ear, corner in ((0, low), (16, 16 - low)):
-        ends = [tuple(np.round(points[k]).astype(int).tolist()) for k in (ear, corner)]
-        cv2.line(rgb, *ends, np.clip(colour, 0, 255).tolist(), 1, cv2.LINE_AA)
+        begin, end = (np.round(points[k]).astype(int).tolist() for k in (ear, corner))
+        cv2.line(rgb, begin, end, np.clip(colour, 0, 255).tolist(), 1, cv2.LINE_AA)
     crop = turned(MarkedFace(rgb, points), rng)
     return _times(crop, rng.uniform(0.4, 1.0)) if rng.random() < 0.2 else crop
 
