@@ -45,3 +45,22 @@ def test_some_faces_are_at_rest_and_codes_repeat(units):
     codes = np.stack([units.sample(np.random.default_rng(k)) for k in range(300)])
     assert 0.05 < np.mean((codes == 0).all(1)) < 0.17
     np.testing.assert_array_equal(codes[7], units.sample(np.random.default_rng(7)))
+
+
+def test_both_eyes_look_one_way(model, units):
+    """Seen on the vertices: the fronts of both eyeballs move to one side, and up or down together."""
+    rng = np.random.default_rng(2)
+    left, right = np.split(np.flatnonzero(np.asarray(model.regions["eyes"])), 2)
+    looking = 0
+    for _ in range(60):
+        strengths = units.sample_strengths(rng)
+        by_name = dict(zip(units.names, strengths, strict=True))
+        sideways = max(by_name[f"eyeLook{way}{side}"] for way in ("In", "Out") for side in ("Left", "Right"))
+        if sideways < 0.2:
+            continue
+        looking += 1
+        moved = np.tensordot(strengths @ units.codes, np.asarray(model.expression), axes=1)
+        of_left, of_right = moved[left[:32]].mean(0), moved[right[:32]].mean(0)
+        assert of_left[0] * of_right[0] > 0 and abs(of_left[0]) > 1
+        assert abs(of_left[1] - of_right[1]) < 0.5
+    assert looking > 5

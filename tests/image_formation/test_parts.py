@@ -1,0 +1,57 @@
+"""Teeth and tongue in pictures: they belong to the open model alone, follow the jaw, and show when the mouth opens."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fml_jax.codes import neutral_code
+from fml_jax.face_model import load_face_model, load_face_parts
+from fml_jax.face_model.files import OPEN_MODEL, read_arrays
+from fml_jax.image_formation.parts import NOT_DRAWN, form_parts, join_parts, joined_rows, joined_triangles, parts_of
+from fml_jax.image_formation.points import form_points
+from fml_jax.image_formation.raster import rasterize
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_face_model()
+
+
+@pytest.fixture(scope="module")
+def jaw_code():
+    arrays = read_arrays(OPEN_MODEL)
+    return jnp.asarray(arrays["arkit_codes"][arrays["arkit_names"].tolist().index("jawOpen")])
+
+
+def test_only_the_open_model_has_parts(model, tiny_model):
+    assert parts_of(model) is not None and parts_of(load_face_model(detail="face")) is not None
+    assert parts_of(tiny_model) is None and parts_of(None) is None
+
+
+def test_all_parts_but_the_lashes_are_joined():
+    parts = load_face_parts()
+    joined = join_parts(parts)
+    assert len(joined.mean) == sum(len(part.mean) for name, part in parts.items() if name not in NOT_DRAWN)
+    assert joined.triangles.max() == len(joined.mean) - 1
+
+
+def test_lower_teeth_follow_the_jaw_and_upper_ones_stay(model, jaw_code):
+    code = neutral_code(model.code_sizes)
+    parts = join_parts({"teeth": load_face_parts()["teeth"]})
+    closed, opened = (np.asarray(form_parts(parts, c).positions) for c in (code, code.replace(expression=jaw_code)))
+    down = opened[:, 1] - closed[:, 1]  # camera axes: y downwards
+    assert np.percentile(down, 90) > 20 and np.percentile(np.abs(down), 10) < 1
+
+
+def test_an_open_mouth_shows_them_and_a_closed_one_hides_them(model, jaw_code):
+    parts, code, shown = parts_of(model), neutral_code(model.code_sizes), []
+    for expression in (code.expression, jaw_code):
+        moved = code.replace(expression=expression)
+        points = [jax.device_get(form_points(model, moved)), jax.device_get(form_parts(parts, moved))]
+        pixels = joined_rows(points[0].pixels, points[1].pixels)
+        depth = joined_rows(points[0].positions, points[1].positions)[:, 2]
+        triangles = joined_triangles(model.vertex_count, np.asarray(model.topology.triangles), parts)
+        index, _ = rasterize(pixels, depth, triangles, height=240, width=240)
+        shown.append(int((index >= len(model.topology.triangles)).sum()))
+    assert shown[0] < 15 and shown[1] > 200
