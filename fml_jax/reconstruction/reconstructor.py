@@ -22,6 +22,7 @@ from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.photos.boxes import Detection
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, crop_from_landmarks, crop_from_photo, crop_photo
 from fml_jax.photos.detection import AUTO, detect_faces, detector_name
+from fml_jax.reconstruction import scores
 from fml_jax.reconstruction.answers import DroppedFace, FaceStream, Failure, Reconstructions
 from fml_jax.reconstruction.prediction import Prediction, load_network, predict, predict_codes
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
@@ -55,6 +56,7 @@ class Face(NamedTuple):
     number: int  # of the photo in the call
     box: Box
     roll: float = 0.0  # of the head in the photo, clockwise, as far as it is known: radians
+    confidence: float = 0.0  # of a detector whose confidences `scores` knows; 0 of others
 
 
 class Reconstructor:
@@ -198,6 +200,14 @@ class Reconstructor:
     def _predictions(self, faces: Sequence[Face]) -> tuple[Prediction, list[np.ndarray]]:
         """Predictions for boxes, and the crops' affines that they belong to."""
         affines = [crop_from_photo(face.box, face.roll) for face in faces]
+        confidence = np.array([face.confidence for face in faces])
+        first, affines = self._looks(faces, affines, confidence)
+        return first._replace(scores=scores.with_detector(first.scores, confidence)), affines
+
+    def _looks(
+        self, faces: Sequence[Face], affines: list[np.ndarray], confidence: np.ndarray
+    ) -> tuple[Prediction, list[np.ndarray]]:
+        """Predictions of one look or two, with the network's own scores, and the crops' affines that they belong to."""
         first = self.predict(_crops(faces, affines))
         if self.look_again == math.inf:
             return first, affines
@@ -208,7 +218,7 @@ class Reconstructor:
         for k in rows:
             affines[k] = better[k]
         again = self.predict(_crops([faces[k] for k in rows], [affines[k] for k in rows]))
-        again = again._replace(scores=np.minimum(first.scores[rows], again.scores))
+        again = again._replace(scores=scores.of_two_looks(first.scores[rows], again.scores, confidence[rows]))
         return jax.tree.map(lambda old, new: _replaced(old, rows, new), first, again), affines
 
     def _result(self, face: Face, index: int, prediction: Prediction, *, affine: np.ndarray) -> Reconstruction:
@@ -257,7 +267,7 @@ def _faces(
     try:
         rgb = read_source(photo, source)
         if boxes is not None:
-            found = [Detection(box, 1.0) for box in checked_boxes(boxes[number], rgb, source)]
+            found = [Detection(box, 0.0) for box in checked_boxes(boxes[number], rgb, source)]
         else:
             found = detect_faces(rgb, detector=detector)
         if not found:
@@ -268,7 +278,11 @@ def _faces(
         stream.failures.append(Failure(source, str(error)))
         return []
     name = names.of_path(photo) if isinstance(photo, str | os.PathLike) else names.of_array(rgb, number)
-    return [Face(rgb, source, name, number, face.box, face.roll) for face in found]
+    return [Face(rgb, source, name, number, face.box, face.roll, _known_confidence(face, detector)) for face in found]
+
+
+def _known_confidence(face: Detection, detector: str) -> float:
+    return face.confidence if detector == "libfacedetection" else 0.0
 
 
 def _framed_by(prediction: Prediction, affines: list[np.ndarray]) -> list[np.ndarray]:

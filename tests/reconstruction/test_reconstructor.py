@@ -235,7 +235,7 @@ def test_threads_may_share_a_reconstructor(reconstructor, face):
 def test_a_box_dropped_by_its_score_is_reported_with_the_remedy(reconstructor, face, monkeypatch):
     """Also in a photo with another face; a photo that keeps none is a failure."""
     boxes = [tuple(face.box), (300.0, 300.0, 400.0, 400.0)]
-    monkeypatch.setattr(network, "detect_faces", lambda rgb, detector: [Detection(box, 0.9) for box in boxes])
+    monkeypatch.setattr(network, "detect_faces", lambda rgb, detector: [Detection(box, 0.3) for box in boxes])
     found = reconstructor([data.astronaut()])
     assert len(found) == 1 and not found.failures
     (dropped,) = found.dropped
