@@ -16,15 +16,15 @@ if shutil.which("nvidia-smi"):
     os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-# Annotated functions check their arguments' shapes and types while tests run. Modules that define
-# pytrees stay out: JAX fills these with placeholders that no annotation admits.
-_CHECKED = [
-    "fml_jax.image_formation",
-    "fml_jax.losses",
-    "fml_jax.face_model.topology",
-    "fml_jax.face_model.landmarks",
-]
-install_import_hook(_CHECKED, "beartype.beartype")
+from flax import struct  # noqa: E402 (imports JAX)
+
+import tests.type_checker  # noqa: E402, F401 (the import hook refers to it by name)
+
+# Annotated functions of these rooms check the types and shapes of arguments and results while tests run. Fields of
+# pytrees are not checked: JAX also fills them with axis numbers and placeholders, which are no arrays.
+struct.PyTreeNode.__no_type_check__ = True
+_CHECKED = "ops codes face_model image_formation losses fitting networks".split()
+install_import_hook([f"fml_jax.{room}" for room in _CHECKED], "tests.type_checker.checked")
 
 _SHARED = Path(__file__).parents[2] / "shared"
 _NEEDS_SHARED = "needs the private photos in ../shared"

@@ -51,7 +51,7 @@ def detect_faces_with_yunet(rgb: UInt8[np.ndarray, "H W 3"], min_size: float = 6
         found = network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
     found = np.zeros((0, 15)) if found is None else found[np.isfinite(found).all(axis=1)]
     back = np.array(rgb.shape[1::-1]) / small.shape[1::-1]
-    faces = [Detection(in_photo(_as_haar(*row[:4]), *back), min(float(row[14]), 1.0)) for row in found]
+    faces = [Detection(in_photo(_as_haar(*row[:4].tolist()), *back), min(float(row[14]), 1.0)) for row in found]
     return largest_first([face for face in faces if face.box[2] - face.box[0] >= min_size])
 
 
