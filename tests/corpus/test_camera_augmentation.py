@@ -34,8 +34,8 @@ def test_the_landmarks_are_where_the_code_puts_them(model, faces, seed):
     )
     projected = np.asarray(project_landmarks(model, unflatten_code(jnp.asarray(code), model.code_sizes)))
     assert np.linalg.norm(landmarks - face.landmarks, axis=1).mean() > 1  # something has happened
-    # Coming nearer is not quite enlarging: about a pixel where the head is deep.
-    assert np.linalg.norm(projected - landmarks, axis=1).max() < 1.5
+    # Coming nearer is not quite enlarging: a pixel or two where the contour lies deep.
+    assert np.linalg.norm(projected - landmarks, axis=1).max() < 2.0
     assert np.linalg.norm(projected - landmarks, axis=1).mean() < 0.6
 
 
