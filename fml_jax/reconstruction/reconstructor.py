@@ -20,6 +20,7 @@ from fml_jax.face_model.files import load_face_model
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.photos.boxes import Detection
+from fml_jax.photos.colour_balance import balanced, balancing_gains
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, crop_from_landmarks, crop_from_photo, crop_photo
 from fml_jax.photos.detection import AUTO, detect_faces, detector_name
 from fml_jax.reconstruction import scores
@@ -163,19 +164,28 @@ class Reconstructor:
         return (result for _, result in self._kept(FaceStream.empty(), faces, True))
 
     def predict(self, crops: UInt8[np.ndarray, "B 240 240 3"]) -> Prediction:
-        """`fml_jax.predict` in batches, with colours solved if `solve_colours` is set; NumPy arrays."""
-        return _in_batches(
+        """`fml_jax.predict` in batches, with colours solved if `solve_colours` is set; NumPy arrays.
+
+        Crops under strongly coloured or very weak light are balanced first; the predicted light is that of the crop.
+        """
+        gains = balancing_gains(crops)
+        prediction = _in_batches(
             lambda part: _predict(
                 self.network.params, self.model, part, encoder=self.network.encoder, solver=self._solver
             ),
-            crops,
+            balanced(crops, gains),
         )
+        light = prediction.codes.illumination / gains[:, None]
+        return prediction._replace(codes=prediction.codes.replace(illumination=light))
 
     def codes(self, crops: UInt8[np.ndarray, "B 240 240 3"]) -> tuple[FaceCode, Float[np.ndarray, "B"]]:
         """The network's own codes and scores, without faces; NumPy arrays."""
-        return _in_batches(
-            lambda part: _predict_codes(self.network.params, self.model, part, encoder=self.network.encoder), crops
+        gains = balancing_gains(crops)
+        codes, scores_ = _in_batches(
+            lambda part: _predict_codes(self.network.params, self.model, part, encoder=self.network.encoder),
+            balanced(crops, gains),
         )
+        return codes.replace(illumination=codes.illumination / gains[:, None]), scores_
 
     def _kept(
         self, stream: FaceStream, faces: Sequence[Face], boxes_given: bool
