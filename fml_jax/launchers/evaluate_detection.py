@@ -9,8 +9,8 @@ other. "Other" are accepted boxes without a reference face: bystanders in photos
 
 --stage=detector runs no network, which is quick: nothing is rejected then.
 
-Into the output folder go the table (Markdown), all numbers and names of missed faces (JSON), a sheet of pictures for
-each set in which something failed, and the landmarks of the photos, so that the next run is quicker.
+Into the output folder go, after each set, the table (Markdown), all numbers and names of missed faces (JSON), a sheet
+of pictures if something failed, and the landmarks of the photos, so that the next run is quicker.
 """
 
 import functools
@@ -73,11 +73,11 @@ def main() -> None:
         for name, find in finders.items():
             results[set_name, name] = measured(set_name, name, photos, find=find, folder=folder)
         photos.cache.save()
-    text = table(results)
-    _write(folder / "table.md", text.encode())
-    rows = [{"set": key[0], "detector": key[1], **value} for key, value in results.items()]
-    about = {"split": _SPLIT.value, "count": _COUNT.value, "stage": _STAGE.value}
-    _write(folder / "results.json", json.dumps({**about, "results": rows}, indent=1).encode())
+        text = table(results)
+        _write(folder / "table.md", text.encode())
+        rows = [{"set": key[0], "detector": key[1], **value} for key, value in results.items()]
+        about = {"split": _SPLIT.value, "count": _COUNT.value, "stage": _STAGE.value}
+        _write(folder / "results.json", json.dumps({**about, "results": rows}, indent=1).encode())
     print(text)
     portraits(Path(_PHOTOS.value) / "portraits", finders, folder)
 
