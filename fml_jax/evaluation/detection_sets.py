@@ -54,10 +54,11 @@ _TILE = 160  # pixels of a scene's tiles
 _TILES = 60  # different ones
 _SURROUNDINGS = 2.2  # side of what is pasted about a face, in box sides
 _CELL = 160  # pixels that a face of a crowd has at most, with its surroundings
-_SMALLEST_BACKGROUND = 48  # pixels
+_SMALLEST_BACKGROUND = 40  # pixels
 _LARGE_BACKGROUND = 320  # pixels that every second background is enlarged to
-_BACKGROUNDS_A_PHOTO = 4
-_FLATTEST = 12.0  # standard deviation of the grey levels of a background; flatter ones are too easy
+_BACKGROUNDS_A_PHOTO = 8
+_TRIES = 300  # squares drawn in a photo
+_FLATTEST = 6.0  # standard deviation of the grey levels of a background; flatter ones are too easy
 _HEAD = 0.25  # of a face's box on each side of it, which also belongs to the head
 
 
@@ -263,7 +264,7 @@ def edge(photos: HeldOutPhotos) -> Iterator[Picture]:
 
 
 def background(photos: HeldOutPhotos) -> Iterator[Picture]:
-    """Squares of LFW and YouTube photos beside all faces, every second one enlarged."""
+    """Squares of the photos beside all faces, every second one enlarged."""
     for k, picture in enumerate(_backgrounds(photos)):
         size = (_LARGE_BACKGROUND, _LARGE_BACKGROUND)
         yield (
@@ -376,20 +377,22 @@ def _pasted(scene, face: KnownFace, side: float, centre) -> ReferenceFace:
 def _backgrounds(photos):
     """Squares beside faces, at the photos' own size."""
     paths = [path for pair in zip(photos.paths("lfw"), photos.paths("youtube"), strict=False) for path in pair]
-    paths += photos.paths("lfw")[len(paths) // 2 :]
+    paths += photos.paths("lfw")[len(paths) // 2 :] + photos.paths("masked")
     for path in paths:
         rng = photos.rng("background", path.name)
         rgb = read_photo(path)
         heads = [_head(box) for box in possible_faces(rgb)]
         taken: list[Box] = []
-        for _ in range(40):
+        for _ in range(_TRIES):
             box = _random_square(rgb.shape, rng)
             if box is None or len(taken) == _BACKGROUNDS_A_PHOTO or not heads:
                 break
             if overlaps(box, heads) or overlaps(box, taken):
                 continue
             part = np.ascontiguousarray(rgb[box[1] : box[3], box[0] : box[2]])
-            if part.std() > _FLATTEST and not possible_faces(part, look=_LARGE_BACKGROUND):
+            if cv2.cvtColor(part, cv2.COLOR_RGB2GRAY).std() > _FLATTEST and not possible_faces(
+                part, look=_LARGE_BACKGROUND
+            ):
                 taken.append(box)
                 yield Picture(f"{path.stem} {box[0]},{box[1]}", part, ())
 
@@ -405,6 +408,6 @@ def _random_square(shape, rng):
     largest = min(shape[:2]) // 2
     if largest < _SMALLEST_BACKGROUND:
         return None
-    side = int(rng.integers(_SMALLEST_BACKGROUND, largest + 1))
+    side = round(_SMALLEST_BACKGROUND * (largest / _SMALLEST_BACKGROUND) ** rng.random())
     x, y = (int(rng.integers(0, length - side + 1)) for length in shape[1::-1])
     return (x, y, x + side, y + side)
