@@ -10,7 +10,7 @@ from tests.launchers.launching import launch
     [
         ("evaluate", "--photos", ["--output=b"]),
         ("evaluate", "--output", ["--photos=a"]),
-        ("fit_score", "--photos", ["--output=b"]),
+        ("fit_score", "--photos", ["--frames=a", "--output=b"]),
         ("prepare", "--input", ["--output=b"]),
         ("prepare", "--output", ["--input=a"]),
         ("reconstruct", "--input", ["--output=b"]),
