@@ -7,6 +7,7 @@ The photos lie in one folder: lfw/ and youtube/ with one folder a person, utkfac
 """
 
 import hashlib
+import itertools
 import math
 import zlib
 from collections.abc import Callable, Iterator
@@ -130,7 +131,9 @@ class HeldOutPhotos:
     def scene(self, width: int, height: int, rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
         """A picture of backgrounds side by side, without a face."""
         if not self._tiles:
-            found = (picture.rgb for picture, _ in zip(_backgrounds(self), range(_TILES), strict=False))
+            found = [picture.rgb for picture in itertools.islice(_backgrounds(self), _TILES)]
+            if not found:
+                raise InputError("no photo with a background beside its face; give more photos")
             self._tiles = [cv2.resize(rgb, (_TILE, _TILE), interpolation=cv2.INTER_CUBIC) for rgb in found]
         across, down = math.ceil(width / _TILE), math.ceil(height / _TILE)
         rows = [np.concatenate([self._tile(rng) for _ in range(across)], axis=1) for _ in range(down)]
@@ -240,7 +243,7 @@ def crowds(photos: HeldOutPhotos) -> Iterator[Picture]:
     while True:
         rng = photos.rng("crowds", str(number))
         across, down = rng.integers(3, 6, 2)
-        members = [face for face, _ in zip(faces, range(across * down), strict=False)]
+        members = list(itertools.islice(faces, across * down))
         if len(members) < across * down:
             return
         rgb = photos.scene(across * _CELL, down * _CELL, rng)

@@ -40,7 +40,7 @@ def run_launcher(
         if _HELP_FLAGS.intersection(arguments):
             print(_help(main, flag_values))
             sys.exit(0)
-        flag_values.append_flag_values(flags.FLAGS)
+        _add_absls_own(flag_values)
         try:
             rest = parse_flags(flag_values, arguments)
         except flags.Error as error:
@@ -63,6 +63,14 @@ def _call(main: Callable[[], int | None], name: str, _: list[str]) -> int | None
         return main()
     except InputError as error:
         sys.exit(f"{name}: {error}")
+
+
+def _add_absls_own(flag_values: flags.FlagValues) -> None:
+    """Adds absl's flags, and none of other programs that happen to be imported."""
+    for module, own in flags.FLAGS.flags_by_module_dict().items():
+        if module.partition(".")[0] == "absl":
+            for flag in own:
+                flag_values[flag.name] = flag
 
 
 def _is_empty(flag: flags.Flag) -> bool:

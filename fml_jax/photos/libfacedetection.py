@@ -45,6 +45,7 @@ SAME_FACE = 0.5
 DARK = 80  # photos and looks whose brightest pixels (but for 2 %) are darker are stretched for the search
 STRETCHED = 200  # to this brightness
 
+_one_loads = threading.Lock()
 _one_at_a_time = threading.Lock()
 
 
@@ -165,8 +166,13 @@ def _stretched(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"
     return cv2.convertScaleAbs(picture, alpha=STRETCHED / brightest)
 
 
-@functools.cache
 def _library() -> Callable[[int, int, bytes], list[Any]]:
+    with _one_loads:  # two loads at a time would leave each other's settings in the environment
+        return _loaded()
+
+
+@functools.cache
+def _loaded() -> Callable[[int, int, bytes], list[Any]]:
     """The function (width, height, BGR bytes) → [x, y, width, height, confidence in percent] of each face.
 
     The wheel carries its own OpenMP, whose threads would wait for work in a loop that takes all cores. It reads its

@@ -144,8 +144,12 @@ class Reconstructor:
         """As a call with a list, one reconstruction after the other, with few photos in memory at a time.
 
         Raises:
-          InputError: boxes for another number of photos.
+          InputError: no list of photos, or boxes for another number of photos.
         """
+        if isinstance(photos, str | bytes | os.PathLike) or not hasattr(photos, "__len__"):
+            raise InputError(
+                f"stream takes a list of photos, not a {type(photos).__name__}; give [photo] for one photo"
+            )
         if boxes is not None and (not isinstance(boxes, Sequence | np.ndarray) or len(boxes) != len(photos)):
             number = len(boxes) if isinstance(boxes, Sequence | np.ndarray) else 1
             raise InputError(f"boxes for {number} photos, but there are {len(photos)}; give one list of boxes a photo")

@@ -90,7 +90,8 @@ def _run(config: RunConfig, workdir: Path) -> None:
     try:
         train(config, workdir)
     except NonFiniteLoss as error:
-        (workdir / _FAILED).write_text(str(error), "utf-8")
+        with complete_or_absent(workdir / _FAILED) as partial:
+            partial.write_text(str(error), "utf-8")
 
 
 def _finished(workdir: Path) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from fml_jax.corpus.card import CARD, is_synthetic, open_corpus
 from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.errors import InputError
+from fml_jax.files import complete_or_absent
 from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.training.config import DataConfig, StageConfig
 
@@ -94,7 +95,8 @@ def copy_cards(data: DataConfig, workdir: Path) -> list[str]:
         copy = workdir / f"{field}.{CARD}"
         if copy.is_file() and (before := json.loads(copy.read_text("utf-8"))["sha256"]) != card["sha256"]:
             changed.append(f"{field}: corpus {before[:12]} → {card['sha256'][:12]}")
-        copy.write_text(json.dumps(card, indent=2, ensure_ascii=False), "utf-8")
+        with complete_or_absent(copy) as partial:
+            partial.write_text(json.dumps(card, indent=2, ensure_ascii=False), "utf-8")
     return changed
 
 

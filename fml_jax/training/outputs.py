@@ -13,6 +13,7 @@ from tqdm import tqdm
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.learned import FaceModel, save_learned_model
+from fml_jax.files import complete_or_absent
 from fml_jax.networks.multilevel import Network, layers
 from fml_jax.networks.weights import save_weights
 from fml_jax.training.batches import copy_cards
@@ -93,7 +94,8 @@ class RunOutputs:
             self._workdir if self._is_first else None, tensorboard=self._config.tensorboard, done=done
         )
         if self._is_first:
-            (self._workdir / CONFIG).write_text(json.dumps(as_dict(self._config), indent=2), encoding="utf-8")
+            with complete_or_absent(self._workdir / CONFIG) as partial:
+                partial.write_text(json.dumps(as_dict(self._config), indent=2), encoding="utf-8")
             for line in copy_cards(self._config.data, self._workdir):
                 logging.warning("data changed since the run began: %s", line)
 

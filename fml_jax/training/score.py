@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from fml_jax.networks.encoders import encode, make_encoder
 from fml_jax.ops.images import unit_range
+from fml_jax.photos.colour_balance import balanced, balancing_gains
 
 DECAY = 3e-4  # of the squared weights, features having deviation 1, against a mean cross-entropy
 FACES = "faces"  # the kind of crops that should have a high score
@@ -61,6 +62,7 @@ def _features(params, encoder, crops) -> np.ndarray:
     """The input of the last layers, [S, F]."""
     encoder = make_encoder(encoder, params["code"]["bias"].size)
     read = jax.jit(lambda crops: encode(encoder, params, unit_range(crops)).features)
+    crops = balanced(crops, balancing_gains(crops))  # as a reconstruction's crops are
     return np.concatenate([np.asarray(read(crops[at : at + _BATCH])) for at in range(0, len(crops), _BATCH)])
 
 

@@ -169,7 +169,7 @@ class StageRunner:
         stopped = stop.agreed(done)
         if last or stopped or self._due("checkpoint_every", done) or self._outputs.is_best(held_out):
             self._outputs.save_checkpoint(state, held_out)
-        if stopped and not last:
+        if stopped and done < self._config.steps:
             tqdm.write(f"stopped by SIGTERM at step {done}; the same command resumes here")
             raise SystemExit(0)
 

@@ -207,7 +207,7 @@ def test_a_disk_without_room_for_one_face_is_one_line_and_leaves_no_part_of_it(s
 
 
 def test_a_disk_that_becomes_full_keeps_what_is_done_with_its_page(small_disk, tmp_path):
-    photos, output = tmp_path / "photos", small_disk("9m")
+    photos, output = tmp_path / "photos", small_disk("7m")
     photos.mkdir()
     for k in range(4):
         shutil.copy(ASTRONAUT, photos / f"p{k}.png")

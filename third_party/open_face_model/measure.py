@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from scipy.spatial import cKDTree
 
 from fml_jax.face_model import BaseModel, load_arkit_shapes, load_face_model
 from fml_jax.face_model.files import OPEN_MODEL, read_arrays
+from fml_jax.launchers.command_line import run_launcher
 from fml_jax.photos.landmarks import detect_landmarks
 from third_party.open_face_model.contact import contact_pairs_of, deepest
 from third_party.open_face_model.expressions import sample_weights
@@ -31,9 +32,12 @@ CROP = 105.0  # mm around the nose's tip
 MM_PER_ICT_UNIT = 10.0
 ICT_FACE_VERTICES = 9409
 
-_SHARED = flags.DEFINE_string("shared", None, "The folder with scans/ and face_models/.", required=True)
-_MODEL = flags.DEFINE_string("model", str(OPEN_MODEL), "The model file.")
-_RENDERS = flags.DEFINE_integer("renders", 200, "Random renders shown to MediaPipe.")
+_FLAGS = flags.FlagValues()
+_SHARED = flags.DEFINE_string(
+    "shared", None, "The folder with scans/ and face_models/.", required=True, flag_values=_FLAGS
+)
+_MODEL = flags.DEFINE_string("model", str(OPEN_MODEL), "The model file.", flag_values=_FLAGS)
+_RENDERS = flags.DEFINE_integer("renders", 200, "Random renders shown to MediaPipe.", flag_values=_FLAGS)
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ def _random(modes, rng, scale):
     return np.tensordot(scale * rng.standard_normal(len(modes)), np.asarray(modes, np.float64), 1)
 
 
-def main(_) -> None:
+def main() -> None:
     """Prints the table."""
     model = load_face_model(_MODEL.value)
     shapes = read_shapes(model)
@@ -202,4 +206,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_launcher(main, _FLAGS)

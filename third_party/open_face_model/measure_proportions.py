@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from fml_jax.face_model import BaseModel, load_face_model
 from fml_jax.face_model.files import OPEN_MODEL
+from fml_jax.launchers.command_line import run_launcher
 from fml_jax.photos.landmarks import detect_mesh
 from fml_jax.photos.reading import read_photo
 from third_party.open_face_model.pictures import View, render
@@ -32,9 +33,10 @@ EYE_CORNERS, INNER_LIPS = (33, 263), (13, 14)
 MOST_YAW, MOST_OPEN = 10.0, 0.03  # degrees; lip gap over the distance of the eye corners
 PADDING = 0.35  # of a photo's side: faces that fill it are not found otherwise
 
-_SHARED = flags.DEFINE_string("shared", None, "The folder with photos/.", required=True)
-_MODEL = flags.DEFINE_string("model", str(OPEN_MODEL), "The model file.")
-_COUNT = flags.DEFINE_integer("count", 500, "Faces of each kind.")
+_FLAGS = flags.FlagValues()
+_SHARED = flags.DEFINE_string("shared", None, "The folder with photos/.", required=True, flag_values=_FLAGS)
+_MODEL = flags.DEFINE_string("model", str(OPEN_MODEL), "The model file.", flag_values=_FLAGS)
+_COUNT = flags.DEFINE_integer("count", 500, "Faces of each kind.", flag_values=_FLAGS)
 
 
 def proportions(mesh: np.ndarray) -> np.ndarray | None:
@@ -85,7 +87,7 @@ def collect(pictures: Iterator[np.ndarray], count: int) -> np.ndarray:
     return np.array(found)
 
 
-def main(_) -> None:
+def main() -> None:
     """Prints the table."""
     kinds = {"renders": renders(load_face_model(_MODEL.value))}
     kinds |= {name: photos(Path(_SHARED.value) / "photos" / name) for name in ("lfw", "utkface")}
@@ -97,4 +99,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_launcher(main, _FLAGS)
