@@ -67,7 +67,7 @@ _BEYOND = flags.DEFINE_boolean(
 _TRUTH = flags.DEFINE_boolean(
     "truth",
     None,
-    "Store the true vertices and reflectance of synthetic faces beside their codes: 104 kB a face besides 32 kB, "
+    "Store the true vertices and reflectance of synthetic faces beside their codes: 80 kB a face besides 32 kB, "
     "4 GB for 40,000 faces. By default only with --beyond: for other faces, eq. 3-4 give both from the code.",
     flag_values=_FLAGS,
 )

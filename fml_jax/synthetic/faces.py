@@ -211,7 +211,7 @@ def build_synthetic(
       seed: another seed gives other faces.
       background_folder: photos for backgrounds; without it, backgrounds are generated.
       beyond: render faces of `beyond_span.hidden_population`.
-      truth: store vertices and reflectance as well, 104 kB a face.
+      truth: store vertices and reflectance as well, 80 kB a face.
 
     Returns:
       The card.
