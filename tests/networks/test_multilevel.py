@@ -109,7 +109,7 @@ def test_geometry_stays_in_its_subspace_in_the_network_and_in_the_face_model(bui
         ("resnet", {"kind": "none"}, "resnet"),
     ],
 )
-def test_unknown_names_are_refused(tiny_model, encoder, changes, said):
+def test_unknown_names_are_refused(unchecked, tiny_model, encoder, changes, said):
     with pytest.raises(InputError, match=said):
         make_network(encoder, settings(**changes), tiny_model)
 
