@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).parent / "conftest.py"
+FILES = ("__init__.py", "conftest.py", "type_checker.py")  # what tests need to start
 
 
 @pytest.fixture
@@ -15,7 +15,8 @@ def run_tests(tmp_path):
     """Runs one test, given as source text, beside a copy of conftest.py; returns the exit status and the output."""
     tests = tmp_path / "repository" / "tests"
     tests.mkdir(parents=True)
-    shutil.copy(CONFTEST, tests)
+    for name in FILES:
+        shutil.copy(Path(__file__).parent / name, tests)
 
     def run(source, *arguments):
         (tests / "test_photo.py").write_text(source)
