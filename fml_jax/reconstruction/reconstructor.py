@@ -185,11 +185,11 @@ class Reconstructor:
     def codes(self, crops: UInt8[np.ndarray, "B 240 240 3"]) -> tuple[FaceCode, Float[np.ndarray, "B"]]:
         """The network's own codes and scores, without faces; NumPy arrays."""
         gains = balancing_gains(crops)
-        codes, scores_ = _in_batches(
+        codes, network_scores = _in_batches(
             lambda part: _predict_codes(self.network.params, self.model, part, encoder=self.network.encoder),
             balanced(crops, gains),
         )
-        return codes.replace(illumination=codes.illumination / gains[:, None]), scores_
+        return codes.replace(illumination=codes.illumination / gains[:, None]), network_scores
 
     def _kept(
         self, stream: FaceStream, faces: Sequence[Face], boxes_given: bool
