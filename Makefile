@@ -19,8 +19,10 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $(INSTALLED)
 
-$(TESTS_INSTALLED): $(INSTALLED) tests/requirements.txt
+# Without npm, the tests that need Node's packages are skipped.
+$(TESTS_INSTALLED): $(INSTALLED) tests/requirements.txt tests/node/package.json
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	if command -v npm > /dev/null; then npm install --silent --no-package-lock --ignore-scripts --prefix tests/node; fi
 	touch $(TESTS_INSTALLED)
 
 # Through the environment, so that neither make nor the shell reads the name.

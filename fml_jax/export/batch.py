@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import cv2
 
 from fml_jax.errors import InputError, printable
+from fml_jax.export.formats import ALL_ENDINGS, DEFAULT, checked_formats, endings_of
 from fml_jax.export.names import stems_of_folder
 from fml_jax.export.page import CAPTIONS, PICTURES, picture_paths, write_pictures
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
-from fml_jax.export.saving import ENDINGS, save_reconstruction
+from fml_jax.export.saving import save_reconstruction
 from fml_jax.files import PARTIAL_SUFFIX, DiskFullError
 from fml_jax.photos.detection import AUTO, detector_name
 from fml_jax.photos.reading import photos_by_folder
@@ -35,7 +36,8 @@ PHOTOS_PER_JOB = 32
 PHOTOS_PER_REFINING_JOB = 8  # refinement takes seconds a face, and a job that is cut off begins anew
 JOBS_PER_WORKER = 2  # with fewer jobs, starting another process takes longer than it saves
 
-_OWN_PICTURE = re.compile(rf"_\d+(_overlay|\.({'|'.join(CAPTIONS)}))\.png")
+_PICTURE_ENDINGS = tuple(ending for ending in ALL_ENDINGS if ending.endswith(".png"))
+_OWN_PICTURE = re.compile(rf"_\d+(?:({'|'.join(map(re.escape, _PICTURE_ENDINGS))})|\.({'|'.join(CAPTIONS)})\.png)")
 _PARTIAL = re.compile(rf"\.\d+-\d+{re.escape(PARTIAL_SUFFIX)}$")
 
 Boxes = Sequence[tuple[float, float, float, float]]
@@ -48,6 +50,10 @@ class Settings:
     reconstructor: tuple[tuple[str, Any], ...] = ()  # (name, value) of arguments of `Reconstructor`
     refine: bool = False
     boxes: tuple[tuple[float, ...], ...] | None = None  # of a single photo, instead of detection
+    formats: tuple[str, ...] = DEFAULT  # of `fml_jax.export.formats.FORMATS`; photos whose files lack one are redone
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "formats", checked_formats(self.formats))
 
     def fingerprint(self) -> str:
         """Text that differs where results may differ; weights count by their content."""
@@ -126,7 +132,7 @@ def reconstruct_photos(
     """
     folder = results.path.parent
     size = PHOTOS_PER_REFINING_JOB if settings.refine else PHOTOS_PER_JOB
-    plan = _Plan(results, place, settings.fingerprint(), redo=redo, note=note)
+    plan = _Plan(results, place, settings, redo=redo, note=note)
     faces, stopped = 0, JobResult([])
     try:
         with contextlib.closing(
@@ -184,10 +190,11 @@ class _Plan:
     """The jobs of a run, listed as they are needed."""
 
     def __init__(
-        self, results: ResultFolder, place: str | os.PathLike, settings: str, *, redo: bool, note: Note
+        self, results: ResultFolder, place: str | os.PathLike, settings: Settings, *, redo: bool, note: Note
     ) -> None:
         self.faces_before = 0  # of photos that need not be done
-        self._results, self._place, self._settings = results, place, settings
+        self._results, self._place = results, place
+        self._settings, self._endings = settings.fingerprint(), endings_of(settings.formats)
         self._redo, self._note = redo, note
         self._folder, self._root = results.path.parent, _root(place)
         self._written: set[Path] = set()  # folders
@@ -234,7 +241,11 @@ class _Plan:
     def _is_done(self, photo: JobPhoto, entry: PhotoEntry | None) -> bool:
         if entry is None or self._redo or entry.retry or (entry.stamp, entry.settings) != (photo.stamp, self._settings):
             return False
-        return all(path.is_file() for face in entry.faces for path in _files(self._folder, entry.stem, face.index))
+        return all(
+            path.is_file()
+            for face in entry.faces
+            for path in _files(self._folder, entry.stem, face.index, self._endings)
+        )
 
 
 class ReconstructTask:
@@ -257,7 +268,7 @@ class ReconstructTask:
         """Saves the faces of a job's photos; those of a photo are complete or absent."""
         boxes = None if self._settings.boxes is None else [list(self._settings.boxes)] * len(job)
         reconstructor = _loaded(self._load, self._settings.reconstructor)
-        work = _JobWork(self._folder, job, self._fingerprint, note)
+        work = _JobWork(self._folder, job, self._fingerprint, self._settings.formats, note=note)
         try:
             stream = reconstructor.stream([photo.path for photo in job], boxes, refine=self._settings.refine)
             with contextlib.closing(stream):
@@ -293,9 +304,11 @@ class ReconstructTask:
 class _JobWork:
     """Saves faces as they come, photo by photo, and collects the photos' entries."""
 
-    def __init__(self, folder: Path, job: list[JobPhoto], settings: str, note: Note) -> None:
+    def __init__(
+        self, folder: Path, job: list[JobPhoto], settings: str, formats: tuple[str, ...], *, note: Note
+    ) -> None:
         self.entries: list[PhotoEntry] = []
-        self._folder, self._settings, self._note = folder, settings, note
+        self._folder, self._settings, self._formats, self._note = folder, settings, formats, note
         self._waiting = {photo.path: photo for photo in job}
         self._photo: JobPhoto | None = None  # whose faces are coming
         self._faces: list[FaceEntry] = []
@@ -310,7 +323,8 @@ class _JobWork:
         if self._failure is not None:
             return
         try:
-            save_reconstruction(face, self._folder, photo.stem, overwrite=photo.faces_before is not None)
+            again = photo.faces_before is not None
+            save_reconstruction(face, self._folder, photo.stem, formats=self._formats, overwrite=again)
             self._faces.append(FaceEntry(face.index, face.score, *face.angles))
             write_pictures(face, self._folder, photo.stem)
         except DiskFullError:
@@ -413,14 +427,14 @@ def _foreign_photos(place: str | os.PathLike, output: Path) -> Iterator[list[Pat
 
 
 def _is_own_picture(photo: Path) -> bool:
-    """Whether a picture in the output folder is a result: it is named like one, and an overlay has an npz file."""
+    """Whether a picture in the output folder is a result: it is named like one, and has other results beside it."""
     match = _OWN_PICTURE.search(photo.name)
     if match is None or match.end() != len(photo.name):
         return False
-    return (
-        match[1] != ENDINGS[-1].removesuffix(".png")
-        or photo.with_name(photo.name.removesuffix(ENDINGS[-1]) + ENDINGS[0]).is_file()
-    )
+    if match[1] is None:  # of the pages
+        return True
+    base = photo.name.removesuffix(match[1])
+    return any(photo.with_name(base + ending).is_file() for ending in set(ALL_ENDINGS) - set(_PICTURE_ENDINGS))
 
 
 def _root(place: str | os.PathLike) -> str:
@@ -446,9 +460,9 @@ def _stamp(path: str) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _files(folder: Path, stem: str, index: int) -> list[Path]:
-    """All files of a face."""
-    results = [folder / f"{stem}_{index}{ending}" for ending in ENDINGS]
+def _files(folder: Path, stem: str, index: int, endings: tuple[str, ...] = ALL_ENDINGS) -> list[Path]:
+    """The files of a face with some endings, and its pictures."""
+    results = [folder / f"{stem}_{index}{ending}" for ending in endings]
     return results + list(picture_paths(folder, stem, index).values())
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from fml_jax.export.formats import ALL_ENDINGS
 from fml_jax.export.png import write_png
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
-from fml_jax.export.saving import ENDINGS
 from fml_jax.files import all_complete_or_absent, cannot_be_written, complete_or_absent
 from fml_jax.reconstruction.pictures import render_all
 
@@ -87,7 +87,7 @@ def write_pages(results: ResultFolder, *, note: str = "", stopped: bool = False)
     index = folder / "index.html"
     shutil.rmtree(folder / PAGES, ignore_errors=True)
     if faces <= FACES_PER_PAGE:
-        sections = [_section(photo, face, "") for photo, face in _faces(results)]
+        sections = [_section(folder, photo, face, up="") for photo, face in _faces(results)]
         _write_page(index, heading=heading, note=note, content="\n".join([*sections, failures]))
         return index
     try:
@@ -123,7 +123,7 @@ def _grouped(results: ResultFolder) -> Iterator[tuple[str, str, list[str]]]:
             sections = []
         first = first if sections else photo.shown
         last = photo.shown
-        sections.append(_section(photo, face, "../"))
+        sections.append(_section(results.path.parent, photo, face, up="../"))
     if sections:
         yield first, last, sections
 
@@ -150,7 +150,7 @@ def _navigation(number: int, total: int) -> str:
     return f"<nav>{''.join(texts)}<span>page {number} of {total}</span></nav>"
 
 
-def _section(photo: PhotoEntry, face: FaceEntry, up: str) -> str:
+def _section(folder: Path, photo: PhotoEntry, face: FaceEntry, *, up: str) -> str:
     """A face with its pictures; `up` leads from the page to the folder."""
     pictures = picture_paths(Path(), photo.stem, face.index)
     figures = "".join(
@@ -158,15 +158,17 @@ def _section(photo: PhotoEntry, face: FaceEntry, up: str) -> str:
         f'height="{_PICTURE_SIZE}" loading="lazy"><figcaption>{CAPTIONS[kind]}</figcaption></figure>'
         for kind, path in pictures.items()
     )
-    return f'<section>{_heading(photo, face, up)}<div class="row">{figures}</div></section>'
+    return f'<section>{_heading(folder, photo, face, up=up)}<div class="row">{figures}</div></section>'
 
 
-def _heading(photo: PhotoEntry, face: FaceEntry, up: str) -> str:
+def _heading(folder: Path, photo: PhotoEntry, face: FaceEntry, *, up: str) -> str:
     low = ' class="low"' if face.score < LOW_SCORE else ""
     angles = f"yaw {round(face.yaw)}°, pitch {round(face.pitch)}°, roll {round(face.roll)}°"
+    names = {ending: f"{photo.stem}_{face.index}{ending}" for ending in ALL_ENDINGS}
     links = " · ".join(
-        f'<a href="{up}{_link(Path(f"{photo.stem}_{face.index}{ending}"))}">{_link_text(ending)}</a>'
-        for ending in ENDINGS
+        f'<a href="{up}{_link(Path(name))}">{_link_text(ending)}</a>'
+        for ending, name in names.items()
+        if (folder / name).is_file()
     )
     return (
         f"<h2>{_text(photo.shown)}, face {face.index}"
@@ -175,7 +177,7 @@ def _heading(photo: PhotoEntry, face: FaceEntry, up: str) -> str:
 
 
 def _link_text(ending: str) -> str:
-    return ending.strip("._").removesuffix(".png")  # "npz"; "overlay"
+    return ending.strip("._").partition(".")[0]  # "npz"; "overlay"
 
 
 def _failures(results: ResultFolder) -> str:

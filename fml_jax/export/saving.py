@@ -1,64 +1,86 @@
 """All files of one reconstruction."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from fml_jax.errors import InputError
-from fml_jax.export.code_files import write_code_file
-from fml_jax.export.meshes import write_obj, write_ply
-from fml_jax.export.png import write_png
-from fml_jax.face_model.topology import vertex_normals
+from fml_jax.export.formats import (
+    DEFAULT,
+    FILE_SUFFIXES,
+    FORMATS,
+    checked_formats,
+    endings_of,
+    write_formats,
+)
 from fml_jax.files import all_complete_or_absent, cannot_be_written
 from fml_jax.reconstruction.reconstruction import Reconstruction
 from fml_jax.safe_npz import read_npz
 
-OVERLAY_SIZE = 480
-ENDINGS = (".npz", ".obj", ".ply", "_overlay.png")
 _SAME_BOX = 0.5  # pixels by which the boxes of one face may differ
 
 
-def save_reconstruction(face: Reconstruction, folder: Path, stem: str, *, overwrite: bool = False) -> list[Path]:
-    """Writes all files of a face, or none: STEM_k.npz, .obj, .ply and _overlay.png, where k is the face's index.
+def save_reconstruction(
+    face: Reconstruction,
+    target: Path,
+    stem: str | None = None,
+    *,
+    formats: Iterable[str] | str | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Writes a face into one file, or all its files into a folder; all or none.
 
-    The npz file has all numbers, the meshes have the reflectance as their vertices' colours.
+    A target that ends like a file (face.glb, face.obj, face.ply, face.npz) is written in that format, and replaced if
+    it exists; an OBJ has its material and texture beside it. Any other target is a folder: the files are named
+    STEM_k.npz and so on, where k is the face's index.
 
     Args:
-      folder: made if missing.
-      stem: may lead through subfolders of `folder`, which are made if missing.
-      overwrite: replace files of these names even if they are those of another face.
+      target: a folder is made if missing.
+      stem: in a folder, the first part of the names; None is the face's name. It may lead through subfolders.
+      formats: in a folder, names of `fml_jax.export.formats.FORMATS`; None is `DEFAULT` there.
+      overwrite: in a folder, replace files of these names even if they are those of another face, as the npz file
+        among them tells.
 
     Returns:
-      the files' paths in the order above.
+      the files' paths, in the order of the formats.
 
     Raises:
-      InputError: the files cannot be written, or belong to another face (of another photo, or at another place).
+      InputError: an unknown format, `stem` or `formats` for a single file, or the files cannot be written or belong to
+        another face (of another photo, or at another place).
     """
-    paths = [folder / f"{stem}_{face.index}{ending}" for ending in ENDINGS]
-    if not overwrite and os.path.exists(paths[0]) and not is_file_of(paths[0], face.source, face.box):
+    single = single_format(target)
+    if single is not None:
+        if stem is not None or formats is not None:
+            raise InputError(f"{target}: a single file; give the folder instead to choose a stem or formats")
+        return _write(face, [single], target.with_suffix(""), overwrite=True)
+    chosen = checked_formats([formats] if isinstance(formats, str) else DEFAULT if formats is None else formats)
+    base = target / f"{face.name if stem is None else stem}_{face.index}"
+    return _write(face, chosen, base, overwrite=overwrite)
+
+
+def single_format(target: Path) -> str | None:
+    """The format that a target's name asks for; None if it stands for a folder."""
+    name = target.suffix[1:].lower()
+    return name if name in FILE_SUFFIXES and not target.is_dir() else None
+
+
+def _write(face: Reconstruction, formats: Iterable[str], base: Path, *, overwrite: bool) -> list[Path]:
+    formats = list(formats)
+    endings = endings_of(formats)
+    paths = [base.with_name(base.name + ending) for ending in endings]
+    npz = base.with_name(base.name + FORMATS["npz"].endings[0])
+    if not overwrite and os.path.exists(npz) and not is_file_of(npz, face.source, face.box):
         raise InputError(
-            f"{paths[0]}: another face's file; choose another folder or stem, or replace it with overwrite=True"
+            f"{npz}: another face's file; choose another folder or stem, or replace it with overwrite=True"
         )
     try:
-        paths[0].parent.mkdir(parents=True, exist_ok=True)
+        base.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise cannot_be_written(paths[0].parent, error) from None
-    triangles, model = np.asarray(face.triangles), face.model
-    normals = np.asarray(vertex_normals(model.topology, face.vertices))
-    with all_complete_or_absent(paths) as (npz, obj, ply, png):
-        write_code_file(npz, face)
-        write_obj(
-            obj,
-            face.vertices,
-            triangles,
-            uv=np.asarray(model.uv),
-            uv_triangles=np.asarray(model.uv_triangles),
-            colours=face.reflectance,
-            normals=normals,
-        )
-        write_ply(ply, face.vertices, triangles, colours=face.reflectance)
-        write_png(png, face.render("overlay", OVERLAY_SIZE))
+        raise cannot_be_written(base.parent, error) from None
+    with all_complete_or_absent(paths) as partials:
+        write_formats(face, formats, dict(zip(endings, partials, strict=True)), stem=base.name)
     return paths
 
 

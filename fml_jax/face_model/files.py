@@ -113,6 +113,19 @@ def load_arkit_shapes(path: str | Path | None = None) -> dict[str, np.ndarray]:
     return dict(zip(names, shapes, strict=True))
 
 
+def load_arkit_codes(path: str | Path | None = None) -> dict[str, np.ndarray]:
+    """The named expression shapes (ARKit's names) as codes of the expression modes, [m_e] standard deviations each.
+
+    Raises:
+      InputError: no such file, it is no face model, or its named shapes are no sums of its modes (format 1).
+    """
+    path = Path(path or OPEN_MODEL)
+    arrays = read_arrays(path)
+    if "arkit_codes" not in arrays:
+        raise InputError(f"{path}: this face model's named shapes have no codes; choose one of format 2")
+    return dict(zip(arrays["arkit_names"].tolist(), arrays["arkit_codes"].astype(np.float32), strict=True))
+
+
 def load_face_parts(path: str | Path | None = None) -> dict[str, FacePart]:
     """The further parts of a model, by name: teeth, gums and tongue, the lining of the mouth, lashes.
 

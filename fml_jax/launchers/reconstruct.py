@@ -3,11 +3,18 @@
     fml-reconstruct --input=photo.jpg --output=out
     fml-reconstruct --input=FOLDER --output=out --refine
 
-For the k-th face of photo.jpg (from 0, largest first) it writes photo_k.npz (vertices, landmarks,
-pose, light and all other numbers), photo_k.obj (the mesh with texture coordinates, normals and
-colours), photo_k.ply (the mesh with colours) and photo_k_overlay.png. Photos of subfolders have their
-results in subfolders; photos of a folder that share a stem keep their extension in the names.
-index.html shows all faces, failures.csv lists the photos without one.
+For the k-th face of photo.jpg (from 0, largest first) it writes by default
+
+    photo_k.npz           vertices, landmarks, pose, light and all other numbers
+    photo_k.glb           the head for Blender, game engines, web pages: texture, ARKit's expressions
+                          as morph targets, teeth, tongue, eyes; in metres
+    photo_k_overlay.png   the face on the photo
+
+--formats=glb,obj chooses. Others are obj (the mesh in mm with its texture in .mtl and _texture.png),
+ply (the mesh with colours at its vertices), camera (the photo's camera as JSON), and, as 16-bit PNG of
+the photo's size, depth, normals, reflectance, shading and mask.
+Photos of subfolders have their results in subfolders; photos of a folder that share a stem keep their
+extension in the names. index.html shows all faces, failures.csv lists the photos without one.
 
 A run that was cut off continues when the same command is run again; photos that are done already are
 left as they are. Ctrl-C ends a run with the page of what is done (exit status 130). The exit status
@@ -68,6 +75,12 @@ _RUNNER = flags.DEFINE_enum(
     "Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
     flag_values=_FLAGS,
 )
+_FORMATS = flags.DEFINE_list(
+    "formats",
+    ["npz", "glb", "overlay"],
+    "Files to write, of npz, glb, obj, ply, overlay, camera, depth, normals, reflectance, shading, mask.",
+    flag_values=_FLAGS,
+)
 _REDO = flags.DEFINE_bool(
     "redo", False, "Reconstruct photos again that are done already with the same settings.", flag_values=_FLAGS
 )
@@ -92,6 +105,7 @@ def _reconstruct() -> int:
         arguments={"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value, "detector": _DETECTOR.value},
         refine=_REFINE.value,
         boxes=_boxes(_BOXES.value),
+        formats=_FORMATS.value,
         workers=_WORKERS.value,
         runner=_RUNNER.value,
         redo=_REDO.value,
@@ -105,6 +119,7 @@ def reconstruct_into(
     arguments: Mapping[str, Any] | None = None,
     refine: bool = False,
     boxes: tuple[tuple[float, ...], ...] | None = None,
+    formats: Sequence[str] | None = None,
     workers: int | None = None,
     runner: str = "local",
     redo: bool = False,
@@ -118,6 +133,7 @@ def reconstruct_into(
       arguments: of `Reconstructor`, by name; None stands for a default.
       refine: see `Reconstructor`.
       boxes: places of the faces of a single photo, instead of detection.
+      formats: of `fml_jax.export.formats.FORMATS`; None is the default ones.
       workers: processes; None chooses.
       runner: a key of `RUNNERS`.
       redo: do photos again that are done already.
@@ -130,6 +146,7 @@ def reconstruct_into(
       InputError: no photos, or arguments that cannot be used.
     """
     from fml_jax.export.batch import Outcome, Settings, count_photos, default_workers, forget_others, reconstruct_photos
+    from fml_jax.export.formats import DEFAULT
     from fml_jax.export.page import write_pages
     from fml_jax.export.result_folder import ResultFolder
     from fml_jax.runners import RUNNERS
@@ -137,6 +154,7 @@ def reconstruct_into(
     photos = sum(count_photos(place, folder) for place in places)
     if boxes is not None and photos != 1:
         raise InputError("--box goes with one photo; --input names several")
+    wanted = DEFAULT if formats is None else tuple(formats)
     given = tuple((name, value) for name, value in (arguments or {}).items() if value is not None)
     outcome = Outcome()
     with ResultFolder(folder) as results:
@@ -148,7 +166,7 @@ def reconstruct_into(
                     outcome += reconstruct_photos(
                         place,
                         results,
-                        Settings(given, refine, boxes),
+                        Settings(given, refine, boxes, wanted),
                         workers=workers or default_workers(photos, refine),
                         runner=RUNNERS[runner],
                         redo=redo,

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -81,22 +82,33 @@ class Reconstruction:
         """A picture of the crop; see `reconstruction.pictures.render`."""
         return render(self, kind, size)
 
-    def save(self, folder: str | Path, stem: str | None = None, *, overwrite: bool = False) -> list[Path]:
-        """Writes this face's files into a folder, made if missing; see `export.save_reconstruction`.
+    def save(
+        self,
+        target: str | Path,
+        stem: str | None = None,
+        *,
+        formats: Iterable[str] | str | None = None,
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Writes this face into one file (face.glb, face.obj, …), or its files into a folder, made if missing.
+
+        See `export.save_reconstruction`.
 
         Args:
-          stem: the first part of the files' names, followed by the face's index; None is `name`.
-          overwrite: replace files of these names even if they are those of another face.
+          target: a file whose ending names its format, or a folder.
+          stem: in a folder, the first part of the files' names, followed by the face's index; None is `name`.
+          formats: in a folder, names of `export.FORMATS`; None is npz, glb and overlay.
+          overwrite: in a folder, replace files of these names even if they are those of another face.
 
         Returns:
           The paths of the files.
 
         Raises:
-          InputError: the folder's path is empty, or the files cannot be written or are another face's.
+          InputError: the target's path is empty, a format is unknown, or the files cannot be written or are another
+            face's.
         """
-        stem = self.name if stem is None else stem
         write = getattr(importlib.import_module(WRITER[0]), WRITER[1])
-        return write(self, checked_path(folder), stem, overwrite=overwrite)
+        return write(self, checked_path(target), stem, formats=formats, overwrite=overwrite)
 
     def __getstate__(self) -> dict[str, Any]:
         return packed(self._fields())

@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 from fml_jax.export import page
-from fml_jax.export.batch import reconstruct_photos
+from fml_jax.export.batch import Settings, reconstruct_photos
 from fml_jax.export.result_folder import ResultFolder
 from fml_jax.reconstruction import Reconstruction
 from fml_jax.runners import run_in_processes
@@ -104,11 +104,15 @@ class StubReconstructor:
         return StubStream(photos, self._seconds, self._odd)
 
 
+FORMATS = ("npz", "ply", "camera", "overlay")
+
+
 def run(photos, output, workers=1, seconds=0.0, runner=run_in_processes, **keywords):
     """`reconstruct_photos` with the stub, and the pages."""
     output.mkdir(parents=True, exist_ok=True)
     in_worker = workers > 1 or runner is not run_in_processes
     keywords.setdefault("load", functools.partial(StubReconstructor, seconds, keywords.pop("odd", None), in_worker))
+    keywords.setdefault("settings", Settings(formats=FORMATS))
     with ResultFolder(output) as results, mock.patch.object(page, "render_all", small_pictures):
         outcome = reconstruct_photos(photos, results, workers=workers, runner=runner, **keywords)
         page.write_pages(results, stopped=outcome.stopped)

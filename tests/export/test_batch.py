@@ -64,7 +64,12 @@ def saved(output):
 def test_every_photo_has_its_files_or_a_reason(photos, whole):
     files, rows = whole
     assert len(rows) == COUNT and sum(name.endswith(".npz") for name in files) == FACES
-    assert {"set0/p0_0.npz", "set0/p6_1.obj", "set1/p1_1_overlay.png", "pictures/set1/p1_1.geometry.png"} <= set(files)
+    assert {
+        "set0/p0_0.npz",
+        "set0/p6_1_camera.json",
+        "set1/p1_1_overlay.png",
+        "pictures/set1/p1_1.geometry.png",
+    } <= set(files)
     log = files["failures.csv"].decode().splitlines()
     assert log[0] == "photo,reason" and len(log) == 1 + 14 + 14
     assert "set0/p3.jpg,set0/p3.jpg: no face found" in log and "set2/p2.jpg,set2/p2.jpg: a box scores too low" in log

@@ -40,7 +40,7 @@ def test_an_obj_has_positions_colours_normals_and_texture_coordinates(tmp_path):
 
 
 def test_a_saved_mesh_is_coloured_and_its_normals_point_outwards(face, tmp_path):
-    path = face.save(tmp_path, "someone")[1]
+    path = face.save(tmp_path / "someone.obj")[0]
     rows = [line.split() for line in path.read_text().splitlines()]
     vertices = np.array([row[1:] for row in rows if row[0] == "v"], float)
     normals = np.array([row[1:] for row in rows if row[0] == "vn"], float)
@@ -68,7 +68,7 @@ def test_a_saved_face_reads_back(face, tmp_path):
     added = np.random.default_rng(0).normal(0, 0.1, face.reflectance.shape).astype(np.float32)
     face = replace(face, reflectance=face.reflectance + added, reflectance_corrections=added)
     paths = face.save(tmp_path, "someone")
-    assert [path.name for path in paths] == [f"someone_0{end}" for end in (".npz", ".obj", ".ply", "_overlay.png")]
+    assert [path.name for path in paths] == [f"someone_0{end}" for end in (".npz", ".glb", "_overlay.png")]
     fields = read_code_file(paths[0])
     for name in (
         "vertices",
@@ -138,14 +138,14 @@ def test_files_of_another_face_are_not_overwritten(face, tmp_path):
 
 def sorted_files(folder):
     """In the order in which `save` returns them."""
-    return [folder / f"someone_0{ending}" for ending in (".npz", ".obj", ".ply", "_overlay.png")]
+    return [folder / f"someone_0{ending}" for ending in (".npz", ".glb", "_overlay.png")]
 
 
 def test_a_failed_save_leaves_nothing(face, tmp_path):
-    (tmp_path / "someone_0.ply").mkdir()  # where a file should be
-    with pytest.raises(InputError, match="someone_0.ply: cannot be written"):
+    (tmp_path / "someone_0.glb").mkdir()  # where a file should be
+    with pytest.raises(InputError, match="someone_0.glb: cannot be written"):
         face.save(tmp_path, "someone")
-    assert [path.name for path in tmp_path.iterdir()] == ["someone_0.ply"]
+    assert [path.name for path in tmp_path.iterdir()] == ["someone_0.glb"]
 
 
 def test_a_name_that_is_too_long_is_one_line_and_leaves_nothing(face, tmp_path):
@@ -158,3 +158,35 @@ def test_names_that_are_not_utf_8_can_be_saved_and_read(face, tmp_path):
     paths = replace(face, source="bad\udcff.jpg").save(tmp_path, "bad\udcff")
     assert {b"bad\xff_0.npz", b"bad\xff_0_overlay.png"} <= set(os.listdir(os.fsencode(tmp_path)))
     assert read_code_file(paths[0])["source"] == "bad\udcff.jpg"
+
+
+@pytest.mark.parametrize("name", ["a.glb", "a.obj", "a.ply", "a.npz", "a.GLB"])
+def test_a_files_own_name_chooses_its_format(face, tmp_path, name):
+    for _ in range(2):  # a file that the caller names is replaced
+        paths = face.save(tmp_path / "new" / name)
+    assert paths[0] == tmp_path / "new" / name.lower()
+    assert sorted(paths) == sorted((tmp_path / "new").iterdir())
+
+
+def test_a_folder_that_is_named_like_a_file_stays_a_folder(face, tmp_path):
+    (tmp_path / "a.ply").mkdir()
+    paths = face.save(tmp_path / "a.ply", "someone", formats="ply")
+    assert paths == [tmp_path / "a.ply" / "someone_0.ply"]
+
+
+def test_formats_of_a_folder_are_chosen_by_name(face, tmp_path):
+    paths = face.save(tmp_path, "someone", formats=["camera", "ply", "ply"])
+    assert [path.name for path in paths] == ["someone_0.ply", "someone_0_camera.json"]
+
+
+@pytest.mark.parametrize("formats, said", [(["stl"], "'stl' is unknown; choose from npz, glb"), ([], "no format")])
+def test_a_format_that_cannot_be_written_is_named(face, tmp_path, formats, said):
+    with pytest.raises(InputError, match=said):
+        face.save(tmp_path, formats=formats)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stem_and_formats_belong_to_folders(face, tmp_path):
+    for wish in ({"stem": "x"}, {"formats": ["ply"]}):
+        with pytest.raises(InputError, match="a.glb: a single file; give the folder"):
+            face.save(tmp_path / "a.glb", **wish)

@@ -55,9 +55,7 @@ def test_good_photos_get_all_their_files(result):
     process, output = result
     assert process.returncode == 0, process.stderr
     for stem in ("person.jpg_0", "person.png_0"):
-        assert all(
-            (output / f"{stem}{ending}").stat().st_size > 1000 for ending in (".npz", ".obj", ".ply", "_overlay.png")
-        )
+        assert all((output / f"{stem}{ending}").stat().st_size > 1000 for ending in (".npz", ".glb", "_overlay.png"))
     assert "2 faces" in process.stdout and str(output / "index.html") in process.stdout
 
 
@@ -203,11 +201,11 @@ def test_a_disk_without_room_for_one_face_is_one_line_and_leaves_no_part_of_it(s
     process = reconstruct(f"--input={ASTRONAUT}", f"--output={output}")
     assert process.returncode == 1 and "Traceback" not in process.stderr
     assert len(re.findall("^reconstruct: .*No space left on device", process.stderr, re.MULTILINE)) == 1
-    assert not [path for path in output.rglob("*") if path.suffix in (".npz", ".obj", ".ply", ".png", ".partial")]
+    assert not [path for path in output.rglob("*") if path.suffix in (".npz", ".glb", ".png", ".partial")]
 
 
 def test_a_disk_that_becomes_full_keeps_what_is_done_with_its_page(small_disk, tmp_path):
-    photos, output = tmp_path / "photos", small_disk("7m")
+    photos, output = tmp_path / "photos", small_disk("12m")
     photos.mkdir()
     for k in range(4):
         shutil.copy(ASTRONAUT, photos / f"p{k}.png")
@@ -219,7 +217,7 @@ def test_a_disk_that_becomes_full_keeps_what_is_done_with_its_page(small_disk, t
     assert "p0.png" in page and "p3.png" not in page
     names = {path.name for path in output.rglob("*") if path.is_file()}
     assert not [name for name in names if name.startswith(("p1", "p2", "p3")) or name.endswith(".partial")]
-    small_disk("60m", "remount")
+    small_disk("80m", "remount")
     assert reconstruct(f"--input={photos}", f"--output={output}").stdout.startswith("4 faces: ")
 
 
@@ -227,6 +225,24 @@ def test_all_failed_before_is_status_1_and_names_the_log(mixed, tmp_path):
     for _ in range(2):
         process = reconstruct(f"--input={mixed / 'letter.jpg'}", f"--output={tmp_path}")
         assert process.returncode == 1 and f"1 photo without a face: {tmp_path / 'failures.csv'}" in process.stderr
+
+
+def test_formats_are_chosen_and_added_later(tmp_path):
+    first = reconstruct(f"--input={ASTRONAUT}", f"--output={tmp_path}", "--formats=npz,obj")
+    assert first.stdout.startswith("1 face: ")
+    made = {path.name for path in tmp_path.glob("astronaut_0*")}
+    assert made == {f"astronaut_0{ending}" for ending in (".npz", ".obj", ".mtl", "_texture.png")}
+    second = reconstruct(f"--input={ASTRONAUT}", f"--output={tmp_path}", "--formats=npz,camera,mask")
+    assert second.stdout.startswith("1 face: ")
+    assert {"astronaut_0_camera.json", "astronaut_0_mask.png"} <= {path.name for path in tmp_path.iterdir()}
+    links = re.findall(r'<a href="(astronaut_0[^"]*)"', (tmp_path / "index.html").read_text())
+    assert {"astronaut_0.obj", "astronaut_0_mask.png", "astronaut_0_camera.json"} <= set(links)
+
+
+def test_an_unknown_format_is_one_line(tmp_path):
+    process = reconstruct(f"--input={ASTRONAUT}", f"--output={tmp_path}", "--formats=glb,stl")
+    assert process.returncode == 1 and "'stl' is unknown; choose from npz, glb" in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 def test_boxes_go_with_one_photo(mixed, tmp_path):

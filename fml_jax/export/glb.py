@@ -1,0 +1,181 @@
+"""Heads as GLB, the binary form of glTF 2.0: surfaces with morph targets, in metres, y up, the face along +z."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pygltflib as gltf
+from jaxtyping import Float
+
+from fml_jax.export.head import EYES, Head, Surface
+
+_METRES = 1e-3  # of a millimetre
+# mm: smaller displacements by a named shape are left out, which makes the file half as large. Teeth and gums keep still
+# but for the jaw; in the scans behind the shapes, heads moved a little. The last target holds all that is left out, so
+# the face's own mesh is exact.
+_LEAST_MOVE = {"teeth": 1.0, "gums_and_tongue": 1.0, "mouth_lining": 0.5}
+_ELSE_MOVE = 0.1
+_ROUGHNESS = {"skin": 0.6, EYES: 0.15, "teeth": 0.3}
+_ELSE_ROUGH = 0.5
+_VERSION = "2.0"
+
+
+def write_glb(path: Path, head: Head, *, jpeg: bytes, extras: dict[str, Any]) -> None:
+    """Writes a head with one mesh, whose primitives are its surfaces.
+
+    Args:
+      jpeg: the texture of the surfaces that have texture coordinates, sRGB-encoded.
+      extras: JSON values kept in the file's `asset`.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    path.write_bytes(_Glb().encoded(head, jpeg, extras))
+
+
+class _Glb:
+    """A glTF document and its binary chunk, while they are built."""
+
+    def __init__(self) -> None:
+        self._document = gltf.GLTF2(asset=gltf.Asset(version=_VERSION, generator="fml_jax"))
+        self._chunks: list[bytes] = []
+        self._length = 0
+
+    def encoded(self, head: Head, jpeg: bytes, extras: dict[str, Any]) -> bytes:
+        """The whole file."""
+        document = self._document
+        document.asset.extras = extras
+        document.images = [gltf.Image(bufferView=self._view(jpeg), mimeType="image/jpeg", name="reflectance")]
+        document.samplers = [gltf.Sampler(magFilter=gltf.LINEAR, minFilter=gltf.LINEAR_MIPMAP_LINEAR)]
+        document.textures = [gltf.Texture(source=0, sampler=0)]
+        mesh = gltf.Mesh(name="face", weights=[float(weight) for weight in head.weights])
+        mesh.extras = {"targetNames": list(head.target_names)}  # the place that Blender, three.js and others read
+        mesh.primitives = [self._primitive(surface, _moves(surface, head.weights)) for surface in head.surfaces]
+        document.meshes = [mesh]
+        document.nodes = [gltf.Node(mesh=0, name="face")]
+        document.scenes, document.scene = [gltf.Scene(nodes=[0])], 0
+        document.buffers = [gltf.Buffer(byteLength=self._length)]
+        document.set_binary_blob(b"".join(self._chunks))
+        return b"".join(document.save_to_bytes())
+
+    def _primitive(self, surface: Surface, targets: list["_Moves"]) -> gltf.Primitive:
+        attributes = gltf.Attributes(
+            POSITION=self._array(surface.neutral * _METRES, bounds=True),
+            NORMAL=self._array(surface.normals),
+        )
+        tint = np.ones(3)
+        if surface.uv is not None:
+            attributes.TEXCOORD_0 = self._array(np.stack([surface.uv[:, 0], 1 - surface.uv[:, 1]], axis=1))
+        if surface.colours is not None:
+            # Programs that ignore colours of vertices show the brightest colour everywhere.
+            linear = _linear(surface.colours)
+            tint = np.maximum(linear.max(axis=0), 1e-6)
+            attributes.COLOR_0 = self._array(np.clip(linear / tint, 0, 1))
+        self._document.materials.append(_material(surface, tint))
+        return gltf.Primitive(
+            attributes=attributes,
+            indices=self._indices(surface.triangles),
+            material=len(self._document.materials) - 1,
+            targets=self._targets(targets, len(surface.neutral)),
+        )
+
+    def _targets(self, targets: list["_Moves"], count: int) -> list[dict[str, int]]:
+        """Accessors of displacements that are zero but at some vertices; all of a primitive share two buffer views."""
+        kind = np.dtype(np.uint16 if count < 2**16 else np.uint32)
+        indices, index_places = _laid_out([target.rows.astype(kind).tobytes() for target in targets])
+        values, value_places = _laid_out([target.values.tobytes() for target in targets])
+        index_view, value_view = self._view(indices), self._view(values)
+        found = []
+        for target, index_place, value_place in zip(targets, index_places, value_places, strict=True):
+            still = np.zeros((int(len(target.rows) < count), 3), np.float32)
+            accessor = _accessor(count, np.concatenate([target.values, still]), bounds=True)
+            accessor.sparse = gltf.Sparse(
+                count=len(target.rows),
+                indices=gltf.AccessorSparseIndices(
+                    bufferView=index_view, byteOffset=index_place, componentType=_COMPONENTS[kind]
+                ),
+                values=gltf.AccessorSparseValues(bufferView=value_view, byteOffset=value_place),
+            )
+            found.append({"POSITION": self._add(accessor)})
+        return found
+
+    def _array(self, rows: np.ndarray, *, bounds: bool = False) -> int:
+        rows = np.ascontiguousarray(rows, "<f4")
+        accessor = _accessor(len(rows), rows, bounds=bounds)
+        accessor.bufferView, accessor.byteOffset = self._view(rows.tobytes(), gltf.ARRAY_BUFFER), 0
+        return self._add(accessor)
+
+    def _indices(self, triangles: np.ndarray) -> int:
+        kind = np.uint16 if triangles.max() < 2**16 - 1 else np.uint32
+        rows = np.ascontiguousarray(triangles.ravel(), kind)
+        view = self._view(rows.tobytes(), gltf.ELEMENT_ARRAY_BUFFER)
+        component = _COMPONENTS[rows.dtype]
+        return self._add(
+            gltf.Accessor(bufferView=view, byteOffset=0, componentType=component, count=len(rows), type=gltf.SCALAR)
+        )
+
+    def _add(self, accessor: gltf.Accessor) -> int:
+        self._document.accessors.append(accessor)
+        return len(self._document.accessors) - 1
+
+    def _view(self, content: bytes, target: int | None = None) -> int:
+        self._document.bufferViews.append(
+            gltf.BufferView(buffer=0, byteOffset=self._length, byteLength=len(content), target=target)
+        )
+        padded = content + bytes(-len(content) % 4)
+        self._chunks.append(padded)
+        self._length += len(padded)
+        return len(self._document.bufferViews) - 1
+
+
+_COMPONENTS = {np.dtype(np.uint16): gltf.UNSIGNED_SHORT, np.dtype(np.uint32): gltf.UNSIGNED_INT}
+
+
+def _accessor(count: int, rows: np.ndarray, *, bounds: bool) -> gltf.Accessor:
+    """An accessor of `count` float vectors within the bounds of `rows`, without a buffer view."""
+    accessor = gltf.Accessor(byteOffset=None, componentType=gltf.FLOAT, count=count, type=f"VEC{rows.shape[1]}")
+    if bounds:
+        accessor.min, accessor.max = (edge.astype(float).tolist() for edge in (rows.min(axis=0), rows.max(axis=0)))
+    return accessor
+
+
+def _laid_out(blocks: list[bytes]) -> tuple[bytes, list[int]]:
+    """Blocks one after the other, each beginning at a multiple of four, and where they begin."""
+    padded = [block + bytes(-len(block) % 4) for block in blocks]
+    return b"".join(padded), np.cumsum([0, *map(len, padded)])[:-1].tolist()
+
+
+class _Moves(NamedTuple):
+    """A target of a surface: the vertices that it moves, at least one, and their displacements."""
+
+    rows: np.ndarray  # [R]
+    values: np.ndarray  # [R, 3] float32, metres
+
+
+def _moves(surface: Surface, weights: Float[np.ndarray, "K"]) -> list[_Moves]:
+    """The targets of a surface without the named shapes' small displacements, for which the last target makes up."""
+    *named, last = surface.targets
+    last, found, least = last.copy(), [], _LEAST_MOVE.get(surface.name, _ELSE_MOVE)
+    for target, weight in zip(named, weights, strict=False):
+        moved = np.einsum("vc,vc->v", target, target) > least**2
+        last += np.float32(weight / weights[-1]) * np.where(moved[:, None], 0, target)
+        rows = np.flatnonzero(moved) if moved.any() else np.zeros(1, np.int64)
+        found.append(_Moves(rows, (target[rows] * moved[rows, None] * _METRES).astype("<f4")))
+    return [*found, _Moves(np.arange(len(last)), (last * _METRES).astype("<f4"))]
+
+
+def _material(surface: Surface, tint: Float[np.ndarray, "3"]) -> gltf.Material:
+    surface_look = gltf.PbrMetallicRoughness(
+        baseColorFactor=[*map(float, tint), 1.0],
+        metallicFactor=0.0,
+        roughnessFactor=_ROUGHNESS.get(surface.name, _ELSE_ROUGH),
+    )
+    if surface.uv is not None:
+        surface_look.baseColorTexture = gltf.TextureInfo(index=0)
+    return gltf.Material(name=surface.name, pbrMetallicRoughness=surface_look, doubleSided=True, alphaCutoff=None)
+
+
+def _linear(srgb: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
+    """sRGB-encoded colours as light (IEC 61966-2-1), which colours of glTF's vertices are."""
+    srgb = np.clip(np.asarray(srgb, np.float64), 0, 1)
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

@@ -1,0 +1,60 @@
+"""Colours of vertices as a texture: baked in the layout of the face model's texture coordinates."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
+
+from fml_jax.face_model.base import BaseModel
+from fml_jax.image_formation.raster import rasterize
+
+SIZE = 1024  # texels of a side; the mesh's finest triangles, at eyes and lips, have three
+_MARGIN = 16  # texels around each island that repeat its border, so that filters and mip maps find no ground there
+
+
+class Atlas(NamedTuple):
+    """How a texture of S × S texels follows from the mesh's vertices; row 0 is its upper edge (v = 1)."""
+
+    weights: scipy.sparse.csr_matrix  # [S², N], barycentric; rows beyond the islands and their margins are empty
+    covered: Bool[np.ndarray, "S S"]  # whether a texel lies on the surface itself
+
+    @property
+    def size(self) -> int:
+        """S."""
+        return len(self.covered)
+
+    def baked(self, values: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "S S C"]:
+        """Values of vertices at each texel; their mean where there is no surface near."""
+        values = np.asarray(values, np.float32)
+        texels = self.weights @ values
+        texels[np.diff(self.weights.indptr) == 0] = values.mean(axis=0)
+        return texels.reshape(self.size, self.size, -1)
+
+
+_atlases: dict[tuple[str, int, int], Atlas] = {}
+
+
+def atlas_of(model: BaseModel, size: int = SIZE) -> Atlas:
+    """The atlas of a face model, made once for each model and size."""
+    key = (model.name, model.vertex_count, size)
+    if key not in _atlases:
+        _atlases[key] = _make_atlas(model, size)
+    return _atlases[key]
+
+
+def _make_atlas(model: BaseModel, size: int) -> Atlas:
+    uv = np.asarray(model.uv, np.float64)
+    texels = np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1) * size - 0.5
+    triangle, barycentric = rasterize(texels, np.ones(len(uv)), np.asarray(model.uv_triangles), height=size, width=size)
+    covered = triangle >= 0
+    distance, (row, column) = distance_transform_edt(~covered, return_indices=True)
+    near = np.flatnonzero(distance <= _MARGIN)
+    source = (row * size + column).ravel()[near]  # of a covered texel this is the texel itself
+    corners = np.asarray(model.topology.triangles)[triangle.ravel()[source]]
+    rows = np.repeat(near, 3)
+    weights = scipy.sparse.csr_matrix(
+        (barycentric.reshape(-1, 3)[source].ravel(), (rows, corners.ravel())), shape=(size * size, model.vertex_count)
+    )
+    return Atlas(weights, covered)
