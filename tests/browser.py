@@ -11,6 +11,7 @@ import pytest
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 # WebGL is drawn on the CPU; root may not use the sandbox.
 _ARGUMENTS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
+_PATIENCE = 120_000  # ms: a busy machine draws slowly
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 
 
@@ -53,6 +54,7 @@ def opened(browser, path: Path, *, device: str = "desktop", dark: bool = False, 
         accept_downloads=True,
     )
     errors, asked = [], []
+    context.set_default_timeout(_PATIENCE)
     page = context.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)

@@ -32,6 +32,7 @@ ORDER = (
     "safe_npz",
     "files",
     "opencv",
+    "pages",
     "errors",
 )
 # What a program that only reconstructs needs may not depend on what only a training needs.

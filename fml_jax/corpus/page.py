@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from fml_jax.corpus.card import Corpus, is_synthetic
 from fml_jax.corpus.records import Example, decode, read_shard
 from fml_jax.files import complete_or_absent
+from fml_jax.pages import page
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, crop_photo
 
 SHEET = 100  # crops shown
@@ -27,44 +28,7 @@ _HISTOGRAMS = {
 _BINS = 32
 _UNSURE, _SURE = 0.3, 1.0  # confidences at the ends of the colour scale
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Training corpus: {title}</title>
-<style>
-:root {{ color-scheme: light dark; --line: #8884; --quiet: #888; --bar: #4a7fb5; }}
-body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 1320px; margin: 2rem auto; padding: 0 1rem; }}
-h1, h2 {{ font-weight: 600; margin: 0 }}
-h2 {{ font-size: 1.1rem; margin: 2rem 0 .6rem; border-top: 1px solid var(--line); padding-top: 1rem }}
-p {{ color: var(--quiet); margin: .2rem 0 }}
-table {{ border-collapse: collapse }}
-td, th {{ text-align: left; padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
-td.number {{ text-align: right; font-variant-numeric: tabular-nums }} th {{ font-weight: 400; color: var(--quiet) }}
-.bar {{ background: var(--bar); height: .7em; display: inline-block; border-radius: 2px }}
-.histograms {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem }}
-.histograms svg {{ width: 100%; height: auto; display: block }}
-svg rect {{ fill: var(--bar) }}
-svg text {{ fill: var(--quiet); font-size: 11px }}
-figure {{ margin: 0 }} figcaption {{ color: var(--quiet); font-size: .85rem }}
-.sheet {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .4rem }}
-.sheet img {{ width: 100%; display: block; border-radius: 4px }}
-.scale {{ display: inline-block; width: 8rem; height: .7em; border-radius: 2px; margin: 0 .4em;
-  background: linear-gradient(to right, {scale}) }}
-</style>
-<h1>{title}</h1>
-<p>{split}</p>
-<h2>Sources</h2>
-{sources}
-<h2>Rejected</h2>
-{rejected}
-<h2>Examples</h2>
-<div class="histograms">{histograms}</div>
-<h2>{sheet_title}</h2>
-<p>{legend}</p>
-<div class="sheet">{sheet}</div>
-</html>
-"""
-
-_LEGEND = '68 landmarks, coloured by confidence: {unsure:g} or less<span class="scale"></span>{sure:g}'
+_STYLE = Path(__file__).with_name("page.css")
 
 
 def write_page(corpus: Corpus, rejected: list[dict]) -> None:
@@ -78,23 +42,27 @@ def write_page(corpus: Corpus, rejected: list[dict]) -> None:
     shown = _spread(entries, SHEET)
     # The landmarks of renders are exact.
     histograms = {name: title for name, title in _HISTOGRAMS.items() if not (rendered and name == "confidence")}
-    page = _PAGE.format(
-        title=f"{card['examples']} synthetic faces"
-        if rendered
-        else f"{card['examples']} examples of {card['photos']} photos",
-        split="Rendered with known codes" if rendered else _split(card),
-        sources=_sources(card["sources"]),
-        rejected=_reasons(rejected, card["photos"]),
-        histograms="".join(
-            _histogram(title, [float(entry[name]) for entry in entries]) for name, title in histograms.items()
-        ),
-        sheet_title=f"{len(shown)} crops, spread over the corpus",
-        legend="68 landmarks, which are known exactly" if rendered else _LEGEND.format(unsure=_UNSURE, sure=_SURE),
-        scale=", ".join("rgb({}, {}, {})".format(*_colour(c)) for c in np.linspace(_UNSURE, _SURE, 9)),
-        sheet="".join(_figure(example) for example in _examples(corpus.folder, card, shown)),
+    examples = "".join(
+        _histogram(title, [float(entry[name]) for entry in entries]) for name, title in histograms.items()
+    )
+    sections = {
+        "Sources": _sources(card["sources"]),
+        "Rejected": _reasons(rejected, card["photos"]),
+        "Examples": f'<div class="histograms">{examples}</div>',
+        f"{len(shown)} crops, spread over the corpus": _sheet(corpus.folder, card, shown, rendered),
+    }
+    heading = (
+        f"{card['examples']} synthetic faces" if rendered else f"{card['examples']} examples of {card['photos']} photos"
+    )
+    text = page(
+        title=f"Training corpus: {heading}",
+        heading=heading,
+        note="Rendered with known codes" if rendered else _split(card),
+        style=_STYLE.read_text("utf-8"),
+        content="".join(f"<section><h2>{title}</h2>{content}</section>\n" for title, content in sections.items()),
     )
     with complete_or_absent(corpus.folder / "index.html") as partial:
-        partial.write_text(page, "utf-8")
+        partial.write_text(text, "utf-8")
 
 
 def _split(card: dict) -> str:
@@ -134,6 +102,19 @@ def _examples(folder: Path, card: dict, entries: list[dict]):
             number = entry["shard"]
             records = read_shard(folder / "shards" / card["shards"][int(number)]["file"])
         yield decode(records[int(entry["row"])])
+
+
+def _sheet(folder: Path, card: dict, shown: list[dict], rendered: bool) -> str:
+    """Crops with their landmarks, and what the landmarks' colours mean."""
+    scale = ", ".join("rgb({}, {}, {})".format(*_colour(c)) for c in np.linspace(_UNSURE, _SURE, 9))
+    bar = f'<span class="scale" style="background: linear-gradient(to right, {scale})"></span>'
+    legend = (
+        "68 landmarks, which are known exactly"
+        if rendered
+        else f"68 landmarks, coloured by confidence: {_UNSURE:g} or less{bar}{_SURE:g}"
+    )
+    figures = "".join(_figure(example) for example in _examples(folder, card, shown))
+    return f'<p>{legend}</p><div class="sheet">{figures}</div>'
 
 
 def _figure(example: Example) -> str:

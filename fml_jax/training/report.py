@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from fml_jax.errors import InputError
 from fml_jax.files import complete_or_absent
+from fml_jax.pages import page
 from fml_jax.training import metrics, sheets
 
 REPORT = "report.html"
@@ -31,30 +32,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "report",
 }
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Training run: {title}</title>
-<style>
-:root {{ color-scheme: light dark; --line: #8884; --quiet: #888 }}
-body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 1320px; margin: 2rem auto; padding: 0 1rem }}
-h1, h2 {{ font-weight: 600; margin: 0 }} h1 {{ overflow-wrap: anywhere }}
-h2 {{ font-size: 1.1rem; margin: 2rem 0 .6rem; border-top: 1px solid var(--line); padding-top: 1rem }}
-p, figcaption, summary {{ color: var(--quiet); margin: .2rem 0 }}
-figure {{ margin: 0 }} figcaption {{ font-size: .85rem }}
-.curves {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem }}
-.curves svg {{ width: 100%; height: auto; display: block }}
-.sheets img {{ max-width: 100%; display: block; border-radius: 4px; background: #fff }}
-pre {{ overflow-x: auto; font-size: .8rem }} section {{ min-width: 0 }}
-</style>
-<h1>{title}</h1>
-<p>{summary}</p>
-{sections}
-<h2>Pictures</h2>
-<div class="sheets">{sheets}</div>
-<h2>Config</h2>
-<details><summary>config.json</summary><pre>{config}</pre></details>
-</html>
-"""
+_PAGE_STYLE = Path(__file__).with_name("report.css")
 
 
 def write_report(workdir: Path) -> Path:
@@ -171,12 +149,15 @@ def _page(workdir, config, rows) -> str:
         _section(title, figures, [b for b in borders if b < last]) for title, figures in curves(rows).items()
     )
     stages = ", ".join(f"{name} {steps}" for name, steps in lengths.items())
-    return _PAGE.format(
-        title=html.escape(workdir.resolve().name),
-        summary=html.escape(f"step {last} of {sum(lengths.values())} (stages: {stages}); encoder {config['encoder']}"),
-        sections=sections,
-        sheets=_sheets(workdir),
-        config=html.escape(json.dumps(config, indent=2)),
+    settings = html.escape(json.dumps(config, indent=2))
+    return page(
+        title=f"Training run: {workdir.resolve().name}",
+        heading=workdir.resolve().name,
+        note=f"step {last} of {sum(lengths.values())} (stages: {stages}); encoder {config['encoder']}",
+        style=_PAGE_STYLE.read_text("utf-8"),
+        content=f"{sections}\n"
+        f'<section><h2>Pictures</h2><div class="sheets">{_sheets(workdir)}</div></section>\n'
+        f"<section><h2>Config</h2><details><summary>config.json</summary><pre>{settings}</pre></details></section>",
     )
 
 
