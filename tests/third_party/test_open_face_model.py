@@ -12,6 +12,7 @@ from fml_jax.face_model.integer_modes import restored
 from fml_jax.face_model.subdivision import triangulate
 from third_party.open_face_model import ict_head
 from third_party.open_face_model.archive import rounded, write_npz
+from third_party.open_face_model.coarse_eyes import BACK_STEPS, KEPT_MERIDIANS, KEPT_RINGS, coarse_mesh, coarse_uv
 from third_party.open_face_model.complexions import EYE_WEIGHT, FACE_WEIGHT, OTHER_WEIGHT
 from third_party.open_face_model.head_mesh import cut_head, neck_border, read_base_mesh, straighten_neck
 from third_party.open_face_model.ict_facekit import read_face_kit
@@ -80,14 +81,24 @@ class TestFile:
 
 
 def _weights(name, arrays, regions):
-    """[N] of the vertices in the principal components."""
+    """[N] of the vertices in the principal components, which saw the full eyeballs."""
     count = len(arrays["mean"])
     if name == "identity":
-        return vertex_weights(count, NARROW_FACE, count, np.flatnonzero(regions["eyes"]))
-    if name == "expression":
-        return np.ones(count)
-    weights = np.where(regions["face"], FACE_WEIGHT, OTHER_WEIGHT)
-    return np.where(regions["eyes"], EYE_WEIGHT, weights)
+        weights = vertex_weights(count, NARROW_FACE, count, np.flatnonzero(regions["eyes"]))
+    elif name == "expression":
+        weights = np.ones(count)
+    else:
+        weights = np.where(regions["face"], FACE_WEIGHT, OTHER_WEIGHT)
+        weights = np.where(regions["eyes"], EYE_WEIGHT, weights)
+    weights[regions["eyes"]] *= np.sqrt(np.tile(_vertices_stood_for(), 2))
+    return weights
+
+
+def _vertices_stood_for():
+    """For each vertex of a coarse eyeball, how many of the full one lie nearest to it, by ring and meridian."""
+    rings = np.abs(np.arange(24)[:, None] - KEPT_RINGS).argmin(1)
+    counts = np.bincount(rings, minlength=len(KEPT_RINGS)) * ict_head.MERIDIANS / KEPT_MERIDIANS
+    return np.repeat([*counts, *[0.0] * len(BACK_STEPS)], KEPT_MERIDIANS)
 
 
 class TestGeometry:
@@ -104,7 +115,7 @@ class TestGeometry:
         normals = vertex_normals(vertices, triangles)
         outwards = (normals * vertices).sum(1) > 0
         assert outwards[regions["scalp"] & (vertices[:, 1] > 40)].all()  # above the creases behind the ears
-        assert outwards[regions["eyes"]].mean() > 0.95
+        assert outwards[regions["eyes"] & regions["face"]].all()
         a, b, c = vertices[triangles].transpose(1, 0, 2)
         assert np.einsum("tc,tc->", a, np.cross(b, c)) / 6 > 1.5e6  # mm³, an open head's signed volume
 
@@ -168,6 +179,9 @@ class TestRegions:
         assert regions["face"][regions["brows"]].all()
         # Closed lips hide the line where they meet.
         assert regions["face"][regions["lips"] & ~regions["mouth"]].mean() > 0.85
+
+    def test_eyes_are_few_of_the_photometric_vertices(self, regions):
+        assert 0.04 < (regions["face"] & regions["eyes"]).sum() / regions["face"].sum() < 0.06
 
     def test_places(self, standard, regions):
         vertices, _, _ = standard
@@ -304,7 +318,9 @@ class TestBuilder:
 
 def test_shipped_mesh_is_rebuilt_from_ict_facekit(arrays, shared):
     head = ict_head.cut_head(read_face_kit(shared / "face_models/ict_facekit.npz"))
-    assert np.array_equal(head.quads, arrays["quads"]) and np.allclose(head.uv, arrays["uv"], atol=1e-6)
+    mesh = coarse_mesh(head)
+    assert np.array_equal(mesh.quads, arrays["quads"]) and np.array_equal(mesh.uv_quads, arrays["uv_quads"])
+    assert np.allclose(coarse_uv(head.uv, mesh), arrays["uv"], atol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -90,14 +90,19 @@ def _eyeball_front(kit, ball):
     for number in range(1, FRONT_RINGS + 1):
         before, start, end, after = line[number - 1 : number + 3]
         refined += [(9 * (start + end) - before - after) / 16, end]
-    first = MERIDIANS * np.arange(_RINGS)[:, None] + np.arange(MERIDIANS)
-    beside = np.roll(first, -1, axis=1)
-    bands = np.stack([first[:-1], first[1:], beside[1:], beside[:-1]], axis=-1).reshape(-1, 4)
-    up, down = np.arange(MERIDIANS // 2 - 1), np.arange(MERIDIANS - 1, MERIDIANS // 2, -1)
-    cap = np.stack([up, up + 1, down - 1, down], axis=1)
-    quads = np.concatenate([cap, bands])
+    quads = quads_of_rings(_RINGS, MERIDIANS)
     operator = sparse.vstack(refined, format="csr")
     return operator, quads if _faces_forward(operator @ kit.neutral, quads) else quads[:, [0, 3, 2, 1]]
+
+
+def quads_of_rings(rings: int, meridians: int) -> np.ndarray:
+    """[Q, 4] quads of an eyeball's front, its vertices numbered ring by ring from the pole; the cap comes first."""
+    first = meridians * np.arange(rings)[:, None] + np.arange(meridians)
+    beside = np.roll(first, -1, axis=1)
+    bands = np.stack([first[:-1], first[1:], beside[1:], beside[:-1]], axis=-1).reshape(-1, 4)
+    up, down = np.arange(meridians // 2 - 1), np.arange(meridians - 1, meridians // 2, -1)
+    cap = np.stack([up, up + 1, down - 1, down], axis=1)
+    return np.concatenate([cap, bands])
 
 
 def _faces_forward(vertices, quads):

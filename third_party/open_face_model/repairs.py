@@ -95,11 +95,11 @@ def repaired_units(
         shapes[:, ball] = 0
         for direction, degrees in LOOK.items():
             rotation = _gaze_rotation(direction, np.radians(degrees), outwards=1 - 2 * side)
-            centre = _eyeball_centre(neutral[ball])
+            centre = eyeball_centre(neutral[ball])
             shapes[number[f"eyeLook{direction}{name}"], ball] = (neutral[ball] - centre) @ (rotation.T - np.eye(3))
         blink = number[f"eyeBlink{name}"]
         shapes[blink, ball] = [0, 0, -BLINK_RETRACTION]
-        shapes[blink] += _closed_lids(neutral + shapes[blink], eye, _eyeball_centre(neutral[ball]), spread)
+        shapes[blink] += _closed_lids(neutral + shapes[blink], eye, eyeball_centre(neutral[ball]), spread)
     jaw, close = number["jawOpen"], number["mouthClose"]
     shapes[close] += _meeting_lips(shapes[jaw] + shapes[close], openings.mouth, spread)
     return Units(units.names, shapes)
@@ -115,8 +115,8 @@ def _gaze_rotation(direction, angle, outwards):
     return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
 
 
-def _eyeball_centre(points):
-    """Of a sphere through the sclera, without the cornea's bulge."""
+def eyeball_centre(points: np.ndarray) -> np.ndarray:
+    """The centre [3] of a sphere through the sclera [E, 3], ring by ring, without the cornea's bulge."""
     points = points[len(points) // 3 :]
     solution = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(1), rcond=None)[0]
     return solution[:3]
@@ -163,7 +163,7 @@ def repaired_identity(
     margins = []
     for eye, ball in zip(openings.eyes, eyeballs, strict=True):
         margin = np.unique(eye.grid[: LID_MARGIN_RING + 3])
-        offset = mean[margin] - _eyeball_centre(mean[ball])
+        offset = mean[margin] - eyeball_centre(mean[ball])
         normals = offset / np.linalg.norm(offset, axis=1, keepdims=True)
         margins.append((margin, normals, ball[cKDTree(mean[ball]).query(mean[margin])[1]]))
         moved.append(margin)
@@ -225,7 +225,7 @@ def without_penetration(
                 shapes[active] += share[:, None, None] * shift
         for name, ball, eye in zip(("Left", "Right"), eyeballs, openings.eyes, strict=True):
             blink = number[f"eyeBlink{name}"]
-            shapes[blink] += _closed_lids(neutral + shapes[blink], eye, _eyeball_centre(neutral[ball]), spread)
+            shapes[blink] += _closed_lids(neutral + shapes[blink], eye, eyeball_centre(neutral[ball]), spread)
     return Units(units.names, shapes)
 
 

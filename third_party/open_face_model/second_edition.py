@@ -11,6 +11,7 @@ from fml_jax.face_model.integer_modes import quantised
 from fml_jax.face_model.subdivision import triangulate
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE
 from third_party.open_face_model.archive import rounded
+from third_party.open_face_model.coarse_eyes import with_coarse_eyes
 from third_party.open_face_model.complexions import build_complexions
 from third_party.open_face_model.contact import Margins, Pair, contact_pairs
 from third_party.open_face_model.expressions import average_unit
@@ -284,7 +285,8 @@ def build_second_model(ict: Path, inputs: Path, reflectances: int, renders: int)
     logging.info("landmarks: MediaPipe sees %d of %d renders", landmarks.seen, landmarks.shown)
     logging.info("landmarks: mean distance %.2f mm as medians, %.2f mm refined", *landmarks.errors)
     parts = build_parts(sources, identity, expression, units=(raw_units, units), makehuman=people[1])
-    return model_arrays(sources, identity, expression, reflectance, regions=regions, landmarks=landmarks) | parts
+    arrays = model_arrays(sources, identity, expression, reflectance, regions=regions, landmarks=landmarks)
+    return with_coarse_eyes(arrays, sources.head) | parts
 
 
 def build_parts(
