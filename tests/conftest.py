@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 from jaxtyping import config, install_import_hook
 
+from tests.compiled_programs import remove_old_programs, share_compiled_programs
+
 # Set before JAX is imported, and for the programs that tests start. By default a GPU multiplies float32 in TF32, which
 # is too coarse for these comparisons, and the first of several processes takes most of the GPU's memory.
 if shutil.which("nvidia-smi"):
     os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+share_compiled_programs()
 
 from flax import struct  # noqa: E402 (imports JAX)
 
@@ -36,6 +40,12 @@ def shared() -> Path:
     if not _SHARED.is_dir():
         pytest.skip(_NEEDS_SHARED)
     return _SHARED
+
+
+def pytest_sessionstart(session):
+    """Old compiled programs are removed, by one of the processes."""
+    if not hasattr(session.config, "workerinput"):  # which the worker processes of pytest-xdist have
+        remove_old_programs()
 
 
 def pytest_sessionfinish(session):

@@ -10,7 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     path
-    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("third_party/**/*.md")])
+    for path in sorted(
+        [
+            *ROOT.glob("*.md"),
+            *(path for folder in ("docs", "fml_jax", "third_party") for path in (ROOT / folder).rglob("*.md")),
+        ]
+    )
     if path.name != "CHANGELOG.md"
 ]
 # A dotted name that begins with one of these names a module of the package, or what is in it.
@@ -54,7 +59,7 @@ def test_dotted_names_in_code_type_exist(document):
 def test_commands_exist(document):
     text = document.read_text()
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert set(re.findall(r"\bfml-[a-z-]+\b", text)) <= scripts.keys() | PRODUCTS
+    assert set(re.findall(r"\bfml-[a-z]+(?:-[a-z]+)*\b", text)) <= scripts.keys() | PRODUCTS
     modules = set(re.findall(r"python -m ((?:experiments|benchmarks|third_party)[.\w]*)", text))
     assert not [
         name

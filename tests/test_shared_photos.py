@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-FILES = ("__init__.py", "conftest.py", "type_checker.py")  # what tests need to start
+FILES = ("__init__.py", "compiled_programs.py", "conftest.py", "type_checker.py")  # what tests need to start
 
 
 @pytest.fixture

@@ -85,8 +85,7 @@ class DataConfig:
 class RunConfig:
     """All settings of a run.
 
-    Raises:
-      InputError: a stage that is missing, without rows, or of both levels where the network has no final level.
+    The class itself checks nothing: `run_config` makes one from a config file's settings and checks it.
     """
 
     seed: int = _at_least(0, 0)
@@ -130,7 +129,8 @@ def run_config(config: Mapping[str, Any]) -> RunConfig:
     """The settings in a ConfigDict, or in a dict as `as_dict` returns it.
 
     Raises:
-      InputError: a field that is unknown, missing, of another type or out of range; stages that cannot be trained.
+      InputError: a field that is unknown, missing, of another type or out of range; a stage of `stage_order` that is
+        missing, named twice, without rows, or of both levels without photos or without a final level to train.
     """
     config = config.to_dict() if hasattr(config, "to_dict") else config
     built = _built(RunConfig, config, "--config", config)
@@ -161,6 +161,10 @@ def _check_stages(config: RunConfig) -> None:
         field, stage = f"--config.stages.{name}", config.stages[name]
         if not stage.rows:
             raise InputError(f"{field}: its batches have no rows; give {field}.synthetic or {field}.photos")
+        if stage.level == "full" and not stage.photos:
+            raise InputError(
+                f"{field}: it trains both levels, which only photos do, and has none; give {field}.photos, or level=base"
+            )
         if stage.level == "full" and config.correctives.kind == "none":
             raise InputError(
                 f"stage {name!r} trains both levels; give it a final one with --config.correctives.kind=linear"

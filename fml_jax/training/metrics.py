@@ -1,8 +1,10 @@
 """The metrics of a run: JSON lines, readable during the run and after it was killed, and TensorBoard's files."""
 
+import itertools
 import json
 from pathlib import Path
 
+from absl import logging
 from tensorboardX import SummaryWriter
 
 from fml_jax.files import complete_or_absent
@@ -18,7 +20,8 @@ class MetricsWriter:
     """Appends to `WORKDIR/metrics.jsonl`, each line flushed when written, and to `WORKDIR/tensorboard/`.
 
     A run that was killed may have written rows of steps after its last checkpoint. A resumed run does these steps
-    again, so their rows are removed from the JSON lines, and TensorBoard is told to hide them.
+    again, so their rows are removed from the JSON lines, and TensorBoard is told to hide them. Where there is no
+    checkpoint, nothing tells whether the run is the same: its rows are kept in `metrics.1.jsonl` (or `.2`, …).
     """
 
     def __init__(self, workdir: Path | None, *, tensorboard: bool = True, done: int = 0) -> None:
@@ -30,7 +33,10 @@ class MetricsWriter:
         self._file = self._events = None
         if workdir is None:
             return
-        _remove_rows_after(workdir / FILE, done)
+        if done:
+            _remove_rows_after(workdir / FILE, done)
+        else:
+            _set_aside(workdir / FILE)
         self._file = open(workdir / FILE, "a", encoding="utf-8")
         if tensorboard:
             purge = done + 1 if done else None
@@ -65,6 +71,16 @@ def _remove_rows_after(path: Path, done: int) -> None:
         return
     with complete_or_absent(path) as partial:
         partial.write_text("".join(kept), "utf-8")
+
+
+def _set_aside(path: Path) -> None:
+    """Renames a file that has rows to the first numbered name that is free."""
+    if not path.is_file() or not path.stat().st_size:
+        return
+    numbered = (path.with_suffix(f".{number}{path.suffix}") for number in itertools.count(1))
+    kept = next(each for each in numbered if not each.exists())
+    path.rename(kept)
+    logging.warning("%s is of a run without a checkpoint; it is kept as %s", path, kept.name)
 
 
 def _row(line: str) -> dict | None:

@@ -54,9 +54,15 @@ class RunOutputs:
         """Checks that the config continues the newest checkpoint; warnings list other changes of the config.
 
         Raises:
-          InputError: the checkpoint lies after the config's end, or has another network.
+          InputError: the checkpoint lies after the config's end, or has another network; there are weights, which a
+            new run would replace, but no checkpoint.
         """
         if not self.done:
+            if (weights := self._workdir / WEIGHTS_FILE).exists():
+                raise InputError(
+                    f"{weights}: of a run without a checkpoint to continue from, and a new run would replace it; "
+                    "choose another --workdir"
+                )
             return
         if self.done > self._config.steps:
             raise InputError(

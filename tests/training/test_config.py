@@ -114,6 +114,12 @@ def test_a_stage_without_rows_is_refused():
         run_config(settings)
 
 
+def test_a_stage_of_both_levels_needs_photos():
+    settings = stub.small_settings(rows=(4, 0), levels=["full"])
+    with pytest.raises(InputError, match="stages.stage0: it trains both levels, which only photos do, and has none; "):
+        run_config(settings)
+
+
 def test_stages_that_are_not_trained_may_lack_what_training_needs():
     settings = ConfigDict(stub.small_settings(steps=(2, 2)))
     settings.stages.stage1.update(synthetic=0, photos=0)

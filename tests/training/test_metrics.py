@@ -70,8 +70,17 @@ def test_rows_after_the_step_of_the_checkpoint_are_removed(write, tmp_path):
     write([(3, {"loss": 2})], tensorboard=False, done=2)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(line["step"], line.get("loss")) for line in lines] == [(1, 5), (2, 4), (2, None), (3, 2)]
-    write([], tensorboard=False)  # a run that begins again
-    assert not path.read_text()
+
+
+def test_rows_of_a_run_without_a_checkpoint_are_kept_under_another_name(write, tmp_path, caplog):
+    for loss in (5, 4):
+        with caplog.at_level("WARNING", logger="absl"):
+            write([(1, {"loss": loss})], tensorboard=False)
+    write([], tensorboard=False)
+    write([(1, {"loss": 3})], tensorboard=False)  # after an empty file, which is not kept
+    kept = {path.name: json.loads(path.read_text())["loss"] for path in tmp_path.iterdir()}
+    assert kept == {"metrics.jsonl": 3, "metrics.1.jsonl": 5, "metrics.2.jsonl": 4}
+    assert "metrics.jsonl is of a run without a checkpoint; it is kept as metrics.1.jsonl" in caplog.text
 
 
 def test_tensorboard_can_be_left_out(write, tmp_path):
