@@ -67,8 +67,8 @@ def random_camera_change(
 def _moved_pose(pose, shift, scale, roll):
     """Rotation and translation [6] after the camera has rolled, panned by a shift in pixels, and come nearer.
 
-    A pan turns the camera and does not move it, so that near and far points shift alike. Coming nearer differs from
-    enlarging the picture by a third of a pixel at the ears.
+    A pan turns the camera and does not move it, so that near and far points shift alike. Coming nearer by a tenth
+    differs from enlarging the picture by up to a pixel, at the chin and the jaw.
     """
     focal = FOCAL_IN_CROP_WIDTHS * CROP_SIZE
     pan = Rotation.from_rotvec([-math.atan(shift[1] / focal), math.atan(shift[0] / focal), 0])

@@ -163,7 +163,7 @@ def _check_stages(config: RunConfig) -> None:
             raise InputError(f"{field}: its batches have no rows; give {field}.synthetic or {field}.photos")
         if stage.level == "full" and not stage.photos:
             raise InputError(
-                f"{field}: it trains both levels, which only photos do, and has none; give {field}.photos, or level=base"
+                f"{field}: it trains both levels, which takes photos, and has none; give {field}.photos or level=base"
             )
         if stage.level == "full" and config.correctives.kind == "none":
             raise InputError(

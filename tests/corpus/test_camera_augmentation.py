@@ -8,7 +8,10 @@ from scipy.spatial.transform import Rotation
 from fml_jax.codes import unflatten_code
 from fml_jax.corpus import camera_augmentation as augmentation
 from fml_jax.corpus.loader import CorpusBatches
+from fml_jax.face_model.base import geometry
 from fml_jax.face_model.files import load_face_model
+from fml_jax.face_model.landmarks import landmarks68
+from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.illumination import rolled_light, shading
 from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.rotation import rotation_matrix
@@ -32,11 +35,19 @@ def test_the_landmarks_are_where_the_code_puts_them(model, faces, seed):
     _, code, landmarks = augmentation.random_camera_change(
         face.crop, face.code, face.landmarks, rng=np.random.default_rng(seed)
     )
-    projected = np.asarray(project_landmarks(model, unflatten_code(jnp.asarray(code), model.code_sizes)))
     assert np.linalg.norm(landmarks - face.landmarks, axis=1).mean() > 1  # something has happened
-    # Coming nearer is not quite enlarging: a pixel or two where the contour lies deep.
+    before, after = (unflatten_code(jnp.asarray(each), model.code_sizes) for each in (face.code, code))
+    same_contour = landmarks68(
+        model.landmarks, geometry(model, after.identity, after.expression), rotation_matrix(before.rotation)
+    )
+    moved = np.asarray(project(to_camera(same_contour, after.rotation, after.translation)))
+    # Coming nearer is not quite enlarging: at most 0.89 pixels here, at a scale of 0.91.
+    assert np.linalg.norm(moved - landmarks, axis=1).max() < 0.95
+    # The contour's points slide by up to 3 mm on the face for each degree of yaw. A pan changes the yaw, but not the
+    # side from which the camera sees the face; the crop's landmarks do not slide. Seed 3 pans by half a degree: 1.8.
+    projected = np.asarray(project_landmarks(model, after))
     assert np.linalg.norm(projected - landmarks, axis=1).max() < 2.0
-    assert np.linalg.norm(projected - landmarks, axis=1).mean() < 0.6
+    assert np.linalg.norm(projected - landmarks, axis=1).mean() < 0.55
 
 
 def test_lamps_roll_with_the_picture():

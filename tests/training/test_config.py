@@ -116,7 +116,7 @@ def test_a_stage_without_rows_is_refused():
 
 def test_a_stage_of_both_levels_needs_photos():
     settings = stub.small_settings(rows=(4, 0), levels=["full"])
-    with pytest.raises(InputError, match="stages.stage0: it trains both levels, which only photos do, and has none; "):
+    with pytest.raises(InputError, match="stages.stage0: it trains both levels, which takes photos, and has none; "):
         run_config(settings)
 
 

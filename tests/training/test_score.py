@@ -66,8 +66,8 @@ def test_a_network_is_taught_what_its_score_could_not_tell():
         }
 
     taught = with_fitted_score(params, about["encoder"], crops(0), shares={FACES: 1.0, "grey": 0.5, "dark": 0.5})
-    assert rightly_scored(params, about["encoder"], crops(1)) == pytest.approx(
-        {FACES: 0.0, "grey": 1.0, "dark": 1.0}, abs=0.1
-    )
+    # Within one crop of thirty: of grey and bright noise, the interim network takes up to one for a face.
+    untaught = rightly_scored(params, about["encoder"], crops(1))
+    assert untaught == pytest.approx({FACES: 0.0, "grey": 1.0, "dark": 1.0}, abs=1.1 / 30)
     assert rightly_scored(taught, about["encoder"], crops(1)) == {FACES: 1.0, "grey": 1.0, "dark": 1.0}
     assert {name for name in params if taught[name] is not params[name]} == {"score"}
