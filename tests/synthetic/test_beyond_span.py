@@ -85,7 +85,7 @@ def test_people_differ_about_a_mean_of_their_own(model, population):
         np.stack([np.asarray(getattr(person, name) - getattr(model, name)) for person in people])[:, face]
         for name in ("mean", "reflectance_mean")
     )
-    # Of the mean shift, 1.44 mm and 0.143 are measured. In the first edition, whose span holds less, it was over 1.5 mm.
+    # Measured: 1.44 mm and 0.143. The span of the first edition held less: with it, it was over 1.5 mm.
     for changes, least in ((shapes, 1.4), (skins, 0.14)):
         assert np.linalg.norm(changes.mean(axis=0), axis=1).mean() > least
         assert np.linalg.norm(changes - changes.mean(axis=0), axis=2).mean() > 0.1 * least
