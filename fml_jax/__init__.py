@@ -16,6 +16,7 @@ import fml_jax.opencv  # noqa: F401 (imported first: it explains what OpenCV lac
 if TYPE_CHECKING:
     from fml_jax.codes import FaceCode as FaceCode
     from fml_jax.errors import InputError as InputError
+    from fml_jax.export import load_face as load_face
     from fml_jax.export import read_code_file as read_code_file
     from fml_jax.face_model import BaseModel as BaseModel
     from fml_jax.face_model import geometry as geometry
@@ -48,6 +49,7 @@ _MODULES = {
     "form_points": "fml_jax.image_formation.points",
     "geometry": "fml_jax.face_model",
     "load_arkit_shapes": "fml_jax.face_model",
+    "load_face": "fml_jax.export",
     "load_face_model": "fml_jax.face_model",
     "load_network": "fml_jax.reconstruction",
     "predict": "fml_jax.reconstruction",

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 from jaxtyping import Float, UInt8
 
 from fml_jax.errors import InputError
 from fml_jax.export.buffers import KINDS, photo_buffers
 from fml_jax.export.cameras import write_camera
 from fml_jax.export.code_files import write_code_file
+from fml_jax.export.compact_code import compact_face, encoded
 from fml_jax.export.head import head_of
 from fml_jax.export.meshes import write_material, write_obj, write_ply
 from fml_jax.export.png import as_jpeg, write_png
@@ -98,6 +100,20 @@ def _write_camera(contents: Contents, paths: dict[str, Path], stem: str) -> None
     write_camera(paths["_camera.json"], contents.face)
 
 
+def _compact_format(ending: str, *, quantised: bool) -> Format:
+    def write(contents: Contents, paths: dict[str, Path], stem: str) -> None:
+        face = contents.face
+        if np.any(face.reflectance_corrections):
+            logging.warning(
+                "%s%s: without the refinement's corrections of single vertices; npz, glb, obj and ply have them",
+                stem,
+                ending,
+            )
+        paths[ending].write_bytes(encoded(compact_face(face), quantised=quantised))
+
+    return Format((ending,), write)
+
+
 def _buffer_format(kind: str) -> Format:
     ending = f"_{kind}.png"
     return Format((ending,), lambda contents, paths, stem: write_png(paths[ending], contents.buffers[kind]))
@@ -108,11 +124,13 @@ FORMATS: dict[str, Format] = {
     "glb": Format((".glb",), _write_glb),
     "obj": Format((".obj", ".mtl", "_texture.png"), _write_obj),
     "ply": Format((".ply",), _write_ply),
+    "fml": _compact_format(".fml", quantised=False),
+    "fml_small": _compact_format("_small.fml", quantised=True),
     "overlay": Format(("_overlay.png",), _write_overlay),
     "camera": Format(("_camera.json",), _write_camera),
     **{kind: _buffer_format(kind) for kind in KINDS},
 }
-FILE_SUFFIXES = ("npz", "glb", "obj", "ply")  # formats that a file's own name can ask for
+FILE_SUFFIXES = ("npz", "glb", "obj", "ply", "fml")  # formats that a file's own name can ask for
 ALL_ENDINGS = tuple(ending for each in FORMATS.values() for ending in each.endings)
 
 

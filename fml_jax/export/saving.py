@@ -32,9 +32,9 @@ def save_reconstruction(
 ) -> list[Path]:
     """Writes a face into one file, or all its files into a folder; all or none.
 
-    A target that ends like a file (face.glb, face.obj, face.ply, face.npz) is written in that format, and replaced if
-    it exists; an OBJ has its material and texture beside it. Any other target is a folder: the files are named
-    STEM_k.npz and so on, where k is the face's index.
+    A target that ends like a file (face.glb, .obj, .ply, .npz, .fml) is written in that format, and replaced if it
+    exists; an OBJ has its material and texture beside it. Any other target is a folder: the files are named STEM_k.npz
+    and so on, where k is the face's index.
 
     Args:
       target: a folder is made if missing.

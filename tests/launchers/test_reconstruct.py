@@ -127,7 +127,7 @@ def test_results_never_share_a_name(tmp_path):
     page = (output / "index.html").read_text()
     assert all(f"<h2>{name}, face 0<" in page for name in names)
     links = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert len(links) == 4 * 10 and all((output / unquote(link)).is_file() for link in links)
+    assert len(links) == 4 * 9 and all((output / unquote(link)).is_file() for link in links)
 
 
 def test_photos_of_another_folder_do_not_overwrite_the_first(tmp_path):
@@ -151,10 +151,10 @@ def test_odd_names_have_results_and_links(tmp_path):
     (photos / os.fsdecode(b"empty\xff.jpg")).touch()
     process = reconstruct(f"--input={photos}", f"--output={output}")
     assert process.returncode == 0 and process.stdout.startswith("5 faces: ")
-    assert {b"bad\xff_0.obj", b"<i>&#$ `_0.npz"} <= set(os.listdir(os.fsencode(output)))
+    assert {b"bad\xff_0.glb", b"<i>&#$ `_0.npz"} <= set(os.listdir(os.fsencode(output)))
     page = (output / "index.html").read_text("utf-8")
     links = [unquote_to_bytes(link) for link in re.findall(r'(?:src|href)="([^"]+)"', page)]
-    assert len(links) == 5 * 10 + 1
+    assert len(links) == 5 * 9 + 1
     assert all(os.path.isfile(os.path.join(os.fsencode(output), link)) for link in links)
     assert "&lt;i&gt;&amp;#$ `.jpg" in page and "Zoë 👩.jpg" in page
     assert r"empty\udcff.jpg: the file is empty" in (output / "failures.csv").read_text("utf-8")
@@ -166,14 +166,14 @@ def test_a_photo_whose_results_cannot_be_written_is_one_row(tmp_path):
     photos.mkdir()
     for name in ("a.png", "b.png"):
         shutil.copy(ASTRONAUT, photos / name)
-    (output / "a_0.obj").mkdir(parents=True)  # where a file should be
+    (output / "a_0.glb").mkdir(parents=True)  # where a file should be
     process = reconstruct(f"--input={photos}", f"--output={output}")
     assert process.returncode == 0 and process.stdout.startswith("1 face: ")
-    assert len(re.findall("skipped: .*a_0.obj: cannot be written", process.stderr)) == 1
+    assert len(re.findall("skipped: .*a_0.glb: cannot be written", process.stderr)) == 1
     left = {path.name for path in output.iterdir()}
-    assert "b_0.npz" in left and {name for name in left if name.startswith("a")} == {"a_0.obj"}
-    assert "a_0.obj: cannot be written" in (output / "index.html").read_text()
-    (output / "a_0.obj").rmdir()
+    assert "b_0.npz" in left and {name for name in left if name.startswith("a")} == {"a_0.glb"}
+    assert "a_0.glb: cannot be written" in (output / "index.html").read_text()
+    (output / "a_0.glb").rmdir()
     assert reconstruct(f"--input={photos}", f"--output={output}").stdout.startswith("2 faces: ")
 
 
@@ -205,7 +205,7 @@ def test_a_disk_without_room_for_one_face_is_one_line_and_leaves_no_part_of_it(s
 
 
 def test_a_disk_that_becomes_full_keeps_what_is_done_with_its_page(small_disk, tmp_path):
-    photos, output = tmp_path / "photos", small_disk("12m")
+    photos, output = tmp_path / "photos", small_disk("9m")
     photos.mkdir()
     for k in range(4):
         shutil.copy(ASTRONAUT, photos / f"p{k}.png")
