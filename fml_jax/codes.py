@@ -80,6 +80,12 @@ _SCALES: dict[str, float | tuple[float, float, float]] = {
 }
 
 
+def raw_scales(sizes: CodeSizes) -> Float[Array, "code"]:
+    """How much a flat code changes with each number of the network's raw output (`code_from_network`)."""
+    ones = unflatten_code(jnp.ones(sizes.total), sizes)
+    return flatten_code(FaceCode(**{name: jnp.asarray(scale) * getattr(ones, name) for name, scale in _SCALES.items()}))
+
+
 def neutral_code(sizes: CodeSizes) -> FaceCode:
     """The mean face, centred, facing the camera, under uniform white light (shading 1)."""
     return FaceCode(

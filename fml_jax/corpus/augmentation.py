@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from fml_jax.corpus.records import Example
 from fml_jax.photos.crops import (
@@ -17,7 +17,7 @@ from fml_jax.photos.crops import (
     jitter_affine,
     moved_affine,
 )
-from fml_jax.photos.landmarks import IBUG_MIRROR
+from fml_jax.photos.landmarks import EYE_MIRROR, EYE_POINTS, IBUG_MIRROR
 
 ROLL_STD = math.radians(8)
 GAIN_STD = 0.05  # of each colour channel's gain and of the gamma; two of these are ±10 %
@@ -34,6 +34,7 @@ class Sample(NamedTuple):
     mask: UInt8[np.ndarray, "240 240"]  # 1 = a pixel of the photo itself
     landmarks: Float[np.ndarray, "68 2"]  # crop pixels
     confidence: Float[np.ndarray, "68"]  # 0 for landmarks outside the window, which are guesses
+    eyes: Float[np.ndarray, "14 2"]  # `EYE_POINTS`, crop pixels
     reference: Float[np.ndarray, "68 2"] | None = None  # the collection's own landmarks, crop pixels
 
 
@@ -60,6 +61,7 @@ def random_face(example: Example, rng: np.random.Generator, jitter: float = 1.0,
         mask=crop_mask(example.valid, affine),
         landmarks=apply_affine(affine, points).astype(np.float32),
         confidence=np.where(inside, example.confidence, 0).astype(np.float32),
+        eyes=apply_affine(affine, example.landmarks478[EYE_POINTS, :2]).astype(np.float32),
         reference=None if reference is None else apply_affine(affine, reference).astype(np.float32),
     )
     return mirrored(sample) if rng.random() < mirror else sample
@@ -70,14 +72,15 @@ def mirrored(sample: Sample) -> Sample:
     return Sample(
         crop=cv2.flip(sample.crop, 1),
         mask=cv2.flip(sample.mask, 1),
-        landmarks=_mirrored_points(sample.landmarks),
+        landmarks=_mirrored_points(sample.landmarks, IBUG_MIRROR),
         confidence=sample.confidence[IBUG_MIRROR],
-        reference=None if sample.reference is None else _mirrored_points(sample.reference),
+        eyes=_mirrored_points(sample.eyes, EYE_MIRROR),
+        reference=None if sample.reference is None else _mirrored_points(sample.reference, IBUG_MIRROR),
     )
 
 
-def _mirrored_points(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "68 2"]:
-    return (points * np.array([-1, 1], np.float32) + np.array([CROP_SIZE - 1, 0], np.float32))[IBUG_MIRROR]
+def _mirrored_points(points: Float[np.ndarray, "K 2"], mirror: Int[np.ndarray, "K"]) -> Float[np.ndarray, "K 2"]:
+    return (points * np.array([-1, 1], np.float32) + np.array([CROP_SIZE - 1, 0], np.float32))[mirror]
 
 
 def random_negative(example: Example, rng: np.random.Generator) -> Sample:
@@ -92,7 +95,14 @@ def random_negative(example: Example, rng: np.random.Generator) -> Sample:
             else moved_affine(crop, np.zeros(2), rng.uniform(*rng.choice(WRONG_SCALES)), roll=0.0)
         )
         picture, mask = crop_photo(example.window, affine), crop_mask(example.valid, affine)
-    return Sample(picture, mask, np.zeros((68, 2), np.float32), np.zeros(68, np.float32))
+    return Sample(picture, mask, **_NO_FACE)
+
+
+_NO_FACE = {
+    "landmarks": np.zeros((68, 2), np.float32),
+    "confidence": np.zeros(68, np.float32),
+    "eyes": np.zeros((len(EYE_POINTS), 2), np.float32),
+}
 
 
 def crop_mask(valid: Bool[np.ndarray, "S S"], affine: Float[np.ndarray, "2 3"]) -> UInt8[np.ndarray, "240 240"]:

@@ -18,6 +18,7 @@ from fml_jax.corpus.card import Corpus, open_corpus
 from fml_jax.corpus.records import Example, decode, unreadable_shard
 from fml_jax.errors import InputError
 from fml_jax.photos.crops import CROP_SIZE
+from fml_jax.photos.landmarks import EYE_POINTS
 
 Row = dict[str, Any]  # arrays and numbers of one example, or of a batch
 
@@ -68,6 +69,7 @@ class CorpusBatches:
       mask       uint8   [B, 240, 240]     1 = a pixel of the photo itself
       landmarks  float32 [B, 68, 2]        crop pixels
       confidence float32 [B, 68]           of each landmark; 0 outside the photo
+      eyes       float32 [B, 14, 2]        MediaPipe's `EYE_POINTS`, crop pixels; void for renders
       is_face    float32 [B]               0 = a negative crop, whose other targets have no meaning
       code       float32 [B, K]            a render's flat code; K = 0 for photos, which have no true code
       has_code   float32 [B]               1 = a render
@@ -162,6 +164,7 @@ def _photo_row(sample: Sample, is_face: bool) -> Row:
         "mask": sample.mask,
         "landmarks": sample.landmarks,
         "confidence": sample.confidence,
+        "eyes": sample.eyes,
         "is_face": np.float32(is_face),
         "code": np.zeros(0, np.float32),
         "has_code": np.float32(0),
@@ -186,6 +189,7 @@ def _render_row(example: Example, rng: np.random.Generator | None) -> Row:
         "mask": np.ones((CROP_SIZE, CROP_SIZE), np.uint8),
         "landmarks": landmarks,
         "confidence": example.confidence,
+        "eyes": np.zeros((len(EYE_POINTS), 2), np.float32),
         "is_face": np.float32(1),
         "code": code,
         "has_code": np.float32(1),

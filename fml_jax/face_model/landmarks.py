@@ -67,14 +67,22 @@ def contour_by_pose(
     No gradient flows through the choice: the fit should move the face onto its contour, not turn it
     until another contour fits.
     """
-    yaws = landmarks.contour_yaws
-    yaw = jnp.clip(jax.lax.stop_gradient(_yaw(rotation)), yaws[0], yaws[-1])
-    right = jnp.clip(jnp.searchsorted(yaws, yaw), 1, len(yaws) - 1)
-    blend = (yaw - yaws[right - 1]) / (yaws[right] - yaws[right - 1])
+    left, right, blend = contour_blend(landmarks.contour_yaws, rotation)
     left_points, right_points = (
-        _on_mesh(vertices, landmarks.contour_vertices[k], landmarks.contour_weights[k]) for k in (right - 1, right)
+        _on_mesh(vertices, landmarks.contour_vertices[k], landmarks.contour_weights[k]) for k in (left, right)
     )
     return (1 - blend) * left_points + blend * right_points
+
+
+def contour_blend(yaws: Float[Array, "Y"], rotation: Float[Array, "3 3"]) -> tuple[Array, Array, Array]:
+    """The two stored yaws nearest to a rotation's, by number, and the share of the second; without gradients.
+
+    Args:
+      yaws: degrees, ascending.
+    """
+    yaw = jnp.clip(jax.lax.stop_gradient(_yaw(rotation)), yaws[0], yaws[-1])
+    right = jnp.clip(jnp.searchsorted(yaws, yaw), 1, len(yaws) - 1)
+    return right - 1, right, (yaw - yaws[right - 1]) / (yaws[right] - yaws[right - 1])
 
 
 def contour_by_rays(

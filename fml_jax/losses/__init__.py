@@ -8,6 +8,7 @@ from fml_jax.losses.data_terms import (
     photometric_residuals,
 )
 from fml_jax.losses.energies import BaseWeights, FullWeights, base_energy, full_energy
+from fml_jax.losses.local_points import LocalWeights, point_distance_energy, point_likelihood_energy
 from fml_jax.losses.observation import Observation
 from fml_jax.losses.regularisers import statistical_energy
 from fml_jax.losses.supervised import (
@@ -22,6 +23,7 @@ __all__ = [
     "PAPER_LANDMARKS",
     "BaseWeights",
     "FullWeights",
+    "LocalWeights",
     "Observation",
     "SupervisedWeights",
     "base_energy",
@@ -30,6 +32,8 @@ __all__ = [
     "keypoint_pixels",
     "photometric_energy",
     "photometric_residuals",
+    "point_distance_energy",
+    "point_likelihood_energy",
     "score_energy",
     "landmark_energy",
     "landmark_residuals",

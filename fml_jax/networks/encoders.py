@@ -8,7 +8,7 @@ starts with a face in the picture.
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -18,6 +18,8 @@ from jaxtyping import Float
 
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE
+from fml_jax.image_formation.local_points import PointBasis
+from fml_jax.networks.local_stages import LocalOutput, LocalStages
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.convolution import convolve
 from fml_jax.ops.images import halve
@@ -58,17 +60,26 @@ class EncoderOutput(NamedTuple):
     logits: jax.Array  # [B], the crops' scores before the sigmoid
     features: jax.Array  # [B, F], the input of its last layer, which further layers may share
     keypoints: jax.Array | None  # [B, KEYPOINTS, 2] crop pixels; None for encoders without keypoints
+    local: LocalOutput | None = None  # of the local stages, where the parameters have any; `raw` is theirs then
 
 
-def encode(encoder: nn.Module, params: dict, crops: Float[Array, "B 240 240 3"]) -> EncoderOutput:
-    """Applies an encoder to crops (RGB in [0, 1]).
+def encode(
+    encoder: nn.Module, params: dict, crops: Float[Array, "B 240 240 3"], *, basis: PointBasis | None = None
+) -> EncoderOutput:
+    """Applies an encoder to crops (RGB in [0, 1]), and the local stages where the parameters have them as "local".
 
     Args:
       params: as Flax nests them, without the collection's name "params".
+      basis: `PointBasis.of` the face model; local stages need it.
     """
     (raw, logits), variables = encoder.apply({"params": params}, crops, mutable=["intermediates"])
     sown = variables["intermediates"]
-    return EncoderOutput(raw, logits, sown["features"][0], sown.get("keypoints", (None,))[0])
+    output = EncoderOutput(raw, logits, sown["features"][0], sown.get("keypoints", (None,))[0])
+    if "local" not in params:
+        return output
+    assert basis is not None, "local stages need the points of the face model"
+    local: Any = LocalStages().apply({"params": params["local"]}, crops, raw, basis)
+    return output._replace(raw=local.raw, local=local)
 
 
 class AlexNet(nn.Module):

@@ -1,7 +1,7 @@
 """The network that training optimises: an encoder and, if the config has one, the final level.
 
-Its parameters are one tree: "encoder"; "final", the layer that outputs δ_g, δ_r and the final γ; and
-"correctives", Θ_g and Θ_r.
+Its parameters are one tree: "encoder"; "local", the local stages; "final", the layer that outputs δ_g, δ_r and the
+final γ; and "correctives", Θ_g and Θ_r.
 """
 
 from dataclasses import dataclass, field
@@ -18,8 +18,10 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
 from fml_jax.face_model.displacement_subspace import DisplacementSubspace, beyond_base
+from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.image_formation.points import Points, form_final_points, form_points
 from fml_jax.networks.encoders import EncoderOutput, encode, make_encoder
+from fml_jax.networks.local_stages import LocalStages
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.products import Dense
 
@@ -48,11 +50,15 @@ class Network:
     sizes: tuple[int, int] = (0, 0)  # C_g, C_r
     mesh: Mesh | None = None  # the devices, if there are several
     subspace: DisplacementSubspace | None = None  # to which geometry's corrections are projected, if any
+    basis: PointBasis | None = None  # the points of the local stages; None for a network without them
 
     def init(self, key: jax.Array) -> dict:
         """Fresh parameters; the final level begins as the base level."""
         crops = jnp.zeros((1, 240, 240, 3))
         params = {"encoder": self.encoder.init(key, crops)["params"]}
+        if self.basis is not None:
+            raw = jnp.zeros((1, self.basis.sizes.total))
+            params["local"] = LocalStages().init(jax.random.fold_in(key, 2), crops, raw, self.basis)["params"]
         if self.correctives is None:
             return params
         for_final, for_correctives = jax.random.split(jax.random.fold_in(key, 1))
@@ -63,7 +69,8 @@ class Network:
 
     def encode(self, params: dict, crops: Float[Array, "B 240 240 3"]) -> EncoderOutput:
         """The encoder's output for crops, RGB in [0, 1]."""
-        return encode(self.encoder, params["encoder"], crops)
+        local = {"local": params["local"]} if self.basis is not None else {}
+        return encode(self.encoder, params["encoder"] | local, crops, basis=self.basis)
 
     def final_level(self, params: dict, output: EncoderOutput, model: BaseModel) -> tuple[FinalCode, Corrections]:
         """Both levels' codes [B, …] and the corrections F_g(δ_g) and F_r(δ_r), [B, N, 3] each (eq. 1 and 2)."""
@@ -108,25 +115,32 @@ class Network:
 
 
 def make_network(
-    encoder: str, correctives: CorrectivesConfig, model: BaseModel, *, mesh: Mesh | None = None
+    encoder: str,
+    correctives: CorrectivesConfig,
+    model: BaseModel,
+    *,
+    local_stages: bool = False,
+    mesh: Mesh | None = None,
 ) -> Network:
     """The network that a config describes.
 
     Args:
       encoder: a name that `make_encoder` knows.
+      local_stages: with the stages of `local_stages` after the encoder.
       mesh: the devices, if there are several.
 
     Raises:
       InputError: an unknown name.
     """
     body = make_encoder(encoder, model.code_sizes.total)
+    basis = PointBasis.of(model) if local_stages else None
     if correctives.kind == "none":
-        return Network(body, mesh=mesh)
+        return Network(body, mesh=mesh, basis=basis)
     if correctives.kind not in KINDS:
         raise InputError(f"correctives.kind {correctives.kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     spaces = Correctives(model.vertex_count, KINDS[correctives.kind])
     subspace = beyond_base(model) if correctives.subspace == "beyond" else None
-    return Network(body, spaces, (correctives.geometry, correctives.reflectance), mesh, subspace)
+    return Network(body, spaces, (correctives.geometry, correctives.reflectance), mesh, subspace, basis)
 
 
 def level_points(
@@ -142,8 +156,10 @@ def level_points(
 
 
 def layers(params: dict) -> dict:
-    """A network's parameters in the layout of weights files: the encoder's, with "final" beside them, no correctives.
+    """A network's parameters in the layout of weights files: the encoder's, "final" and "local" beside them.
+
+    Correctives are left out.
 
     For the base level alone they can be used as an encoder's parameters.
     """
-    return params["encoder"] | {name: layer for name, layer in params.items() if name == "final"}
+    return params["encoder"] | {name: layer for name, layer in params.items() if name in ("final", "local")}

@@ -76,13 +76,13 @@ def load_weights(path: str | Path, expected: Mapping[str, tuple[int, ...]] | Non
     return unflatten_dict({name: jnp.asarray(array) for name, array in arrays.items()}, sep="/"), metadata
 
 
-def has_final_level(path: str | Path) -> bool:
-    """Whether a weights file holds the layer of the final level (`multilevel.Network`).
+def has_part(path: str | Path, part: str) -> bool:
+    """Whether a weights file holds a part of a `multilevel.Network` besides the encoder: "final" or "local".
 
     Raises:
       InputError: the file is missing or not of this format.
     """
-    return any(name.startswith("final/") for name in read_headers(path, _KIND))
+    return any(name.startswith(f"{part}/") for name in read_headers(path, _KIND))
 
 
 def read_metadata(path: str | Path) -> dict:

@@ -36,6 +36,13 @@ IBUG_MIRROR = np.array(
     dtype=np.int32,
 )
 
+# MediaPipe's points on the lids' edges between iBUG's points, of the right eye and of the left one, and the irises'
+# centres. Point k of a mirrored photo is point EYE_MIRROR[k] of the original.
+EYE_POINTS = np.array([161, 159, 157, 163, 145, 154, 388, 386, 384, 390, 374, 381, 468, 473], dtype=np.int32)
+EYE_MIRROR = np.array([*range(6, 12), *range(6), 13, 12], dtype=np.int32)
+# iBUG's points of the eye to which each of them belongs.
+EYE_OF_POINT = np.array([range(36, 42)] * 6 + [range(42, 48)] * 6 + [range(36, 42), range(42, 48)], dtype=np.int32)
+
 # Side of the part of the photo that is given to MediaPipe for a box, in box sides.
 BOX_PADDING = 2.0
 

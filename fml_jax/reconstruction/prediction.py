@@ -16,9 +16,10 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.fitting.colours import ColourSolver
-from fml_jax.image_formation.camera import CROP_SIZE
+from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.encoders import encode, make_encoder
-from fml_jax.networks.weights import has_final_level, load_weights, read_metadata
+from fml_jax.networks.multilevel import Network, layers
+from fml_jax.networks.weights import has_part, load_weights, read_metadata
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
 from fml_jax.reconstruction.decoding import DecodedFace, solve_and_decode_all
@@ -41,6 +42,7 @@ def predict(
     *,
     encoder: str = "light",
     solver: ColourSolver | None = None,
+    basis: PointBasis | None = None,
 ) -> Prediction:
     """The faces in crops: a pure function, to be used under `jax.jit`, `jax.vmap`, `jax.grad` and sharding.
 
@@ -57,9 +59,10 @@ def predict(
       encoder: its name; static under `jax.jit`. `TrainedNetwork.predict` has the right one bound.
       solver: `ColourSolver.of(model)` solves light and reflectance on each crop, as `Reconstructor` does by default;
         None leaves the network's own.
+      basis: `PointBasis.of(model)`, which the local stages need; it is computed where it is not given.
     """
     crops = unit_range(crops) if crops.dtype == jnp.uint8 else crops
-    codes, scores = predict_codes(params, model, crops, encoder=encoder)
+    codes, scores = predict_codes(params, model, crops, encoder=encoder, basis=basis)
     codes, faces = solve_and_decode_all(model, solver, codes, crops=crops)
     return Prediction(codes, scores, faces)
 
@@ -70,10 +73,13 @@ def predict_codes(
     crops: UInt8[Array, "B 240 240 3"] | Float[Array, "B 240 240 3"],
     *,
     encoder: str = "light",
+    basis: PointBasis | None = None,
 ) -> tuple[FaceCode, Float[Array, "B"]]:
     """Codes and scores alone, without faces; arguments as of `predict`."""
     crops = unit_range(crops) if crops.dtype == jnp.uint8 else crops
-    output = encode(make_encoder(encoder, model.code_sizes.total), params, crops)
+    if basis is None and "local" in params:
+        basis = PointBasis.of(model)
+    output = encode(make_encoder(encoder, model.code_sizes.total), params, crops, basis=basis)
     return code_from_network(output.raw, model.code_sizes), jax.nn.sigmoid(output.logits)
 
 
@@ -93,9 +99,10 @@ class TrainedNetwork:
         crops: UInt8[Array, "B 240 240 3"] | Float[Array, "B 240 240 3"],
         *,
         solver: ColourSolver | None = None,
+        basis: PointBasis | None = None,
     ) -> Prediction:
         """`fml_jax.predict` with this network's encoder; pure, so that `jax.jit(network.predict)` works."""
-        return predict(params, model, crops, encoder=self.encoder, solver=solver)
+        return predict(params, model, crops, encoder=self.encoder, solver=solver, basis=basis)
 
 
 def load_network(path: str | Path | None = None, model: BaseModel | None = None) -> TrainedNetwork:
@@ -116,10 +123,10 @@ def load_network(path: str | Path | None = None, model: BaseModel | None = None)
         body = make_encoder(about["encoder"], model.code_sizes.total)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    crops = jax.ShapeDtypeStruct((1, CROP_SIZE, CROP_SIZE, 3), jnp.float32)
-    expected = flatten_dict(jax.eval_shape(body.init, jax.random.key(0), crops)["params"], sep="/")
+    network = Network(body, basis=PointBasis.of(model) if has_part(path, "local") else None)
+    expected = flatten_dict(layers(jax.eval_shape(network.init, jax.random.key(0))), sep="/")
     params, about = load_weights(path, {name: leaf.shape for name, leaf in expected.items()})
-    if has_final_level(path):
+    if has_part(path, "final"):
         logging.warning("%s: the network's final level is not used; faces show its base level", path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     version = f"{model.name}, {about['encoder']} encoder, weights {digest}"

@@ -18,6 +18,7 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.fitting.colours import ColourSolver
+from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.photos.boxes import Detection
 from fml_jax.photos.colour_balance import balanced, balancing_gains
@@ -101,6 +102,7 @@ class Reconstructor:
         self.network = load_network(weights, self.model)
         self.look_again, self.min_score, self.detector = look_again, min_score, detector_name(detector)
         self._solver = ColourSolver.of(self.model) if solve_colours else None
+        self._basis = PointBasis.of(self.model) if "local" in self.network.params else None
         self._triangles = np.asarray(self.model.topology.triangles)
 
     @classmethod
@@ -175,7 +177,12 @@ class Reconstructor:
         gains = balancing_gains(crops)
         prediction = _in_batches(
             lambda part: _predict(
-                self.network.params, self.model, part, encoder=self.network.encoder, solver=self._solver
+                self.network.params,
+                self.model,
+                part,
+                encoder=self.network.encoder,
+                solver=self._solver,
+                basis=self._basis,
             ),
             balanced(crops, gains),
         )
@@ -186,7 +193,9 @@ class Reconstructor:
         """The network's own codes and scores, without faces; NumPy arrays."""
         gains = balancing_gains(crops)
         codes, network_scores = _in_batches(
-            lambda part: _predict_codes(self.network.params, self.model, part, encoder=self.network.encoder),
+            lambda part: _predict_codes(
+                self.network.params, self.model, part, encoder=self.network.encoder, basis=self._basis
+            ),
             balanced(crops, gains),
         )
         return codes.replace(illumination=codes.illumination / gains[:, None]), network_scores

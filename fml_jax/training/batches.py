@@ -11,6 +11,7 @@ from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.errors import InputError
 from fml_jax.files import complete_or_absent
 from fml_jax.image_formation.camera import CROP_SIZE
+from fml_jax.photos.landmarks import EYE_POINTS
 from fml_jax.training.config import DataConfig, StageConfig
 
 _COMMANDS = {
@@ -55,6 +56,7 @@ def batch_shapes(rows: int, code_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         "mask": ((CROP_SIZE, CROP_SIZE), np.uint8),
         "landmarks": ((68, 2), np.float32),
         "confidence": ((68,), np.float32),
+        "eyes": ((len(EYE_POINTS), 2), np.float32),
         "is_face": ((), np.float32),
         "code": ((code_size,), np.float32),
         "has_code": ((), np.float32),

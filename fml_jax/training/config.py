@@ -12,12 +12,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fml_jax.errors import InputError
 from fml_jax.face_model.files import DETAILS
-from fml_jax.losses import BaseWeights, FullWeights, SupervisedWeights
+from fml_jax.losses import BaseWeights, FullWeights, LocalWeights, SupervisedWeights
 from fml_jax.networks.encoders import ENCODERS
 from fml_jax.networks.multilevel import CorrectivesConfig
 from fml_jax.training.config_fields import no_such_field, type_in_words
 
-Level = Literal["base", "full"]
+Level = Literal["base", "full", "landmarks"]
 
 
 def _at_least(least: float, default: Any = dataclasses.MISSING, *, below: float = math.inf) -> Any:
@@ -58,10 +58,12 @@ class StageConfig:
     steps: int = _at_least(1)
     synthetic: int = _at_least(0)  # rows of a batch with known codes
     photos: int = _at_least(0)  # rows of a batch with landmarks alone
-    level: Level = "base"  # what is trained on photos: the base level, or both levels
+    # What is trained on photos: the base level, both levels, or the base level's landmarks alone, without colours.
+    level: Level = "base"
     supervised: SupervisedWeights = SupervisedWeights()
     base: BaseWeights = BaseWeights()
     full: FullWeights = FullWeights()
+    local: LocalWeights = LocalWeights()  # of the local stages, where the network has them
     score: float = _at_least(0.0, 5.0)  # weight of the crop score's cross-entropy
     # Decay of the exponential moving average of the parameters, which is evaluated and shipped; 0 keeps no average.
     ema_decay: float = _at_least(0.0, 0.999, below=1.0)
@@ -93,6 +95,7 @@ class RunConfig:
     model: str = ""  # a face model file; "" is the open model
     reflectance_modes: int = _at_least(0, 0)  # how many of the face model's the base level uses; 0 is all
     detail: str = _one_of(tuple(DETAILS), "face")
+    local_stages: bool = False  # with local stages after the encoder (networks/local_stages.py)
     correctives: CorrectivesConfig = CorrectivesConfig()
     data: DataConfig = DataConfig()
     start_from: str = ""  # a weights file to begin with, such as fml_jax/reconstruction/open_light.npz

@@ -47,7 +47,7 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
     mesh = make_mesh(config.model_devices)
     for name, stage in config.ordered_stages.items():
         check_rows(name, stage, mesh)
-    network = make_network(config.encoder, config.correctives, model, mesh=mesh)
+    network = make_network(config.encoder, config.correctives, model, local_stages=config.local_stages, mesh=mesh)
     batches = {name: StageBatches(config.data, stage, config.seed) for name, stage in config.ordered_stages.items()}
     photos, synthetic = (
         validation_batch(config.data, kind, config.validation_rows) for kind in ("photos", "synthetic")

@@ -30,7 +30,7 @@ MODEL_FILE = "face_model.npz"
 BEST = "best_"  # prefix of both names for the state with the lowest held-out loss, where that is not the last
 
 # Fields of a config on which the arrays of a checkpoint's network depend.
-_NETWORK_FIELDS = ("correctives", "detail", "encoder", "model", "reflectance_modes")
+_NETWORK_FIELDS = ("correctives", "detail", "encoder", "local_stages", "model", "reflectance_modes")
 
 
 class RunOutputs:

@@ -11,25 +11,33 @@ from jaxtyping import Float
 
 from fml_jax.codes import code_from_network, leading_reflectance
 from fml_jax.face_model.base import BaseModel
+from fml_jax.image_formation.landmark_projection import project_landmarks
+from fml_jax.image_formation.local_points import POINTS, project_points
 from fml_jax.losses import (
     Observation,
     base_energy,
     full_energy,
     keypoint_energy,
+    landmark_energy,
+    point_distance_energy,
+    point_likelihood_energy,
     score_energy,
+    statistical_energy,
     supervised_energy,
 )
 from fml_jax.networks.encoders import EncoderOutput
 from fml_jax.networks.multilevel import Network
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
-from fml_jax.training.config import StageConfig
+from fml_jax.photos.landmarks import EYE_OF_POINT
+from fml_jax.training.config import OptimizerConfig, StageConfig
 from fml_jax.training.low_rank_gradients import (
     gradient_norm,
     low_rank_gradients_of,
     low_rank_rows,
     with_low_rank_gradients,
 )
+from fml_jax.training.optimizers import group_labels
 
 
 class TrainState(struct.PyTreeNode):
@@ -80,7 +88,8 @@ def make_train_step(
 
     def train_step(state, model, batch):
         key = step_key(seed, state.step)
-        params = with_low_rank_gradients(state.params, rows) if rows else state.params
+        params = _trained_alone(state.params, stage.optimizer)
+        params = with_low_rank_gradients(params, rows) if rows else params
         (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, model, batch, key)
         gradient = low_rank_gradients_of(gradient, network.mesh)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
@@ -97,6 +106,13 @@ def make_train_step(
     return train_step
 
 
+def _trained_alone(params: dict, settings: OptimizerConfig) -> dict:
+    """The parameters, without gradients for those whose learning rate is 0, so that none are computed."""
+    constant = {name for name, group in settings.groups.items() if not group.learning_rate}
+    labels = group_labels(params, {name: group.prefix for name, group in settings.groups.items()})
+    return jax.tree.map(lambda each, group: jax.lax.stop_gradient(each) if group in constant else each, params, labels)
+
+
 def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float[Array, ""], dict]]:
     """`loss(params, model, batch, key) -> (scalar, metrics)` of a stage.
 
@@ -105,17 +121,20 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
     sum of a row. Names begin with "synthetic/" or "photos/", except the score's.
     """
     synthetic, photos = stage.synthetic, stage.photos
-    photo_part = _full_part if stage.level == "full" else _base_part
+    photo_part = {"full": _full_part, "base": _base_part, "landmarks": _landmark_part}[stage.level]
 
     def loss(params, model, batch, key):
         crops = unit_range(batch["crop"])
         output = network.encode(params, crops)
         parts = [_score_part(output, batch, stage.score)]
         if synthetic:
-            parts.append(_supervised_part(model, *_rows((output, batch), 0, synthetic), stage))
+            rows = _rows((output, batch), 0, synthetic)
+            parts.append(_supervised_part(model, *rows, stage))
+            parts += _local_part(network, rows[0], _points_of_codes(network, rows[1]["code"]), "synthetic/", 0, stage)
         if photos:
             rows = _rows((output, crops, batch), synthetic, len(crops))
             parts.append(photo_part(network, params, model, *rows, synthetic, stage, key))
+            parts += _local_part(network, rows[0], _points_of_landmarks(rows[2]), "photos/", synthetic, stage)
         return _reduced(parts, len(crops))
 
     return loss
@@ -162,6 +181,58 @@ def _supervised_part(model, output: EncoderOutput, batch, stage) -> _Part:
     return _Part("synthetic/", 0, jnp.ones_like(energies), energies, terms)
 
 
+class _TruePoints(NamedTuple):
+    """Where the points of the local stages truly are, for n rows."""
+
+    pixels: jax.Array  # [n, P, 2]
+    confidence: jax.Array  # [n, P]; 0 where a point is unknown
+    applies: jax.Array  # [n]
+
+
+def _points_of_codes(network: Network, codes) -> _TruePoints | None:
+    """The points of renders; exact."""
+    if network.basis is None:
+        return None
+    true = leading_reflectance(codes, network.basis.sizes)
+    pixels = jax.vmap(project_points, in_axes=(None, 0))(network.basis, true).pixels
+    return _TruePoints(pixels, jnp.ones(pixels.shape[:2]), jnp.ones(len(pixels)))
+
+
+def _points_of_landmarks(batch) -> _TruePoints:
+    """The points of photos: detected landmarks and points of the eyes; the points after them are unknown.
+
+    Renders that are taken as photos have no points of the eyes either.
+    """
+    known = jnp.concatenate([batch["landmarks"], batch["eyes"]], axis=1)
+    of_eyes = batch["confidence"][:, EYE_OF_POINT].mean(axis=-1) * (1 - batch["has_code"][:, None])
+    unknown = ((0, 0), (0, POINTS - known.shape[1]))
+    confidence = jnp.pad(jnp.concatenate([batch["confidence"], of_eyes], axis=1), unknown)
+    return _TruePoints(jnp.pad(known, (*unknown, (0, 0))), confidence, batch["is_face"])
+
+
+def _local_part(
+    network: Network, output: EncoderOutput, true: _TruePoints | None, prefix: str, first: int, stage: StageConfig
+) -> list[_Part]:
+    """The losses of the local stages, where the network has them."""
+    if output.local is None or network.basis is None or true is None:
+        return []
+    local, basis, weights = output.local, network.basis, stage.local
+
+    def projected(raw):
+        return project_points(basis, code_from_network(raw, basis.sizes)).pixels
+
+    likelihoods = [
+        jax.vmap(point_likelihood_energy)(each.pixels, each.whitening, true.pixels, true.confidence)
+        for each in local.points
+    ]
+    distances = [
+        jax.vmap(point_distance_energy)(jax.vmap(projected)(raw), true.pixels, true.confidence) for raw in local.stages
+    ]
+    terms = {"points": sum(likelihoods) / len(likelihoods), "distance": sum(distances) / len(distances)}
+    energies = weights.points * terms["points"] + weights.distance * terms["distance"]
+    return [_Part(f"{prefix}local_", first, true.applies, energies, terms)]
+
+
 def _base_part(network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:
     weights = stage.base
 
@@ -169,6 +240,22 @@ def _base_part(network, params, model, output: EncoderOutput, crops, batch, firs
         return base_energy(model, code_from_network(raw, model.code_sizes), observation, weights=weights)
 
     energies, terms = jax.vmap(energy)(output.raw, _observations(crops, batch))
+    return _photo_part(output, batch, first, energies, terms, weights.keypoints)
+
+
+def _landmark_part(network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:
+    """The base level's energy without its photometric term."""
+    weights = stage.base
+
+    def energy(raw, landmarks, confidence):
+        code = code_from_network(raw, model.code_sizes)
+        terms = {
+            "sparse": landmark_energy(landmarks - project_landmarks(model, code), confidence),
+            "std": statistical_energy(code, weights.rstd),
+        }
+        return weights.sparse * terms["sparse"] + weights.reg * terms["std"], terms
+
+    energies, terms = jax.vmap(energy)(output.raw, batch["landmarks"], batch["confidence"])
     return _photo_part(output, batch, first, energies, terms, weights.keypoints)
 
 

@@ -35,7 +35,7 @@ def warm_started(state: TrainState, path: str) -> TrainState:
 def _by_part(named: dict, params: dict) -> dict:
     """The inverse of `layers`; each parameter is placed on the devices of the one that it replaces."""
     tree = unflatten_dict(named, sep="/")
-    parts = {"final": tree.pop("final")} if "final" in params else {}
+    parts = {name: tree.pop(name) for name in ("final", "local") if name in params}
     parts["encoder"] = tree
     return {
         part: jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), parts[part], params[part])

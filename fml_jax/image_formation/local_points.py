@@ -1,0 +1,84 @@
+"""The points at which local stages look at a crop: their places on a face, and how a code moves them.
+
+They are iBUG's 68 landmarks, points of the eyelids, the irises' centres, and points spread over the face.
+Each is an affine function of identity and expression (eq. 3), once the sliding contour has been chosen.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Float
+
+from fml_jax.codes import CodeSizes, FaceCode
+from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.landmarks import CONTOUR, contour_blend
+from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.ops.arrays import Array
+from fml_jax.photos.landmarks import EYE_POINTS
+
+# MediaPipe's points that lie farthest from iBUG's and from each other: forehead, cheeks, sides of the nose. Photos have
+# no labels of them: detectors place them on smooth skin only roughly.
+SPREAD = np.array(
+    [10, 21, 54, 67, 103, 117, 123, 126, 137, 143, 187, 205, 213, 214]
+    + [251, 284, 297, 332, 346, 352, 355, 366, 372, 411, 425, 433, 434]
+)
+BEYOND_IBUG = np.concatenate([EYE_POINTS, SPREAD])  # MediaPipe's numbers of the points after iBUG's
+POINTS = 68 + len(BEYOND_IBUG)
+
+
+class PointBasis(struct.PyTreeNode):
+    """The points' places in model space as affine functions of (α_s, α_e); row 0 is the mean face, mm."""
+
+    contour_yaws: jax.Array  # [Y] degrees, ascending
+    contour: jax.Array  # [Y, 1 + M, 17, 3], M = m_s + m_e
+    fixed: jax.Array  # [1 + M, P - 17, 3]
+    sizes: CodeSizes = struct.field(pytree_node=False)
+
+    @classmethod
+    def of(cls, model: BaseModel) -> "PointBasis":
+        """The basis of a face model."""
+        marks = model.landmarks
+        chosen = jnp.concatenate([marks.ibug_from_mediapipe[CONTOUR:], jnp.asarray(BEYOND_IBUG)])
+        rows = jnp.concatenate([model.mean[None], model.identity, model.expression])
+
+        def on_mesh(vertices, weights):
+            return jnp.einsum("m...kc,...k->m...c", rows[:, vertices], weights)
+
+        contour = on_mesh(marks.contour_vertices, marks.contour_weights)
+        fixed = on_mesh(marks.fixed_vertices[chosen], marks.fixed_weights[chosen])
+        return cls(marks.contour_yaws, jnp.moveaxis(contour, 1, 0), fixed, model.code_sizes)
+
+    def rows(self, rotation: Float[Array, "3 3"]) -> Float[Array, "modes P 3"]:
+        """The basis with the contour of a pose, [1 + M, P, 3]. No gradient flows through the choice of the contour."""
+        left, right, blend = contour_blend(self.contour_yaws, rotation)
+        contour = (1 - blend) * self.contour[left] + blend * self.contour[right]
+        return jnp.concatenate([contour, self.fixed], axis=1)
+
+
+class PointsOfCode(NamedTuple):
+    """Projected points, and their derivatives with respect to shape and pose."""
+
+    pixels: jax.Array  # [P, 2] crop pixels
+    jacobian: jax.Array  # [P, 2, M + 6]: α_s, α_e, rotation, translation
+
+
+def project_points(basis: PointBasis, code: FaceCode) -> PointsOfCode:
+    """The points of a code's face in its crop."""
+    rows = basis.rows(rotation_matrix(code.rotation))
+    shape = jnp.concatenate([jnp.ones(1), code.identity, code.expression])
+    places = jnp.einsum("m,mpc->pc", shape, rows)
+    pose = jnp.concatenate([code.rotation, code.translation])
+
+    def pixels_of(pose):
+        return project(to_camera(places, pose[:3], pose[3:]))
+
+    pixels, by_pose = pixels_of(pose), jax.jacfwd(pixels_of)(pose)
+    camera = to_camera(places, code.rotation, code.translation)
+    by_camera = jax.vmap(jax.jacfwd(lambda point: project(point[None])[0]))(camera)  # [P, 2, 3]
+    by_model = by_camera @ rotation_matrix(code.rotation)
+    by_shape = jnp.einsum("pxc,mpc->pxm", by_model, rows[1:])
+    return PointsOfCode(pixels, jnp.concatenate([by_shape, by_pose], axis=-1))

@@ -1,0 +1,175 @@
+"""Local stages: they look at a crop where the current code projects points, and move the code to what they see.
+
+Each stage cuts a small patch of the crop about every point of `local_points`, predicts where the point really is and
+how certain that is, and updates the code by one Gauss–Newton step (`fitting.point_update`). The encoder's code is the
+prior of the update. Later stages look at smaller patches in finer pixels. Everything is differentiable, so that the
+stages are trained by the errors of the updated code as well as by those of the points.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Float, Int
+
+from fml_jax.codes import POSE_AND_LIGHT, CodeSizes, code_from_network, raw_scales
+from fml_jax.fitting.point_update import point_update
+from fml_jax.image_formation.local_points import POINTS, PointBasis, project_points
+from fml_jax.ops.arrays import Array
+from fml_jax.ops.products import Dense
+
+PATCH = 16  # samples a side of a patch
+PIXEL = (3, 2, 1)  # crop pixels a side of a sample, one number a stage
+_UNIT = 4.0  # samples: one unit of a predicted displacement, which is bounded by a patch's side
+_LARGEST_LOG = 3.0  # of a whitening's diagonal: errors between 1/20 and 20 samples
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+_FLAT = 0.02  # contrast, in [0, 1], up to which a patch is noise
+_FIRST_PRECISION = 4.0  # of the encoder's parameters before training: inverse squared units of its output
+_FIRST_WEIGHT = 0.03  # of the points against the prior before training; their errors are far from independent
+
+
+class MeasuredPoints(NamedTuple):
+    """What one stage measures; the leading axis B is that of the crops."""
+
+    pixels: jax.Array  # [B, P, 2] crop pixels
+    whitening: jax.Array  # [B, P, 2, 2], lower triangular L with L Lᵀ the inverse covariance, 1/pixels
+
+
+class LocalOutput(NamedTuple):
+    """The result of all local stages."""
+
+    raw: jax.Array  # [B, K]: the updated code in the encoder's units (`codes.code_from_network`)
+    stages: tuple[jax.Array, ...]  # raw codes after each stage
+    points: tuple[MeasuredPoints, ...]  # one for each stage
+
+
+class LocalStages(nn.Module):
+    """All stages; see the module's docstring."""
+
+    @nn.compact
+    def __call__(self, crops: Float[Array, "B 240 240 3"], raw: Float[Array, "B K"], basis: PointBasis) -> LocalOutput:
+        """
+        Args:
+          crops: RGB in [0, 1].
+          raw: the encoder's output.
+        """
+        prior, stages, points = raw, [], []
+        for number in range(len(PIXEL)):
+            raw, measured = _Stage(number, name=f"stage_{number}")(crops, raw, prior, basis)
+            stages.append(raw)
+            points.append(measured)
+        return LocalOutput(raw, tuple(stages), tuple(points))
+
+
+class _Stage(nn.Module):
+    """Measures the points of the current code and moves the code to them."""
+
+    number: int
+
+    @nn.compact
+    def __call__(self, crops, raw, prior, basis) -> tuple[Array, MeasuredPoints]:
+        free = free_parameters(basis.sizes)
+        precision = self.param("precision", nn.initializers.constant(np.log(_FIRST_PRECISION)), free.shape)
+        weight = self.param("weight", nn.initializers.constant(np.log(_FIRST_WEIGHT)), ())
+        now = jax.vmap(project_points, in_axes=(None, 0))(basis, code_from_network(raw, basis.sizes))
+        patches, middles = look_about(crops, now.pixels, self.number)
+        moved, whitening = _Measurement()(patches, raw)
+        pixel = PIXEL[self.number]
+        measured = MeasuredPoints(middles + pixel * moved, whitening / pixel)
+
+        def update(jacobian, gaps, whitening, from_prior):
+            white = whitening * jnp.exp(weight / 2)
+            return point_update(jacobian, gaps, white, precision=jnp.exp(precision), from_prior=from_prior)
+
+        # As in every Gauss–Newton method the derivative of the Jacobian is left out.
+        jacobian = jax.lax.stop_gradient(now.jacobian) * raw_scales(basis.sizes)[free]
+        from_prior = raw[:, free] - prior[:, free]
+        change = jax.vmap(update)(jacobian, measured.pixels - now.pixels, measured.whitening, from_prior)
+        return raw.at[:, free].add(change), measured
+
+
+class _Measurement(nn.Module):
+    """Displacements of points from the middles of their patches, and whitening, both in samples of the patches."""
+
+    widths: tuple[int, int] = (64, 32)  # of the layers that each point has of its own
+    joint: int = 256  # width of the layers that join all points
+
+    @nn.compact
+    def __call__(self, patches, raw) -> tuple[Array, Array]:
+        x = patches
+        for width in self.widths:
+            x = nn.relu(_EachPoint(width)(x))
+        joint = jnp.concatenate([x.reshape(len(x), -1), raw], axis=-1)
+        for _ in range(2):
+            joint = nn.relu(Dense(self.joint, kernel_init=nn.initializers.he_normal())(joint))
+        small = nn.initializers.variance_scaling(1e-4, "fan_in", "normal")
+        out = _EachPoint(5, small)(x) + Dense(5 * POINTS, kernel_init=small)(joint).reshape(-1, POINTS, 5)
+        return PATCH * jnp.tanh(_UNIT / PATCH * out[..., :2]), _lower_triangular(out[..., 2:])
+
+
+def _lower_triangular(numbers):
+    """Matrices [B, P, 2, 2] of three numbers each: two logarithms on the diagonal, and the one below it."""
+    diagonal = jnp.exp(jnp.clip(numbers[..., :2], -_LARGEST_LOG, _LARGEST_LOG))
+    first = jnp.stack([diagonal[..., 0], jnp.zeros_like(diagonal[..., 0])], axis=-1)
+    second = jnp.stack([numbers[..., 2], diagonal[..., 1]], axis=-1)
+    return jnp.stack([first, second], axis=-2)
+
+
+class _EachPoint(nn.Module):
+    """A linear layer with its own weights for each point: [B, P, I] → [B, P, O]."""
+
+    features: int
+    kernel_init: nn.initializers.Initializer = nn.initializers.variance_scaling(
+        2.0, "fan_in", "normal", in_axis=1, out_axis=2, batch_axis=0
+    )
+
+    @nn.compact
+    def __call__(self, x):
+        kernel = self.param("kernel", self.kernel_init, (x.shape[1], x.shape[2], self.features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[1], self.features))
+        return jnp.einsum("bpi,pio->bpo", x, kernel) + bias
+
+
+def free_parameters(sizes: CodeSizes) -> Int[np.ndarray, "M"]:
+    """The places in a flat code of the parameters that move points: identity, expression, rotation, translation."""
+    pose = sizes.total - POSE_AND_LIGHT + np.arange(6)
+    return np.concatenate([np.arange(sizes.identity + sizes.expression), pose])
+
+
+def look_about(
+    crops: Float[Array, "B 240 240 3"], pixels: Float[Array, "B P 2"], stage: int
+) -> tuple[Float[Array, "B P samples"], Float[Array, "B P 2"]]:
+    """Patches about points, and the patches' middles in crop pixels.
+
+    A patch lies on whole samples, so that nothing is interpolated, and within the crop. Its mean is taken away and its
+    contrast made equal, so that it hardly depends on the light. No gradient flows to the points.
+
+    Args:
+      crops: RGB in [0, 1].
+      stage: its samples have `PIXEL[stage]` crop pixels a side.
+    """
+    pixel = PIXEL[stage]
+    image = _grey(crops, pixel)
+    middles = (jax.lax.stop_gradient(pixels) - (pixel - 1) / 2) / pixel  # in samples
+    corners = jnp.round(middles - (PATCH - 1) / 2).astype(jnp.int32)
+    corners = jnp.clip(corners, 0, image.shape[1] - PATCH)
+
+    def cut(image, corner):
+        return jax.lax.dynamic_slice(image, corner[::-1], (PATCH, PATCH))
+
+    patches = jax.vmap(jax.vmap(cut, in_axes=(None, 0)))(image, corners).reshape(*corners.shape[:2], -1)
+    patches = patches - patches.mean(axis=-1, keepdims=True)
+    patches = patches / jnp.sqrt((patches**2).mean(axis=-1, keepdims=True) + _FLAT**2)
+    return patches, (corners + (PATCH - 1) / 2) * pixel + (pixel - 1) / 2
+
+
+def _grey(crops, pixel):
+    """The crops' luminance in samples of `pixel` pixels a side.
+
+    Written as sums of strided slices, which XLA's CPU backend computes faster than reductions.
+    """
+    grey = sum(share * crops[..., channel] for channel, share in enumerate(_LUMINANCE))
+    parts = [grey[:, row::pixel, column::pixel] for row in range(pixel) for column in range(pixel)]
+    return sum(parts) / len(parts)

@@ -1,0 +1,128 @@
+"""The local stages: what they look at, where they begin, and that they learn to move a code to its face."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fml_jax.codes import code_from_network
+from fml_jax.face_model import load_face_model
+from fml_jax.image_formation.local_points import POINTS, PointBasis, project_points
+from fml_jax.losses import point_likelihood_energy
+from fml_jax.networks.encoders import make_encoder
+from fml_jax.networks.local_stages import PATCH, PIXEL, LocalStages, free_parameters, look_about
+from fml_jax.networks.multilevel import CorrectivesConfig, make_network
+
+
+@pytest.fixture(scope="module")
+def basis(tiny_model):
+    return PointBasis.of(tiny_model)
+
+
+@pytest.mark.parametrize("stage", range(len(PIXEL)))
+def test_a_patch_shows_what_is_at_its_middle(stage):
+    dot = np.array([100, 131])  # x, y: the middle of a square of 6×6 pixels, to which all stages' samples align
+    crop = np.zeros((1, 240, 240, 3), np.float32)
+    crop[0, dot[1] - 2 : dot[1] + 4, dot[0] - 2 : dot[0] + 4] = 1
+    about = jnp.asarray(dot + np.array([[[3.3, -3.9], [-4.2, 1.1]]]), jnp.float32)
+    patches, middles = look_about(jnp.asarray(crop), about, stage)
+    assert patches.shape == (1, 2, PATCH**2)
+    for patch, middle in zip(patches[0].reshape(2, PATCH, PATCH), middles[0], strict=True):
+        bright = np.argwhere(patch > patch.max() / 2).mean(axis=0)[::-1]  # x, y in samples
+        found = np.asarray(middle) + (bright - (PATCH - 1) / 2) * PIXEL[stage]
+        np.testing.assert_allclose(found, dot + 0.5, atol=PIXEL[stage] / 2 + 0.1)
+
+
+def test_patches_depend_neither_on_brightness_nor_on_contrast():
+    crop = jnp.asarray(np.random.default_rng(0).random((1, 240, 240, 3)), jnp.float32)
+    about = jnp.full((1, 1, 2), 120.0)
+    one, _ = look_about(crop, about, 2)
+    other, _ = look_about(0.2 + 0.5 * crop, about, 2)
+    np.testing.assert_allclose(one, other, rtol=0.03, atol=1e-4)
+
+
+def test_points_beyond_the_crop_are_looked_for_at_its_edge():
+    crop = jnp.asarray(np.random.default_rng(0).random((1, 240, 240, 3)), jnp.float32)
+    for stage in range(len(PIXEL)):
+        patches, middles = look_about(crop, jnp.array([[[-500.0, 900.0]]]), stage)
+        assert np.isfinite(patches).all()
+        assert (0 <= middles).all() and (middles <= 239).all()
+
+
+def test_stages_change_pose_and_shape_but_neither_reflectance_nor_light(basis):
+    crops = jnp.asarray(np.random.default_rng(0).random((2, 240, 240, 3)), jnp.float32)
+    raw = jnp.asarray(np.random.default_rng(1).normal(0, 0.3, (2, basis.sizes.total)), jnp.float32)
+    params = LocalStages().init(jax.random.key(0), crops, raw, basis)
+    output = LocalStages().apply(params, crops, raw, basis)
+    free = free_parameters(basis.sizes)
+    fixed = np.setdiff1d(np.arange(basis.sizes.total), free)
+    np.testing.assert_array_equal(output.raw[:, fixed], raw[:, fixed])
+    assert (output.raw[:, free] != raw[:, free]).all()
+    assert [each.pixels.shape for each in output.points] == [(2, POINTS, 2)] * len(PIXEL)
+
+
+def test_a_crop_does_not_depend_on_its_batch(basis):
+    crops = jnp.asarray(np.random.default_rng(0).random((3, 240, 240, 3)), jnp.float32)
+    raw = jnp.asarray(np.random.default_rng(1).normal(0, 0.3, (3, basis.sizes.total)), jnp.float32)
+    params = LocalStages().init(jax.random.key(0), crops, raw, basis)
+    together = LocalStages().apply(params, crops, raw, basis).raw
+    alone = LocalStages().apply(params, crops[1:2], raw[1:2], basis).raw
+    np.testing.assert_allclose(together[1:2], alone, atol=1e-4)
+
+
+def test_stages_learn_to_find_points_that_the_crop_shows(basis):
+    """Crops that show bright dots at a face's points, and an encoder's code that is some pixels off."""
+    rng = np.random.default_rng(0)
+    rows = 6
+    true = jnp.asarray(rng.normal(0, 0.3, (rows, basis.sizes.total)), jnp.float32)
+    free = free_parameters(basis.sizes)
+    off = true.at[:, free].add(jnp.asarray(rng.normal(0, 0.15, (rows, len(free))), jnp.float32))
+
+    def points(raw):
+        code = code_from_network(raw, basis.sizes)
+        return jax.vmap(lambda each: project_points(basis, each).pixels)(code)
+
+    y, x = jnp.mgrid[:240, :240]
+
+    def picture(pixels):
+        squared = (x[..., None] - pixels[:, 0]) ** 2 + (y[..., None] - pixels[:, 1]) ** 2
+        return jnp.repeat(jnp.exp(-squared / 18).max(axis=-1)[..., None], 3, axis=-1)
+
+    crops = jax.vmap(picture)(points(true))
+    params = LocalStages().init(jax.random.key(0), crops, off, basis)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))
+
+    @jax.jit
+    def step(params, state):
+        def loss(params):
+            found = LocalStages().apply(params, crops, off, basis)
+            likelihoods = [
+                jax.vmap(lambda *each: point_likelihood_energy(*each, jnp.ones(POINTS)))(*measured, points(true))
+                for measured in found.points
+            ]
+            distance = jnp.mean(jnp.linalg.norm(points(found.raw) - points(true), axis=-1))
+            return jnp.mean(jnp.stack(likelihoods)) + distance, distance
+
+        (_, value), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, updates), state, value
+
+    state, values = optimizer.init(params), []
+    for _ in range(40):
+        params, state, value = step(params, state)
+        values.append(float(value))
+    before = float(jnp.mean(jnp.linalg.norm(points(off) - points(true), axis=-1)))
+    assert values[-1] < 0.3 * before
+
+
+def test_a_network_with_local_stages_encodes_as_its_parts_do():
+    model = load_face_model()
+    network = make_network("light", CorrectivesConfig(), model, local_stages=True)
+    params = network.init(jax.random.key(0))
+    crops = jnp.asarray(np.random.default_rng(0).random((1, 240, 240, 3)), jnp.float32)
+    output = network.encode(params, crops)
+    raw, _ = make_encoder("light", model.code_sizes.total).apply({"params": params["encoder"]}, crops)
+    after = LocalStages().apply({"params": params["local"]}, crops, raw, network.basis)
+    np.testing.assert_allclose(output.raw, after.raw, atol=1e-5)
+    assert (output.raw != raw).any()
