@@ -12,7 +12,7 @@ from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.corpus.records import decode, read_shard
 from fml_jax.errors import InputError
 from fml_jax.photos.crops import apply_affine, crop_photo
-from fml_jax.photos.landmarks import IBUG_MIRROR
+from fml_jax.photos.landmarks import EYE_MIRROR, IBUG_MIRROR
 from tests.corpus.stub_build import Number
 from tests.corpus.test_records import make_record_example
 
@@ -67,6 +67,7 @@ def test_batches_have_the_shapes_that_training_expects(folder):
         "mask": ((5, 240, 240), "uint8"),
         "landmarks": ((5, 68, 2), "float32"),
         "confidence": ((5, 68), "float32"),
+        "eyes": ((5, 14, 2), "float32"),
         "is_face": ((5,), "float32"),
         "code": ((5, 0), "float32"),
         "has_code": ((5,), "float32"),
@@ -120,6 +121,8 @@ def test_mirroring_swaps_sides(folder):
     expected = (plain["landmarks"] * [-1, 1] + [239, 0])[:, IBUG_MIRROR]
     np.testing.assert_allclose(mirrored["landmarks"], expected, atol=1e-3)
     np.testing.assert_array_equal(mirrored["confidence"], plain["confidence"][:, IBUG_MIRROR])
+    expected = (plain["eyes"] * [-1, 1] + [239, 0])[:, EYE_MIRROR]
+    np.testing.assert_allclose(mirrored["eyes"], expected, atol=1e-3)
 
 
 def test_negatives_come_as_often_as_told_and_carry_no_landmarks(folder):

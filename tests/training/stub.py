@@ -49,6 +49,7 @@ class StubBatches:
             "mask": np.ones((rows, 240, 240), np.uint8),
             "landmarks": rng.uniform(60, 180, (rows, 68, 2)).astype(np.float32),
             "confidence": np.ones((rows, 68), np.float32),
+            "eyes": rng.uniform(60, 180, (rows, 14, 2)).astype(np.float32),
             "is_face": (np.arange(rows) % 4 > 0).astype(np.float32) if self._photos else np.ones(rows, np.float32),
             "code": code,
             "has_code": (np.arange(rows) < self._synthetic).astype(np.float32),

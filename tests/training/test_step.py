@@ -10,6 +10,7 @@ import pytest
 from fml_jax.configs.common import groups
 from fml_jax.errors import InputError
 from fml_jax.face_model.correctives import Correctives
+from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.multilevel import Network
 from fml_jax.training.config import run_config
 from fml_jax.training.gradient_norms import make_gradient_norms
@@ -130,3 +131,48 @@ def test_a_network_parameter_without_a_group_is_refused(network):
     stage = stage_of("full", rates=groups({"encoder": 1e-3, "final": 1e-3}))
     with pytest.raises(InputError, match="'correctives/geometry/modes' belongs to no group"):
         init_state(network, make_optimizer(stage.optimizer, 1), seed=0)
+
+
+@pytest.fixture(scope="module")
+def local_network(tiny_model):
+    return Network(stub.LinearEncoder(41), basis=PointBasis.of(tiny_model))
+
+
+def landmarks_stage(**rates):
+    settings = stub.small_settings(levels=["landmarks"], steps=(1,), kind="none")
+    settings.local_stages = True
+    settings.stages.stage0.optimizer.groups = groups(rates)
+    settings.stages.stage0.score = 0.0
+    return run_config(settings).stages["stage0"]
+
+
+def test_local_stages_train_alone_where_the_encoder_has_rate_0(local_network, tiny_model):
+    stage = landmarks_stage(encoder=0.0, local=1e-3)
+    start, _ = run(local_network, tiny_model, stage, 1)
+    state, metrics = run(local_network, tiny_model, stage, 1, start)
+    assert {name.partition("/")[0] for name in moved(start.params, state.params)} == {"local"}
+    gradient = jax.grad(lambda params: make_loss(local_network, stage)(params, tiny_model, batch_of(), None)[0])
+    norms = {part: float(optax.tree.norm(each)) for part, each in gradient(start.params).items()}
+    assert norms["encoder"] > 0  # the step leaves it out, although the loss depends on it
+    assert metrics["gradient_norm"] == pytest.approx(norms["local"], rel=1e-3)
+
+
+def test_the_loss_of_landmarks_ignores_colours(local_network, tiny_model):
+    params, stage = local_network.init(jax.random.key(0)), landmarks_stage(encoder=1e-3, local=1e-3)
+    _, metrics = make_loss(local_network, stage)(params, tiny_model, batch_of(), None)
+    assert {name for name in metrics if name.startswith("photos/")} == {
+        "photos/sparse",
+        "photos/std",
+        "photos/local_points",
+        "photos/local_distance",
+    }
+
+
+def test_points_of_the_eyes_count_on_photos_only(local_network, tiny_model):
+    params, stage = local_network.init(jax.random.key(0)), landmarks_stage(encoder=1e-3, local=1e-3)
+    loss = make_loss(local_network, replace(stage, synthetic=0, photos=8))
+    as_photos, batch = batch_of() | {"has_code": np.zeros(8, np.float32)}, batch_of()
+    shifted = {"eyes": batch["eyes"] + 30}
+    for rows, differs in ((as_photos, [False, True, True, True] * 2), (batch, [False] * 5 + [True] * 3)):
+        one, other = (loss(params, tiny_model, rows | each, None)[1]["rows"] for each in ({}, shifted))
+        np.testing.assert_array_equal(one["photos/local_distance"] != other["photos/local_distance"], differs)
