@@ -18,13 +18,18 @@ def get_config() -> ConfigDict:
         synthetic="data/synthetic", synthetic_validation="data/synthetic_validation", photos="data/photos"
     )
     config.start_from, config.local_stages = str(OPEN_WEIGHTS), True
-    config.stage_order = ("local",)
-    local = stage(4000, synthetic=24, photos=40, learning_rate=1e-3)
-    local.supervised.update(reflectance=0.0, shading=0.0, keypoints=0.0)
-    local.level = "landmarks"
-    local.base.update(sparse=0.0, reg=0.01, contour="pose", keypoints=0.0)
-    local.score = 0.0
-    local.ema_decay = 0.995
-    local.optimizer.groups = groups({"encoder": 0.0, "local": 1e-3})
-    config.stages = {"local": local}
+    config.stages = {"local": _stage(1300, "constant"), "local_decay": _stage(2000, "cosine")}
+    config.stage_order = tuple(config.stages)
     return config
+
+
+def _stage(steps: int, schedule: str) -> ConfigDict:
+    """A stage of renders, whose points are exact, and of photos with detected landmarks; colours play no part."""
+    result = stage(steps, synthetic=24, photos=40, learning_rate=1e-3)
+    result.level = "landmarks"
+    result.supervised.update(reflectance=0.0, shading=0.0, keypoints=0.0)
+    result.base.update(sparse=0.0, reg=0.01, contour="pose", keypoints=0.0)
+    result.score, result.ema_decay = 0.0, 0.995
+    result.optimizer.schedule = schedule
+    result.optimizer.groups = groups({"encoder": 0.0, "local": 1e-3})
+    return result
