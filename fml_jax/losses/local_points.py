@@ -20,6 +20,7 @@ def point_likelihood_energy(
     measured: Float[Array, "P 2"],
     whitening: Float[Array, "P 2 2"],
     true: Float[Array, "P 2"],
+    *,
     confidence: Float[Array, "P"],
 ) -> Float[Array, ""]:
     """Mean over points of ‖Lᵀ (true − measured)‖ − log |L|, weighted by confidence.

@@ -221,9 +221,11 @@ def _local_part(
     def projected(raw):
         return project_points(basis, code_from_network(raw, basis.sizes)).pixels
 
+    def likelihood(measured, whitening, true, confidence):
+        return point_likelihood_energy(measured, whitening, true, confidence=confidence)
+
     likelihoods = [
-        jax.vmap(point_likelihood_energy)(each.pixels, each.whitening, true.pixels, true.confidence)
-        for each in local.points
+        jax.vmap(likelihood)(each.pixels, each.whitening, true.pixels, true.confidence) for each in local.points
     ]
     distances = [
         jax.vmap(point_distance_energy)(jax.vmap(projected)(raw), true.pixels, true.confidence) for raw in local.stages

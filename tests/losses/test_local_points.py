@@ -14,7 +14,7 @@ def whitening(*precisions):
 def test_the_likelihood_is_highest_where_the_precision_fits_the_error():
     true, measured = jnp.array([[3.0, 4.0]]), jnp.zeros((1, 2))  # off by 5 pixels
     energies = [
-        float(point_likelihood_energy(measured, whitening(precision), true, jnp.ones(1)))
+        float(point_likelihood_energy(measured, whitening(precision), true, confidence=jnp.ones(1)))
         for precision in (0.2, 0.4, 0.8)
     ]
     assert energies[1] == min(energies)  # of this density, 2/5 a pixel
@@ -23,7 +23,7 @@ def test_the_likelihood_is_highest_where_the_precision_fits_the_error():
 def test_precision_counts_along_its_own_direction():
     white = jnp.array([[[2.0, 0.0], [0.0, 0.1]]])
     along_x, along_y = (
-        point_likelihood_energy(jnp.zeros((1, 2)), white, jnp.array([gap]), jnp.ones(1))
+        point_likelihood_energy(jnp.zeros((1, 2)), white, jnp.array([gap]), confidence=jnp.ones(1))
         for gap in ([3.0, 0.0], [0.0, 3.0])
     )
     assert along_x > along_y + 5
@@ -33,7 +33,7 @@ def test_points_without_confidence_have_no_influence():
     true = jnp.array([[1.0, 2.0], [50.0, 60.0]])
     confidence, white = jnp.array([1.0, 0.0]), whitening(0.5, 0.5)
     for energy in (
-        lambda points: point_likelihood_energy(points, white, true, confidence),
+        lambda points: point_likelihood_energy(points, white, true, confidence=confidence),
         lambda points: point_distance_energy(points, true, confidence),
     ):
         gradient = jax.grad(energy)(jnp.zeros((2, 2)))

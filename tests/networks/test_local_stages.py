@@ -98,7 +98,9 @@ def test_stages_learn_to_find_points_that_the_crop_shows(basis):
         def loss(params):
             found = LocalStages().apply(params, crops, off, basis)
             likelihoods = [
-                jax.vmap(lambda *each: point_likelihood_energy(*each, jnp.ones(POINTS)))(*measured, points(true))
+                jax.vmap(lambda *each: point_likelihood_energy(*each, confidence=jnp.ones(POINTS)))(
+                    *measured, points(true)
+                )
                 for measured in found.points
             ]
             distance = jnp.mean(jnp.linalg.norm(points(found.raw) - points(true), axis=-1))
