@@ -93,16 +93,14 @@ def test_stages_learn_to_find_points_that_the_crop_shows(basis):
     params = LocalStages().init(jax.random.key(0), crops, off, basis)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))
 
+    def likelihood(measured, whitening, true):
+        return point_likelihood_energy(measured, whitening, true, confidence=jnp.ones(POINTS))
+
     @jax.jit
     def step(params, state):
         def loss(params):
             found = LocalStages().apply(params, crops, off, basis)
-            likelihoods = [
-                jax.vmap(lambda *each: point_likelihood_energy(*each, confidence=jnp.ones(POINTS)))(
-                    *measured, points(true)
-                )
-                for measured in found.points
-            ]
+            likelihoods = [jax.vmap(likelihood)(each.pixels, each.whitening, points(true)) for each in found.points]
             distance = jnp.mean(jnp.linalg.norm(points(found.raw) - points(true), axis=-1))
             return jnp.mean(jnp.stack(likelihoods)) + distance, distance
 
