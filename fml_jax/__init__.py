@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fml_jax.reconstruction import TrainedNetwork as TrainedNetwork
     from fml_jax.reconstruction import load_network as load_network
     from fml_jax.reconstruction import predict as predict
+    from fml_jax.reconstruction.editing import lamp as lamp
 
 __version__ = "0.2.0"
 
@@ -48,6 +49,7 @@ _MODULES = {
     "TrainedNetwork": "fml_jax.reconstruction",
     "form_points": "fml_jax.image_formation.points",
     "geometry": "fml_jax.face_model",
+    "lamp": "fml_jax.reconstruction.editing",
     "load_arkit_shapes": "fml_jax.face_model",
     "load_face": "fml_jax.export",
     "load_face_model": "fml_jax.face_model",

@@ -18,7 +18,7 @@ from fml_jax.image_formation.parts import form_parts, joined_rows, joined_triang
 from fml_jax.image_formation.points import Points
 from fml_jax.photos.crops import apply_affine, crop_photo
 
-PAINTED = ("overlay", "geometry", "reflectance", "shading")  # pictures of the mesh
+PAINTED = ("overlay", "changed", "geometry", "reflectance", "shading")  # pictures of the mesh
 _WHITE_SKIN = 0.8
 KINDS = ("photo", "landmarks", *PAINTED)
 SIZES = (16, 4096)  # pixels, the smallest and the largest picture
@@ -29,8 +29,9 @@ def render(face: Any, kind: str = "overlay", size: int | None = None) -> UInt8[n
 
     Args:
       face: a `Reconstruction`.
-      kind: "photo" (the crop), "overlay" (the lit face on it, without skull, ears and neck), "geometry" (grey clay),
-        "reflectance", "shading" (the light on white skin, or on a darker one if white would be overexposed),
+      kind: "photo" (the crop), "overlay" (the lit face on it but skull, ears, neck and mouth),
+        "changed" (the same with the model's mouth, for faces whose light or expression was changed), "geometry" (grey
+        clay), "reflectance", "shading" (the light on white skin, or on a darker one if white would be overexposed),
         "landmarks" (the 68 on the crop).
       size: pixels; None is the crop's own 240.
 
@@ -74,10 +75,8 @@ def _painted_pictures(face, kinds, crop, size):
     positions = np.asarray(to_camera(face.vertices, face.code.rotation, face.code.translation))
     normals = np.asarray(vertex_normals(face.model.topology, positions))
     paints = {kind: Paint(_colours(face, kind, normals)) for kind in kinds}
-    if "overlay" in paints:
-        paints["overlay"] = paints["overlay"]._replace(
-            ground=crop / np.float32(255), opacity=shown_on_photos(face.model)
-        )
+    for kind in {"overlay", "changed"} & set(paints):
+        paints[kind] = paints[kind]._replace(ground=crop / np.float32(255), opacity=shown_on_photos(face.model))
     pixels, depth, triangles = np.asarray(project(positions)), positions[:, 2], face.triangles
     parts = parts_of(face.model)
     if parts is not None:
@@ -92,10 +91,10 @@ def _with_parts(paint: Paint, kind: str, points: Points) -> Paint:
     """Paint of a face and its teeth, tongue and mouth's lining; on the photo these leave the photo's own visible."""
     normals, skin = np.asarray(points.normals), np.asarray(points.reflectance)
     colours = {"geometry": clay(normals), "reflectance": skin}.get(kind, np.asarray(points.colours))
-    if kind != "overlay":
+    if kind not in ("overlay", "changed"):
         return paint._replace(colours=joined_rows(paint.colours, colours))
-    hidden = np.zeros((len(colours), 1), np.float32)
-    return paint._replace(colours=joined_rows(paint.colours, colours), opacity=joined_rows(paint.opacity, hidden))
+    shown = np.full((len(colours), 1), kind == "changed", np.float32)
+    return paint._replace(colours=joined_rows(paint.colours, colours), opacity=joined_rows(paint.opacity, shown))
 
 
 def _colours(face, kind, normals):

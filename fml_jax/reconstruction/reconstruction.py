@@ -16,6 +16,7 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.files import checked_path
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.photos.crops import apply_affine, invert_affine
+from fml_jax.reconstruction import editing
 from fml_jax.reconstruction.pickling import packed, unpacked
 from fml_jax.reconstruction.pictures import render
 
@@ -77,6 +78,26 @@ class Reconstruction:
         """(yaw, pitch, roll) in degrees within the crop, zero facing the camera."""
         yaw, pitch, roll = (float(angle) for angle in turn_angles(rotation_matrix(self.code.rotation)))
         return yaw, pitch, roll
+
+    @property
+    def expression_weights(self) -> dict[str, float]:
+        """How far each of ARKit's named shapes is activated, in [0, 1]; see `reconstruction.editing`."""
+        return editing.expression_weights(self)
+
+    def relit(self, light: Any) -> "Reconstruction":
+        """This face under γ [9, 3], another face's light, or a lamp in a direction (x right, y up, z to the viewer).
+
+        See `editing.relit`.
+        """
+        return editing.relit(self, light)
+
+    def with_expression(self, expression: Any) -> "Reconstruction":
+        """This person with another face's expression, or with weights {"jawOpen": 1.0}; see `editing.with_expression`.
+
+        Raises:
+          InputError: a face of another model, or an unknown shape.
+        """
+        return editing.with_expression(self, expression)
 
     def render(self, kind: str = "overlay", size: int | None = None) -> UInt8[np.ndarray, "size size 3"]:
         """A picture of the crop; see `reconstruction.pictures.render`."""
