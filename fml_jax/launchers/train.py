@@ -3,11 +3,13 @@
     fml-train --config=quick --workdir=runs/quick
 
 The config is the name of a file in fml_jax/configs, or a Python file. Its docstring describes the network, the
-data and the duration. Each field can be set here (--config.seed=3, --config.stages.synthetic.steps=100). A workdir
-with checkpoints is continued. It gets metrics.jsonl, checkpoints/ and, at the end, weights.npz, which
-fml_jax.Reconstructor(weights=...) and fml-reconstruct --weights=... read. Where both levels were trained it also
-gets face_model.npz, which fml_jax.face_model.load_learned_model reads. The newest checkpoints are kept, and the one
-with the lowest held-out loss; if that is not the last, its best_weights.npz and best_face_model.npz are written too.
+data and the duration. Each field can be set here (--config.seed=3, --config.stages.synthetic.steps=100).
+
+A workdir with checkpoints is continued; one with weights but without checkpoints is refused. It gets metrics.jsonl,
+checkpoints/ and, at the end, weights.npz, which fml_jax.Reconstructor(weights=...) and fml-reconstruct --weights=...
+read. Where both levels were trained it also gets face_model.npz, which fml_jax.face_model.load_learned_model reads.
+The newest checkpoints are kept, and the one with the lowest held-out loss; if that is not the last, its
+best_weights.npz and best_face_model.npz are written too.
 
 Compiled programs are kept in the user's cache, or in the folder FML_COMPILATION_CACHE (empty: nowhere), so
 that the next start is faster.

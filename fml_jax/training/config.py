@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from ml_collections import ConfigDict
+
 from fml_jax.errors import InputError
 from fml_jax.face_model.files import DETAILS
 from fml_jax.losses import BaseWeights, FullWeights, LocalWeights, SupervisedWeights
@@ -128,15 +130,15 @@ class RunConfig:
         return any(stage.ema_decay > 0 for stage in self.ordered_stages.values())
 
 
-def run_config(config: Mapping[str, Any]) -> RunConfig:
+def run_config(config: Mapping[str, Any] | ConfigDict) -> RunConfig:
     """The settings in a ConfigDict, or in a dict as `as_dict` returns it.
 
     Raises:
       InputError: a field that is unknown, missing, of another type or out of range; a stage of `stage_order` that is
         missing, named twice, without rows, or of both levels without photos or without a final level to train.
     """
-    config = config.to_dict() if hasattr(config, "to_dict") else config
-    built = _built(RunConfig, config, "--config", config)
+    settings = config.to_dict() if isinstance(config, ConfigDict) else config
+    built = _built(RunConfig, settings, "--config", settings)
     _check_stages(built)
     return built
 

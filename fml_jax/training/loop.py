@@ -1,5 +1,6 @@
 """A training run from its config to its weights, resumable at any step."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -38,7 +39,8 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
       the path of the weights.
 
     Raises:
-      InputError: data is missing, the disk is full, the devices cannot split a batch, a worker process died.
+      InputError: data is missing, the disk is full, the devices cannot split a batch, a worker process died, `workdir`
+        has weights but no checkpoint, or a checkpoint that the config does not continue.
       NonFiniteLoss: the last good checkpoint is kept.
     """
     output_folder(workdir)
@@ -48,7 +50,8 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
     for name, stage in config.ordered_stages.items():
         check_rows(name, stage, mesh)
     network = make_network(config.encoder, config.correctives, model, local_stages=config.local_stages, mesh=mesh)
-    batches = {name: StageBatches(config.data, stage, config.seed) for name, stage in config.ordered_stages.items()}
+    sources = {name: StageBatches(config.data, stage, config.seed) for name, stage in config.ordered_stages.items()}
+    batches = {name: source.batch for name, source in sources.items()}
     photos, synthetic = (
         validation_batch(config.data, kind, config.validation_rows) for kind in ("photos", "synthetic")
     )
@@ -62,14 +65,14 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
             network,
             model,
             mesh=mesh,
-            batches={name: each.batch for name, each in batches.items()},
+            batches=batches,
             outputs=outputs,
             evaluator=evaluator,
             sheets=_sheets(network, model, config, mesh=mesh, batches=batches, held_out=faces, workdir=workdir),
             workers=default_workers() if data_workers is None else data_workers,
         )
         state = stages.train()
-        last = batches[_last_stage_of_both_levels(config)].batch
+        last = batches[_last_stage_of_both_levels(config)]
         path, described = outputs.write_weights(state, last), jax.tree.map(_described, state)
         del state  # there may not be enough memory for two
         outputs.write_best_weights(described, last)
@@ -84,13 +87,13 @@ def _sheets(
     config: RunConfig,
     *,
     mesh: Mesh,
-    batches: dict[str, StageBatches],
+    batches: Mapping[str, Callable[[int], dict]],
     held_out: dict[str, dict[str, np.ndarray] | None],
     workdir: Path,
 ) -> Sheets | None:
     if not config.sheet_every:
         return None
-    crops = sheet_crops(list(held_out.values()), batches[config.stage_order[0]].batch(0))
+    crops = sheet_crops(list(held_out.values()), batches[config.stage_order[0]](0))
     folder = workdir / SHEETS if jax.process_index() == 0 else None
     return Sheets(network, model, crops, mesh=mesh, folder=folder)
 
