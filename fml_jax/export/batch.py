@@ -20,7 +20,14 @@ from typing import Any, NamedTuple
 import cv2
 
 from fml_jax.errors import InputError, printable
-from fml_jax.export.formats import ALL_ENDINGS, DEFAULT, checked_formats, endings_of
+from fml_jax.export.formats import (
+    ALL_ENDINGS,
+    DEFAULT,
+    TEXTURES,
+    checked_formats,
+    checked_texture,
+    endings_of,
+)
 from fml_jax.export.names import stems_of_folder
 from fml_jax.export.page import CAPTIONS, PICTURES, picture_paths, write_pictures
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
@@ -51,9 +58,11 @@ class Settings:
     refine: bool = False
     boxes: tuple[tuple[float, ...], ...] | None = None  # of a single photo, instead of detection
     formats: tuple[str, ...] = DEFAULT  # of `fml_jax.export.formats.FORMATS`; photos whose files lack one are redone
+    texture: str = TEXTURES[0]  # of `fml_jax.export.formats.TEXTURES`
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "formats", checked_formats(self.formats))
+        checked_texture(self.texture)
 
     def fingerprint(self) -> str:
         """Text that differs where results may differ; weights count by their content."""
@@ -61,7 +70,8 @@ class Settings:
         weights = Path(arguments.pop("weights", None) or OPEN_WEIGHTS)
         arguments["detector"] = detector_name(arguments.get("detector", AUTO))
         digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else str(weights)
-        return json.dumps([digest, sorted(arguments.items()), self.refine, self.boxes])
+        given = [digest, sorted(arguments.items()), self.refine, self.boxes]
+        return json.dumps(given if self.texture == TEXTURES[0] else [*given, self.texture])
 
 
 class JobPhoto(NamedTuple):
@@ -268,7 +278,7 @@ class ReconstructTask:
         """Saves the faces of a job's photos; those of a photo are complete or absent."""
         boxes = None if self._settings.boxes is None else [list(self._settings.boxes)] * len(job)
         reconstructor = _loaded(self._load, self._settings.reconstructor)
-        work = _JobWork(self._folder, job, self._fingerprint, self._settings.formats, note=note)
+        work = _JobWork(self._folder, job, self._fingerprint, self._settings, note=note)
         try:
             stream = reconstructor.stream([photo.path for photo in job], boxes, refine=self._settings.refine)
             with contextlib.closing(stream):
@@ -304,11 +314,10 @@ class ReconstructTask:
 class _JobWork:
     """Saves faces as they come, photo by photo, and collects the photos' entries."""
 
-    def __init__(
-        self, folder: Path, job: list[JobPhoto], settings: str, formats: tuple[str, ...], *, note: Note
-    ) -> None:
+    def __init__(self, folder: Path, job: list[JobPhoto], fingerprint: str, settings: Settings, *, note: Note) -> None:
         self.entries: list[PhotoEntry] = []
-        self._folder, self._settings, self._formats, self._note = folder, settings, formats, note
+        self._folder, self._settings, self._note = folder, fingerprint, note
+        self._files: dict[str, Any] = {"formats": settings.formats, "texture": settings.texture}
         self._waiting = {photo.path: photo for photo in job}
         self._photo: JobPhoto | None = None  # whose faces are coming
         self._faces: list[FaceEntry] = []
@@ -324,7 +333,7 @@ class _JobWork:
             return
         try:
             again = photo.faces_before is not None
-            save_reconstruction(face, self._folder, photo.stem, formats=self._formats, overwrite=again)
+            save_reconstruction(face, self._folder, photo.stem, overwrite=again, **self._files)
             self._faces.append(FaceEntry(face.index, face.score, *face.angles))
             write_pictures(face, self._folder, photo.stem)
         except DiskFullError:

@@ -16,26 +16,30 @@ from fml_jax.export.code_files import write_code_file
 from fml_jax.export.compact_code import compact_face, encoded
 from fml_jax.export.head import head_of
 from fml_jax.export.meshes import write_material, write_obj, write_ply
+from fml_jax.export.photo_texture import photo_texture
 from fml_jax.export.png import as_jpeg, write_png
 from fml_jax.export.textures import atlas_of
 from fml_jax.face_model.topology import vertex_normals
 from fml_jax.ops.images import eight_bits
 
 OVERLAY_SIZE = 480
+TEXTURES = ("reflectance", "photo")
 DEFAULT = ("npz", "glb", "overlay")  # all numbers, a head for other programs, a look
 
 
 class Contents:
     """A `Reconstruction` and what its files share, each part made when the first file needs it."""
 
-    def __init__(self, face: Any, buffers: Sequence[str] = ()) -> None:
-        """`buffers`: the kinds of pictures of 16 bits that will be written."""
+    def __init__(self, face: Any, buffers: Sequence[str] = (), texture: str = TEXTURES[0]) -> None:
+        """`buffers`: the kinds of pictures of 16 bits that will be written; `texture`: one of `TEXTURES`."""
         self.face = face
-        self._buffers = buffers
+        self._buffers, self._texture = buffers, texture
 
     @cached_property
     def texture(self) -> UInt8[np.ndarray, "S S 3"]:
-        """The reflectance in the layout of the model's texture coordinates."""
+        """The reflectance in the layout of the model's texture coordinates, completed from the photo if wished."""
+        if self._texture == "photo":
+            return photo_texture(self.face)
         return eight_bits(atlas_of(self.face.model).baked(self.face.reflectance))
 
     @cached_property
@@ -154,16 +158,30 @@ def endings_of(formats: Iterable[str]) -> tuple[str, ...]:
     return tuple(ending for name in formats for ending in FORMATS[name].endings)
 
 
-def write_formats(face: Any, formats: Sequence[str], paths: dict[str, Path], *, stem: str) -> None:
+def checked_texture(name: str) -> str:
+    """One of `TEXTURES`.
+
+    Raises:
+      InputError: it is another name.
+    """
+    if name not in TEXTURES:
+        raise InputError(f"texture {name!r} is unknown; choose one of {', '.join(TEXTURES)}")
+    return name
+
+
+def write_formats(
+    face: Any, formats: Sequence[str], paths: dict[str, Path], *, stem: str, texture: str = TEXTURES[0]
+) -> None:
     """Writes a `Reconstruction` in some formats.
 
     Args:
       paths: by ending, for all endings of the formats.
       stem: the first part of the files' final names.
+      texture: of glb and obj, one of `TEXTURES`.
 
     Raises:
       OSError: a file cannot be written.
     """
-    contents = Contents(face, [name for name in formats if name in KINDS])
+    contents = Contents(face, [name for name in formats if name in KINDS], texture)
     for name in formats:
         FORMATS[name].write(contents, paths, stem)

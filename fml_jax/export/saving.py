@@ -11,7 +11,9 @@ from fml_jax.export.formats import (
     DEFAULT,
     FILE_SUFFIXES,
     FORMATS,
+    TEXTURES,
     checked_formats,
+    checked_texture,
     endings_of,
     write_formats,
 )
@@ -28,6 +30,7 @@ def save_reconstruction(
     stem: str | None = None,
     *,
     formats: Iterable[str] | str | None = None,
+    texture: str = TEXTURES[0],
     overwrite: bool = False,
 ) -> list[Path]:
     """Writes a face into one file, or all its files into a folder; all or none.
@@ -40,6 +43,7 @@ def save_reconstruction(
       target: a folder is made if missing.
       stem: in a folder, the first part of the names; None is the face's name. It may lead through subfolders.
       formats: in a folder, names of `fml_jax.export.formats.FORMATS`; None is `DEFAULT` there.
+      texture: of glb and obj: "reflectance", or "photo" for `photo_texture`.
       overwrite: in a folder, replace files of these names even if they are those of another face, as the npz file
         among them tells.
 
@@ -47,17 +51,17 @@ def save_reconstruction(
       the files' paths, in the order of the formats.
 
     Raises:
-      InputError: an unknown format, `stem` or `formats` for a single file, or the files cannot be written or belong to
-        another face (of another photo, or at another place).
+      InputError: an unknown format or texture, `stem` or `formats` for a single file, or the files cannot be written or
+        belong to another face (of another photo, or at another place).
     """
     single = single_format(target)
     if single is not None:
         if stem is not None or formats is not None:
             raise InputError(f"{target}: a single file; give the folder instead to choose a stem or formats")
-        return _write(face, [single], target.with_suffix(""), overwrite=True)
+        return _write(face, [single], target.with_suffix(""), texture=texture, overwrite=True)
     chosen = checked_formats([formats] if isinstance(formats, str) else DEFAULT if formats is None else formats)
     base = target / f"{face.name if stem is None else stem}_{face.index}"
-    return _write(face, chosen, base, overwrite=overwrite)
+    return _write(face, chosen, base, texture=texture, overwrite=overwrite)
 
 
 def single_format(target: Path) -> str | None:
@@ -66,8 +70,8 @@ def single_format(target: Path) -> str | None:
     return name if name in FILE_SUFFIXES and not target.is_dir() else None
 
 
-def _write(face: Reconstruction, formats: Iterable[str], base: Path, *, overwrite: bool) -> list[Path]:
-    formats = list(formats)
+def _write(face: Reconstruction, formats: Iterable[str], base: Path, *, texture: str, overwrite: bool) -> list[Path]:
+    formats, texture = list(formats), checked_texture(texture)
     endings = endings_of(formats)
     paths = [base.with_name(base.name + ending) for ending in endings]
     npz = base.with_name(base.name + FORMATS["npz"].endings[0])
@@ -80,7 +84,7 @@ def _write(face: Reconstruction, formats: Iterable[str], base: Path, *, overwrit
     except OSError as error:
         raise cannot_be_written(base.parent, error) from None
     with all_complete_or_absent(paths) as partials:
-        write_formats(face, formats, dict(zip(endings, partials, strict=True)), stem=base.name)
+        write_formats(face, formats, dict(zip(endings, partials, strict=True)), stem=base.name, texture=texture)
     return paths
 
 

@@ -82,6 +82,13 @@ _FORMATS = flags.DEFINE_list(
     "Files to write: npz, glb, obj, ply, fml, fml_small, overlay, camera, depth, normals, reflectance, shading, mask.",
     flag_values=_FLAGS,
 )
+_TEXTURE = flags.DEFINE_enum(
+    "texture",
+    "reflectance",
+    ["reflectance", "photo"],
+    "Of glb and obj; photo completes the reflectance where the photo shows skin.",
+    flag_values=_FLAGS,
+)
 _REDO = flags.DEFINE_bool(
     "redo", False, "Reconstruct photos again that are done already with the same settings.", flag_values=_FLAGS
 )
@@ -107,6 +114,7 @@ def _reconstruct() -> int:
         refine=_REFINE.value,
         boxes=_boxes(_BOXES.value),
         formats=_FORMATS.value,
+        texture=_TEXTURE.value,
         workers=_WORKERS.value,
         runner=_RUNNER.value,
         redo=_REDO.value,
@@ -121,6 +129,7 @@ def reconstruct_into(
     refine: bool = False,
     boxes: tuple[tuple[float, ...], ...] | None = None,
     formats: Sequence[str] | None = None,
+    texture: str = "reflectance",
     workers: int | None = None,
     runner: str = "local",
     redo: bool = False,
@@ -135,6 +144,7 @@ def reconstruct_into(
       refine: see `Reconstructor`.
       boxes: places of the faces of a single photo, instead of detection.
       formats: of `fml_jax.export.formats.FORMATS`; None is the default ones.
+      texture: of glb and obj files, one of `fml_jax.export.formats.TEXTURES`.
       workers: processes; None chooses.
       runner: a key of `RUNNERS`.
       redo: do photos again that are done already.
@@ -167,7 +177,7 @@ def reconstruct_into(
                     outcome += reconstruct_photos(
                         place,
                         results,
-                        Settings(given, refine, boxes, wanted),
+                        Settings(given, refine, boxes, wanted, texture),
                         workers=workers or default_workers(photos, refine),
                         runner=RUNNERS[runner],
                         redo=redo,

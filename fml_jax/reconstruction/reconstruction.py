@@ -109,6 +109,7 @@ class Reconstruction:
         stem: str | None = None,
         *,
         formats: Iterable[str] | str | None = None,
+        texture: str = "reflectance",
         overwrite: bool = False,
     ) -> list[Path]:
         """Writes this face into one file (face.glb, face.obj, …), or its files into a folder, made if missing.
@@ -119,6 +120,7 @@ class Reconstruction:
           target: a file whose ending names its format, or a folder.
           stem: in a folder, the first part of the files' names, followed by the face's index; None is `name`.
           formats: in a folder, names of `export.FORMATS`; None is npz, glb and overlay.
+          texture: of glb and obj: "reflectance", or "photo", completed from the photo where it shows skin.
           overwrite: in a folder, replace files of these names even if they are those of another face.
 
         Returns:
@@ -129,7 +131,7 @@ class Reconstruction:
             face's.
         """
         write = getattr(importlib.import_module(WRITER[0]), WRITER[1])
-        return write(self, checked_path(target), stem, formats=formats, overwrite=overwrite)
+        return write(self, checked_path(target), stem, formats=formats, texture=texture, overwrite=overwrite)
 
     def __getstate__(self) -> dict[str, Any]:
         return packed(self._fields())
