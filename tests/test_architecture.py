@@ -42,7 +42,8 @@ TRAINING = {"training", "corpus", "configs", "launchers"}
 # Modules that are named by strings and imported when they are first used.
 LATE_IMPORTS = {
     "fml_jax": None,  # the public names, so that `import fml_jax` does not import JAX
-    "fml_jax.reconstruction.reconstruction": {"fml_jax.export.saving"},  # `Reconstruction.save` writes files, on call
+    # `Reconstruction.save` and `.viewer` write files, on call.
+    "fml_jax.reconstruction.reconstruction": {"fml_jax.export.saving", "fml_jax.export.viewer"},
 }
 
 

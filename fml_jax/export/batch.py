@@ -32,6 +32,7 @@ from fml_jax.export.names import stems_of_folder
 from fml_jax.export.page import CAPTIONS, PICTURES, picture_paths, write_pictures
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
 from fml_jax.export.saving import save_reconstruction
+from fml_jax.export.viewer.folder import SCRIPTS, script_path, write_face
 from fml_jax.files import PARTIAL_SUFFIX, DiskFullError
 from fml_jax.photos.detection import AUTO, detector_name
 from fml_jax.photos.reading import photos_by_folder
@@ -220,7 +221,8 @@ class _Plan:
                     self._note(not entry.faces)
                 continue
             self._written.update((self._folder / photo.stem).parent for photo, _ in batch)
-            self._written.update((self._folder / PICTURES / photo.stem).parent for photo, _ in batch)
+            for folder in (PICTURES, SCRIPTS):
+                self._written.update((self._folder / folder / photo.stem).parent for photo, _ in batch)
             yield [photo for photo, _ in batch]
 
     def remove_left_overs(self) -> None:
@@ -234,7 +236,8 @@ class _Plan:
         shown = [_relative(path, self._root) for path in paths]
         parent = os.path.dirname(shown[0])
         _remove_left_overs(self._folder / parent)
-        _remove_left_overs(self._folder / PICTURES / parent)
+        for folder in (PICTURES, SCRIPTS):
+            _remove_left_overs(self._folder / folder / parent)
         of_name = dict(zip(map(os.path.basename, shown), paths, strict=True))
 
         def taken(stem, name):
@@ -336,6 +339,7 @@ class _JobWork:
             save_reconstruction(face, self._folder, photo.stem, overwrite=again, **self._files)
             self._faces.append(FaceEntry(face.index, face.score, *face.angles))
             write_pictures(face, self._folder, photo.stem)
+            write_face(face, self._folder, photo.stem)
         except DiskFullError:
             raise
         except InputError as error:
@@ -472,7 +476,7 @@ def _stamp(path: str) -> str:
 def _files(folder: Path, stem: str, index: int, endings: tuple[str, ...] = ALL_ENDINGS) -> list[Path]:
     """The files of a face with some endings, and its pictures."""
     results = [folder / f"{stem}_{index}{ending}" for ending in endings]
-    return results + list(picture_paths(folder, stem, index).values())
+    return [*results, *picture_paths(folder, stem, index).values(), script_path(folder, stem, index)]
 
 
 def _remove_left_overs(folder: Path) -> None:

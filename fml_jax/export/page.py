@@ -5,9 +5,9 @@ index.html shows all faces where they fit on one page. Where they do not, it lea
 
 import csv
 import html
+import itertools
 import os
 import shutil
-import string
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from urllib.parse import quote
 from fml_jax.export.formats import ALL_ENDINGS
 from fml_jax.export.png import write_png
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
+from fml_jax.export.viewer.folder import address_of, entry_of, script_path, write_folder_viewer
+from fml_jax.export.viewer.page import Entry
 from fml_jax.files import all_complete_or_absent, cannot_be_written, complete_or_absent
+from fml_jax.pages import page
 from fml_jax.reconstruction.pictures import render_all
 
 PICTURES = "pictures"  # folder of the pictures that only the pages show
@@ -36,7 +39,7 @@ CAPTIONS = {
     "shading": "shading: the light on white or grey skin",
 }
 _PICTURE_SIZE = 240
-_TEMPLATE = Path(__file__).with_name("page.html")
+_STYLE = Path(__file__).with_name("page.css")
 
 
 def picture_paths(folder: Path, stem: str, index: int) -> dict[str, Path]:
@@ -82,12 +85,13 @@ def write_pages(results: ResultFolder, *, note: str = "", stopped: bool = False)
     folder = results.path.parent
     _write_failures(results, folder / FAILURES)
     faces = results.count_faces()
+    write_folder_viewer(folder, _viewer_pages(results))
     heading = count_in_words(faces, stopped)
     failures = _failures(results)
     index = folder / "index.html"
     shutil.rmtree(folder / PAGES, ignore_errors=True)
     if faces <= FACES_PER_PAGE:
-        sections = [_section(folder, photo, face, up="") for photo, face in _faces(results)]
+        sections = [_section(folder, photo, face, number=1, up="") for photo, face in _faces(results)]
         _write_page(index, heading=heading, note=note, content="\n".join([*sections, failures]))
         return index
     try:
@@ -96,10 +100,11 @@ def write_pages(results: ResultFolder, *, note: str = "", stopped: bool = False)
         raise cannot_be_written(folder / PAGES, error) from None
     links = []
     total = -(-faces // FACES_PER_PAGE)
-    for number, (first, last, sections) in enumerate(_grouped(results), 1):
+    for number, pairs in enumerate(_grouped(results), 1):
         path = folder / PAGES / f"{number:04d}.html"
         navigation = _navigation(number, total)
-        title = f"{first} – {last}"
+        title = f"{pairs[0][0].shown} – {pairs[-1][0].shown}"
+        sections = [_section(folder, photo, face, number=number, up="../") for photo, face in pairs]
         _write_page(
             path, heading=title, note=heading, navigation=navigation, content="\n".join([*sections, navigation])
         )
@@ -113,31 +118,34 @@ def _faces(results: ResultFolder) -> Iterator[tuple[PhotoEntry, FaceEntry]]:
     return ((photo, face) for photo in results.with_faces() for face in photo.faces)
 
 
-def _grouped(results: ResultFolder) -> Iterator[tuple[str, str, list[str]]]:
-    """First photo, last photo and sections of each page."""
-    first, last = "", ""
-    sections: list[str] = []
-    for photo, face in _faces(results):
-        if len(sections) == FACES_PER_PAGE:
-            yield first, last, sections
-            sections = []
-        first = first if sections else photo.shown
-        last = photo.shown
-        sections.append(_section(results.path.parent, photo, face, up="../"))
-    if sections:
-        yield first, last, sections
+def _grouped(results: ResultFolder) -> Iterator[list[tuple[PhotoEntry, FaceEntry]]]:
+    """The faces of each page."""
+    faces = _faces(results)
+    while page_of_faces := list(itertools.islice(faces, FACES_PER_PAGE)):
+        yield page_of_faces
+
+
+def _viewer_pages(results: ResultFolder) -> Iterator[list[Entry]]:
+    """The viewer's list, with the same faces on a page as the pages of pictures."""
+    return (
+        [entry_of(photo.stem, face.index, _title(photo, face)) for photo, face in pairs] for pairs in _grouped(results)
+    )
+
+
+def _title(photo: PhotoEntry, face: FaceEntry) -> str:
+    return f"{photo.shown}, face {face.index}"
 
 
 def _write_page(path: Path, *, heading: str, note: str, content: str, navigation: str = "") -> None:
-    page = string.Template(_TEMPLATE.read_text("utf-8")).substitute(
-        title=f"3D faces: {_text(heading)}",
-        heading=_text(heading),
-        note=_text(note),
-        navigation=navigation,
-        content=content,
+    text = page(
+        title=f"3D faces: {heading}",
+        heading=heading,
+        note=note,
+        style=_STYLE.read_text("utf-8"),
+        content=f"{navigation}\n{content}",
     )
     with complete_or_absent(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
 
 
 def _navigation(number: int, total: int) -> str:
@@ -150,29 +158,31 @@ def _navigation(number: int, total: int) -> str:
     return f"<nav>{''.join(texts)}<span>page {number} of {total}</span></nav>"
 
 
-def _section(folder: Path, photo: PhotoEntry, face: FaceEntry, *, up: str) -> str:
-    """A face with its pictures; `up` leads from the page to the folder."""
+def _section(folder: Path, photo: PhotoEntry, face: FaceEntry, *, number: int, up: str) -> str:
+    """A face with its pictures, on the page of a number; `up` leads from the page to the folder."""
     pictures = picture_paths(Path(), photo.stem, face.index)
     figures = "".join(
         f'<figure><img src="{up}{_link(path)}" alt="{CAPTIONS[kind]}" width="{_PICTURE_SIZE}" '
         f'height="{_PICTURE_SIZE}" loading="lazy"><figcaption>{CAPTIONS[kind]}</figcaption></figure>'
         for kind, path in pictures.items()
     )
-    return f'<section>{_heading(folder, photo, face, up=up)}<div class="row">{figures}</div></section>'
+    return f'<section>{_heading(folder, photo, face, number=number, up=up)}<div class="row">{figures}</div></section>'
 
 
-def _heading(folder: Path, photo: PhotoEntry, face: FaceEntry, *, up: str) -> str:
+def _heading(folder: Path, photo: PhotoEntry, face: FaceEntry, *, number: int, up: str) -> str:
     low = ' class="low"' if face.score < LOW_SCORE else ""
     angles = f"yaw {round(face.yaw)}°, pitch {round(face.pitch)}°, roll {round(face.roll)}°"
     names = {ending: f"{photo.stem}_{face.index}{ending}" for ending in ALL_ENDINGS}
-    links = " · ".join(
+    links = [
         f'<a href="{up}{_link(Path(name))}">{_link_text(ending)}</a>'
         for ending, name in names.items()
         if (folder / name).is_file()
-    )
+    ]
+    if script_path(folder, photo.stem, face.index).is_file():
+        links.insert(0, f'<a href="{up}{address_of(photo.stem, face.index, number)}">turn in 3D</a>')
     return (
-        f"<h2>{_text(photo.shown)}, face {face.index}"
-        f"<span{low}>score {face.score:.2f}</span><span>{angles}</span><span>{links}</span></h2>"
+        f"<h2>{_text(_title(photo, face))}"
+        f"<span{low}>score {face.score:.2f}</span><span>{angles}</span><span>{' · '.join(links)}</span></h2>"
     )
 
 

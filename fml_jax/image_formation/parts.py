@@ -19,7 +19,7 @@ from fml_jax.ops.arrays import Array
 from fml_jax.ops.modes import weighted_sum
 
 NOT_DRAWN = ("lashes",)  # single layers of triangles without a texture's gaps look like lids of their own
-_MOUTH_SHADE = 0.7  # of the light that reaches the face, how much reaches the inside of the mouth
+MOUTH_SHADE = 0.7  # of the light that reaches the face, how much reaches the inside of the mouth
 
 
 class PartsMesh(struct.PyTreeNode):
@@ -76,7 +76,7 @@ def _open_models_parts() -> tuple[str, PartsMesh | None]:
 def form_parts(parts: PartsMesh, code: FaceCode) -> Points:
     """The parts' points under a code's pose and light, which is weaker within the mouth."""
     moved = weighted_sum(code.identity, parts.identity) + weighted_sum(code.expression, parts.expression)
-    return form_points_of(parts.topology, parts.mean + moved, _MOUTH_SHADE * parts.reflectance, code=code)
+    return form_points_of(parts.topology, parts.mean + moved, MOUTH_SHADE * parts.reflectance, code=code)
 
 
 def joined_triangles(vertex_count: int, triangles: Int[Array, "T 3"], parts: PartsMesh) -> Int[np.ndarray, "faces 3"]:

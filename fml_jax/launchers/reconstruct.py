@@ -15,7 +15,9 @@ ply (the mesh with colours at its vertices), fml (the code alone, 1 KB, which fm
 fml_small is half as large and moves no vertex by 0.1 mm), camera (the photo's camera as JSON), and, as
 16-bit PNG of the photo's size, depth, normals, reflectance, shading and mask.
 Photos of subfolders have their results in subfolders; photos of a folder that share a stem keep their
-extension in the names. index.html shows all faces, failures.csv lists the photos without one.
+extension in the names. index.html shows all faces, viewer.html shows them in 3D; both work without a
+network, from this folder. Up to 8 faces are in viewer.html itself, which is then complete in one file.
+failures.csv lists the photos without a face.
 
 A run that was cut off continues when the same command is run again; photos that are done already are
 left as they are. Ctrl-C ends a run with the page of what is done (exit status 130). The exit status
@@ -196,6 +198,7 @@ def reconstruct_into(
 def _finish(results: Any, outcome: Any) -> int:
     """Writes the pages of a `ResultFolder`, prints what became of the run and returns the exit status."""
     from fml_jax.export.page import FAILURES, count_in_words, write_pages
+    from fml_jax.export.viewer.folder import VIEWER
 
     if outcome.disk_full:
         print(f"reconstruct: {outcome.disk_full}", file=sys.stderr)
@@ -209,6 +212,7 @@ def _finish(results: Any, outcome: Any) -> int:
         )
     if outcome.faces:
         print(f"{count_in_words(outcome.faces, outcome.stopped)}: {page}")
+        print(f"to turn in 3D: {page.with_name(VIEWER)}")
     if outcome.interrupted:
         return INTERRUPTED
     return int(not outcome.faces or bool(outcome.disk_full))

@@ -23,6 +23,7 @@ from fml_jax.reconstruction.pictures import render
 # The function behind `Reconstruction.save`, as module and name. It is imported when a face is saved, because `export`
 # imports this module, which works without it.
 WRITER = ("fml_jax.export.saving", "save_reconstruction")
+VIEWER_WRITER = ("fml_jax.export.viewer", "write_viewer")  # likewise, of `Reconstruction.viewer`
 
 
 @dataclass(repr=False, eq=False)
@@ -132,6 +133,21 @@ class Reconstruction:
         """
         write = getattr(importlib.import_module(WRITER[0]), WRITER[1])
         return write(self, checked_path(target), stem, formats=formats, texture=texture, overwrite=overwrite)
+
+    def viewer(self, path: str | Path) -> Path:
+        """Writes one HTML file, of about 2.5 MB, that shows this face in 3D in a browser, without a network.
+
+        Args:
+          path: of the file; its folder is made if missing.
+
+        Returns:
+          The file's path.
+
+        Raises:
+          InputError: the path is empty, or the file cannot be written.
+        """
+        write = getattr(importlib.import_module(VIEWER_WRITER[0]), VIEWER_WRITER[1])
+        return write(path, [self])
 
     def __getstate__(self) -> dict[str, Any]:
         return packed(self._fields())

@@ -3,6 +3,7 @@
 python -m tests.export.stub_batch PHOTOS OUTPUT WORKERS SECONDS
 """
 
+import contextlib
 import dataclasses
 import functools
 import re
@@ -14,9 +15,12 @@ from unittest import mock
 
 import numpy as np
 
-from fml_jax.export import page
+from fml_jax.export import batch, page
 from fml_jax.export.batch import Settings, reconstruct_photos
 from fml_jax.export.result_folder import ResultFolder
+from fml_jax.export.viewer.folder import script_path
+from fml_jax.export.viewer.page import face_script, model_script
+from fml_jax.files import complete_or_absent
 from fml_jax.reconstruction import Reconstruction
 from fml_jax.runners import run_in_processes
 from tests.conftest import make_tiny_model, random_code
@@ -37,6 +41,15 @@ class StubFace(Reconstruction):
 def small_pictures(face, kinds, size=None):
     """In place of `render_all`."""
     return {kind: np.full((4, 4, 3), 10 * place + face.index, np.uint8) for place, kind in enumerate(kinds)}
+
+
+def small_script(face, folder, stem):
+    """In place of `write_face`."""
+    path = script_path(folder, stem, face.index)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with complete_or_absent(path) as partial:
+        partial.write_text(face_script(stem, {"model": "tiny"}))
+    (folder / "viewer" / "tiny.model.js").write_text(model_script("tiny", {}))
 
 
 @functools.cache
@@ -98,7 +111,7 @@ class StubReconstructor:
     def __init__(self, seconds=0.0, odd=None, in_worker=False):
         self._seconds, self._odd = seconds, odd
         if in_worker:
-            page.render_all = small_pictures
+            page.render_all, batch.write_face = small_pictures, small_script
 
     def stream(self, photos, boxes=None, *, refine=False):
         return StubStream(photos, self._seconds, self._odd)
@@ -113,7 +126,9 @@ def run(photos, output, workers=1, seconds=0.0, runner=run_in_processes, **keywo
     in_worker = workers > 1 or runner is not run_in_processes
     keywords.setdefault("load", functools.partial(StubReconstructor, seconds, keywords.pop("odd", None), in_worker))
     keywords.setdefault("settings", Settings(formats=FORMATS))
-    with ResultFolder(output) as results, mock.patch.object(page, "render_all", small_pictures):
+    with ResultFolder(output) as results, contextlib.ExitStack() as patches:
+        patches.enter_context(mock.patch.object(page, "render_all", small_pictures))
+        patches.enter_context(mock.patch.object(batch, "write_face", small_script))
         outcome = reconstruct_photos(photos, results, workers=workers, runner=runner, **keywords)
         page.write_pages(results, stopped=outcome.stopped)
     return outcome
