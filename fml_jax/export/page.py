@@ -3,6 +3,7 @@
 index.html shows all faces where they fit on one page. Where they do not, it leads to pages/0001.html and so on.
 """
 
+import contextlib
 import csv
 import html
 import itertools
@@ -18,7 +19,7 @@ from fml_jax.export.png import write_png
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
 from fml_jax.export.viewer.folder import address_of, entry_of, script_path, write_folder_viewer
 from fml_jax.export.viewer.page import Entry
-from fml_jax.files import all_complete_or_absent, cannot_be_written, complete_or_absent
+from fml_jax.files import DiskFullError, all_complete_or_absent, cannot_be_written, complete_or_absent
 from fml_jax.pages import page
 from fml_jax.reconstruction.pictures import render_all
 
@@ -70,7 +71,7 @@ def count_in_words(faces: int, stopped: bool = False) -> str:
 
 
 def write_pages(results: ResultFolder, *, note: str = "", stopped: bool = False) -> Path:
-    """Writes index.html, the pages that it leads to, and failures.csv.
+    """Writes index.html, the pages that it leads to, the viewer, and failures.csv.
 
     Args:
       note: stands under the heading.
@@ -84,8 +85,16 @@ def write_pages(results: ResultFolder, *, note: str = "", stopped: bool = False)
     """
     folder = results.path.parent
     _write_failures(results, folder / FAILURES)
-    faces = results.count_faces()
-    write_folder_viewer(folder, _viewer_pages(results))
+    index = _write_index(results, note=note, stopped=stopped)
+    # Where a disk became full, small pages may still be written, and the run has told why it stopped.
+    with contextlib.suppress(*[DiskFullError] * stopped):
+        write_folder_viewer(folder, _viewer_pages(results))
+    return index
+
+
+def _write_index(results: ResultFolder, *, note: str, stopped: bool) -> Path:
+    """Writes the pages of pictures."""
+    folder, faces = results.path.parent, results.count_faces()
     heading = count_in_words(faces, stopped)
     failures = _failures(results)
     index = folder / "index.html"
