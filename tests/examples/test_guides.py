@@ -15,7 +15,7 @@ from tests.launchers.launching import launch
 ROOT = Path(__file__).parents[2]
 GUIDES = ROOT / "docs" / "guides"
 # A command on an indented line, or a program in a block.
-PIECE = re.compile(r"^    (fml-.+)$|^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PIECE = re.compile(r"^    (fml-[^\n]+)$|^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
