@@ -30,9 +30,10 @@ def run(guide, shortened=None):
     """Runs all pieces of a guide; `shortened` may change the arguments of a command."""
     pieces = [(match[1], match[2]) for match in PIECE.finditer((GUIDES / guide).read_text("utf-8"))]
     assert pieces
+    names = {}  # programs of a page follow each other
     for command, program in pieces:
         if program:
-            exec(compile(program, guide, "exec"), {})
+            exec(compile(program, guide, "exec"), names)
             continue
         name, *arguments = shlex.split(command)
         name = name.removeprefix("fml-").replace("-", "_")
