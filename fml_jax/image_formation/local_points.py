@@ -1,6 +1,7 @@
 """The points at which local stages look at a crop: their places on a face, and how a code moves them.
 
-They are iBUG's 68 landmarks, points of the eyelids, the irises' centres, and points spread over the face.
+They are iBUG's 68 landmarks, points of the eyelids and the irises' centres: what photos have labels of. Points on the
+forehead and the cheeks, learned from renders alone, were found wrongly on photos and moved the face over the hair.
 Each is an affine function of identity and expression (eq. 3), once the sliding contour has been chosen.
 """
 
@@ -8,7 +9,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jaxtyping import Float
 
@@ -20,14 +20,7 @@ from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.ops.arrays import Array
 from fml_jax.photos.landmarks import EYE_POINTS
 
-# MediaPipe's points that lie farthest from iBUG's and from each other: forehead, cheeks, sides of the nose. Photos have
-# no labels of them: detectors place them on smooth skin only roughly.
-SPREAD = np.array(
-    [10, 21, 54, 67, 103, 117, 123, 126, 137, 143, 187, 205, 213, 214]
-    + [251, 284, 297, 332, 346, 352, 355, 366, 372, 411, 425, 433, 434]
-)
-BEYOND_IBUG = np.concatenate([EYE_POINTS, SPREAD])  # MediaPipe's numbers of the points after iBUG's
-POINTS = 68 + len(BEYOND_IBUG)
+POINTS = 68 + len(EYE_POINTS)
 
 
 class PointBasis(struct.PyTreeNode):
@@ -42,7 +35,7 @@ class PointBasis(struct.PyTreeNode):
     def of(cls, model: BaseModel) -> "PointBasis":
         """The basis of a face model."""
         marks = model.landmarks
-        chosen = jnp.concatenate([marks.ibug_from_mediapipe[CONTOUR:], jnp.asarray(BEYOND_IBUG)])
+        chosen = jnp.concatenate([marks.ibug_from_mediapipe[CONTOUR:], jnp.asarray(EYE_POINTS)])
         rows = jnp.concatenate([model.mean[None], model.identity, model.expression])
 
         def on_mesh(vertices, weights):

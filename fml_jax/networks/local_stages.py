@@ -36,6 +36,15 @@ class MeasuredPoints(NamedTuple):
     pixels: jax.Array  # [B, P, 2] crop pixels
     whitening: jax.Array  # [B, P, 2, 2], lower triangular L with L Lᵀ the inverse covariance, 1/pixels
 
+    @property
+    def expected_distances(self) -> Float[Array, "B P"]:
+        """Crop pixels by which the true points are expected to be off: twice the root mean square of 1/L's axes.
+
+        It is the mean distance under the density of `losses.point_likelihood_energy`, where L has equal axes.
+        """
+        first, below, second = self.whitening[..., 0, 0], self.whitening[..., 1, 0], self.whitening[..., 1, 1]
+        return 2 * jnp.sqrt((first**2 + below**2 + second**2) / 2) / (first * second)
+
 
 class LocalOutput(NamedTuple):
     """The result of all local stages."""

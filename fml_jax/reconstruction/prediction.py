@@ -17,7 +17,7 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
-from fml_jax.networks.encoders import encode, make_encoder
+from fml_jax.networks.encoders import EncoderOutput, encode, make_encoder
 from fml_jax.networks.multilevel import Network, layers
 from fml_jax.networks.weights import has_part, load_weights, read_metadata
 from fml_jax.ops.arrays import Array
@@ -33,6 +33,7 @@ class Prediction(NamedTuple):
     codes: FaceCode
     scores: Array  # [B] in [0, 1]: whether a crop shows a well-framed face
     faces: DecodedFace
+    landmark_uncertainty: Array | None = None  # [B, 68] crop pixels; None for a network without local stages
 
 
 def predict(
@@ -62,9 +63,11 @@ def predict(
       basis: `PointBasis.of(model)`, which the local stages need; it is computed where it is not given.
     """
     crops = unit_range(crops) if crops.dtype == jnp.uint8 else crops
-    codes, scores = predict_codes(params, model, crops, encoder=encoder, basis=basis)
+    output = _encoded(params, model, crops, encoder, basis)
+    codes = code_from_network(output.raw, model.code_sizes)
     codes, faces = solve_and_decode_all(model, solver, codes, crops=crops)
-    return Prediction(codes, scores, faces)
+    uncertainty = None if output.local is None else output.local.points[-1].expected_distances[:, :68]
+    return Prediction(codes, jax.nn.sigmoid(output.logits), faces, uncertainty)
 
 
 def predict_codes(
@@ -77,10 +80,14 @@ def predict_codes(
 ) -> tuple[FaceCode, Float[Array, "B"]]:
     """Codes and scores alone, without faces; arguments as of `predict`."""
     crops = unit_range(crops) if crops.dtype == jnp.uint8 else crops
+    output = _encoded(params, model, crops, encoder, basis)
+    return code_from_network(output.raw, model.code_sizes), jax.nn.sigmoid(output.logits)
+
+
+def _encoded(params, model, crops, encoder, basis) -> EncoderOutput:
     if basis is None and "local" in params:
         basis = PointBasis.of(model)
-    output = encode(make_encoder(encoder, model.code_sizes.total), params, crops, basis=basis)
-    return code_from_network(output.raw, model.code_sizes), jax.nn.sigmoid(output.logits)
+    return encode(make_encoder(encoder, model.code_sizes.total), params, crops, basis=basis)
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,6 +54,9 @@ class Reconstruction:
     index: int  # which face of the photo, 0 the largest
     photo: np.ndarray  # [H, W, 3] uint8
     model: BaseModel
+    # [68] pixels of the photo by which the network expects its landmarks to be off; None after refinement, and of
+    # networks without local stages.
+    landmark_uncertainty: np.ndarray | None = None
 
     def __repr__(self) -> str:
         place = ", ".join(f"{number:.0f}" for number in self.box)

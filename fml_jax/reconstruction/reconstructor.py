@@ -246,7 +246,7 @@ class Reconstructor:
 
     def _result(self, face: Face, index: int, prediction: Prediction, *, affine: np.ndarray) -> Reconstruction:
         """The reconstruction of one face from the prediction on its crop."""
-        decoded = prediction.faces
+        decoded, uncertainty = prediction.faces, prediction.landmark_uncertainty
         return Reconstruction(
             vertices=np.asarray(decoded.vertices),
             triangles=self._triangles,
@@ -264,6 +264,7 @@ class Reconstructor:
             index=index,
             photo=face.photo,
             model=self.model,
+            landmark_uncertainty=None if uncertainty is None else np.asarray(uncertainty) / math.hypot(*affine[:, 0]),
         )
 
 

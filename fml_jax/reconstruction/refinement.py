@@ -70,6 +70,7 @@ def with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
         reflectance=np.asarray(decoded.reflectance),
         reflectance_corrections=np.zeros_like(decoded.reflectance),
         landmarks68=in_photo(face.crop_from_photo, np.asarray(decoded.landmarks)),
+        landmark_uncertainty=None,
         projected=in_photo(face.crop_from_photo, np.asarray(decoded.projected)),
     )
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from fml_jax.codes import code_from_network, leading_reflectance
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.landmark_projection import project_landmarks
-from fml_jax.image_formation.local_points import POINTS, project_points
+from fml_jax.image_formation.local_points import project_points
 from fml_jax.losses import (
     Observation,
     base_energy,
@@ -199,15 +199,10 @@ def _points_of_codes(network: Network, codes) -> _TruePoints | None:
 
 
 def _points_of_landmarks(batch) -> _TruePoints:
-    """The points of photos: detected landmarks and points of the eyes; the points after them are unknown.
-
-    Renders that are taken as photos have no points of the eyes either.
-    """
+    """The points of photos: detected landmarks and points of the eyes, which renders taken as photos do not have."""
     known = jnp.concatenate([batch["landmarks"], batch["eyes"]], axis=1)
     of_eyes = batch["confidence"][:, EYE_OF_POINT].mean(axis=-1) * (1 - batch["has_code"][:, None])
-    unknown = ((0, 0), (0, POINTS - known.shape[1]))
-    confidence = jnp.pad(jnp.concatenate([batch["confidence"], of_eyes], axis=1), unknown)
-    return _TruePoints(jnp.pad(known, (*unknown, (0, 0))), confidence, batch["is_face"])
+    return _TruePoints(known, jnp.concatenate([batch["confidence"], of_eyes], axis=1), batch["is_face"])
 
 
 def _local_part(

@@ -9,7 +9,8 @@ from fml_jax.face_model.base import geometry
 from fml_jax.face_model.landmarks import landmarks478
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.landmark_projection import project_landmarks
-from fml_jax.image_formation.local_points import BEYOND_IBUG, POINTS, PointBasis, project_points
+from fml_jax.image_formation.local_points import POINTS, PointBasis, project_points
+from fml_jax.photos.landmarks import EYE_POINTS
 from tests.conftest import random_code
 
 
@@ -32,12 +33,8 @@ def test_the_points_are_ibugs_landmarks_and_then_mediapipes_points(tiny_model, b
         assert pixels.shape == (POINTS, 2)
         np.testing.assert_allclose(pixels[:68], project_landmarks(tiny_model, code), atol=2e-3)
         places = landmarks478(tiny_model.landmarks, geometry(tiny_model, code.identity, code.expression))
-        others = project(to_camera(places[BEYOND_IBUG], code.rotation, code.translation))
+        others = project(to_camera(places[EYE_POINTS], code.rotation, code.translation))
         np.testing.assert_allclose(pixels[68:], others, atol=2e-3)
-
-
-def test_no_point_is_there_twice():
-    assert len(np.unique(BEYOND_IBUG)) == len(BEYOND_IBUG) == POINTS - 68
 
 
 def test_the_jacobian_agrees_with_finite_differences(basis, tiny_code):

@@ -11,7 +11,7 @@ from fml_jax.face_model import load_face_model
 from fml_jax.image_formation.local_points import POINTS, PointBasis, project_points
 from fml_jax.losses import point_likelihood_energy
 from fml_jax.networks.encoders import make_encoder
-from fml_jax.networks.local_stages import PATCH, PIXEL, LocalStages, free_parameters, look_about
+from fml_jax.networks.local_stages import PATCH, PIXEL, LocalStages, MeasuredPoints, free_parameters, look_about
 from fml_jax.networks.multilevel import CorrectivesConfig, make_network
 
 
@@ -126,3 +126,15 @@ def test_a_network_with_local_stages_encodes_as_its_parts_do():
     after = LocalStages().apply({"params": params["local"]}, crops, raw, network.basis)
     np.testing.assert_allclose(output.raw, after.raw, atol=1e-5)
     assert (output.raw != raw).any()
+
+
+def test_the_expected_distance_is_that_of_the_density():
+    rng = np.random.default_rng(0)
+    white = 0.5 * np.eye(2)  # distances r with density ∝ r exp(−r/2)
+    distances = rng.gamma(shape=2, scale=2, size=200_000)
+    measured = MeasuredPoints(jnp.zeros((1, 1, 2)), jnp.asarray(white, jnp.float32)[None, None])
+    np.testing.assert_allclose(measured.expected_distances, distances.mean(), rtol=0.02)
+    skewed = np.array([[0.5, 0.0], [0.3, 0.8]])
+    spread = np.sqrt(np.trace(np.linalg.inv(skewed @ skewed.T)) / 2)
+    measured = MeasuredPoints(jnp.zeros((1, 1, 2)), jnp.asarray(skewed, jnp.float32)[None, None])
+    np.testing.assert_allclose(measured.expected_distances, 2 * spread, rtol=1e-4)
