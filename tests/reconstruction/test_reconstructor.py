@@ -11,6 +11,7 @@ import pytest
 from skimage import data
 
 from fml_jax import InputError
+from fml_jax.export.formats import DEFAULT
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.photos.boxes import Detection
 from fml_jax.photos.crops import apply_affine, crop_photo
