@@ -27,7 +27,7 @@ AROUND_BROWS = 2.0
 _BROW_REACH = 9.0  # mm
 
 # Prior of `ColourSolver`: on β's squared distance from the network's β, relative to the mean residual.
-PRIOR = 2e-5
+PRIOR = 1e-4
 
 # Prior of `ColourSolver` on the eyes, whose colours are not compared: per mean squared change of their reflectance.
 EYES = 0.1
