@@ -32,6 +32,10 @@ PRIOR = 1e-4
 # Prior of `ColourSolver` on the eyes, whose colours are not compared: per mean squared change of their reflectance.
 EYES = 0.1
 
+# Prior of `ColourSolver` on how brows differ from skin, likewise. The network's brows are dark; a fit of the whole face
+# turns them pale where hair over the forehead or a brow a few pixels away is compared with them.
+BROW_CONTRAST = 3.0
+
 _STRIDE = 6  # `ColourSolver` uses every sixth of the vertices that have a weight
 _SOLVER_ROUNDS = 2
 
@@ -104,6 +108,12 @@ def solve_colours(
     return relit(gamma, beta)[0], beta
 
 
+def _mean_square(modes):
+    """The matrix M [K, K] with cᵀ M c the mean over vertices of ‖Σ_k c_k modes_k‖²."""
+    flat = modes.reshape(len(modes), -1)
+    return flat @ flat.T / modes.shape[1]
+
+
 def _least_squares(normal, right, *, prior, centre):
     """The solution of these normal equations under a quadratic prior about a centre."""
     prior = prior * jnp.eye(len(normal)) if jnp.ndim(prior) == 0 else prior
@@ -164,15 +174,18 @@ class ColourSolver(NamedTuple):
         """The solver for faces of a model, which needs the regions "face", "skin", "brows" and "eyes"."""
         weights = colour_weights(model)
         rows = np.flatnonzero(weights)[::_STRIDE]
-        eyes = model.reflectance[:, np.flatnonzero(np.asarray(model.regions["eyes"], bool))]
-        of_eyes = eyes.reshape(len(eyes), -1)
+        eyes, brows, skin = (
+            model.reflectance[:, np.flatnonzero(np.asarray(model.regions[name], bool))]
+            for name in ("eyes", "brows", "skin")
+        )
+        contrast = brows - skin.mean(axis=1, keepdims=True)
         return cls(
             rows=jnp.asarray(rows),
             rings=model.topology.rings[:, rows],
             weights=jnp.asarray(weights[rows]),
             mean=model.reflectance_mean[rows],
             modes=model.reflectance[:, rows],
-            prior=PRIOR * jnp.eye(len(eyes)) + EYES / eyes.shape[1] * of_eyes @ of_eyes.T,
+            prior=PRIOR * jnp.eye(len(eyes)) + EYES * _mean_square(eyes) + BROW_CONTRAST * _mean_square(contrast),
         )
 
     def solve(self, code: FaceCode, vertices: Float[Array, "N 3"], crop: Float[Array, "240 240 3"]) -> FaceCode:

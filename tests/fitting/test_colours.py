@@ -138,3 +138,20 @@ def test_only_badly_framed_crops_are_cropped_again(face):
     target = face.landmarks68.mean(axis=0)
     distances = [np.linalg.norm(each.landmarks68.mean(axis=0) - target) for each in (badly, badly_once)]
     assert distances[0] < distances[1]
+
+
+def test_brows_stay_as_dark_beside_skin_as_the_network_has_them(reconstructor, face, monkeypatch):
+    """On a crop without any brows, such as hair of one colour over the forehead."""
+    model, flat = reconstructor.model, jnp.full((240, 240, 3), 0.7)
+    brows, skin = (np.asarray(model.regions[name], bool) for name in ("brows", "skin"))
+    modes = np.asarray(model.reflectance)
+    contrasts = (modes[:, brows] - modes[:, skin].mean(axis=1, keepdims=True)).mean(axis=(1, 2))  # [K_r]
+
+    def change():
+        beta = ColourSolver.of(model).solve(face.code, face.vertices, flat).reflectance - face.code.reflectance
+        return float(beta @ contrasts)
+
+    held = change()
+    monkeypatch.setattr("fml_jax.fitting.colours.BROW_CONTRAST", 0.0)
+    free = change()
+    assert free > 0.02 and abs(held) < 0.3 * free
