@@ -61,7 +61,8 @@ def rightly_scored(
 def _features(params, encoder, crops) -> np.ndarray:
     """The input of the last layers, [S, F]."""
     encoder = make_encoder(encoder, params["code"]["bias"].size)
-    read = jax.jit(lambda crops: encode(encoder, params, unit_range(crops)).features)
+    own = {name: layer for name, layer in params.items() if name != "local"}  # the score comes before the local stages
+    read = jax.jit(lambda crops: encode(encoder, own, unit_range(crops)).features)
     crops = balanced(crops, balancing_gains(crops))  # as a reconstruction's crops are
     return np.concatenate([np.asarray(read(crops[at : at + _BATCH])) for at in range(0, len(crops), _BATCH)])
 

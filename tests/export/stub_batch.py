@@ -74,6 +74,7 @@ def tiny_face(number):
         "index": 0,
         "photo": np.full((40, 40, 3), 100, np.uint8),
         "model": model,
+        "landmark_uncertainty": None,
     }
     return StubFace(**{field.name: fields[field.name] for field in dataclasses.fields(Reconstruction)})
 

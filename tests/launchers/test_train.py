@@ -39,7 +39,7 @@ QUICK = "--config=quick"
         ("--config.stages.synthetic.synthetic=0", "--config.stages.synthetic: its batches have no rows"),
         ("--coordinator=localhost:1", "--coordinator=localhost:1: also give --processes=N and --process=K"),
         ("--config.correctives.kind=cubic", "--config.correctives.kind=cubic: unknown; choose one of none, linear"),
-        ("--config.stages.synthetic.level=full", "stage 'synthetic' trains both levels; give it a final one"),
+        ("--config.stages.synthetic.level=full", "it trains both levels, which takes photos, and has none"),
         ("--config.encoder=resnet", "--config.encoder=resnet: unknown; choose one of light"),
         ("--config.data.synthetic=/nowhere", "/nowhere: no such folder; make one with: fml-prepare"),
     ],
