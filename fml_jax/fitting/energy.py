@@ -18,6 +18,7 @@ WEIGHTS = BaseWeights(photo=4000.0, sparse=3.8, reg=0.14, rstd=0.06, contour="po
 # Penalties on what the photo does not determine. Skin half as bright under twice the light looks the same, so the
 # optimiser would reach implausible colours for small gains; and no photometric term contains the eyes.
 LIGHT = 60.0  # per squared change of γ
+TINT = 3000.0  # per squared change of γ from the mean of its channels
 EYES = 300.0  # per mean squared change of the eyes' reflectance
 
 STEPS = 300
@@ -38,10 +39,11 @@ def fit_energy(model: BaseModel, code: FaceCode, observation: Observation, *, ey
     optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS, alpha=0.05))
 
     def undetermined(candidate):
-        relit = jnp.sum((candidate.illumination - code.illumination) ** 2)
+        change = candidate.illumination - code.illumination
+        relit = LIGHT * jnp.sum(change**2) + TINT * jnp.sum((change - change.mean(axis=1, keepdims=True)) ** 2)
         repainted = weighted_sum(candidate.reflectance - eyes, model.reflectance)
         in_eyes = model.regions["eyes"] * jnp.sum(repainted**2, axis=1)
-        return LIGHT * relit + EYES * jnp.sum(in_eyes) / jnp.maximum(jnp.sum(model.regions["eyes"]), 1)
+        return relit + EYES * jnp.sum(in_eyes) / jnp.maximum(jnp.sum(model.regions["eyes"]), 1)
 
     def energy(raw):
         candidate = code_from_network(raw, sizes)

@@ -19,7 +19,9 @@ from fml_jax.ops.arrays import Array
 from fml_jax.ops.modes import weighted_sum
 
 NOT_DRAWN = ("lashes",)  # single layers of triangles without a texture's gaps look like lids of their own
-MOUTH_SHADE = 0.7  # of the light that reaches the face, how much reaches the inside of the mouth
+_MOUTH_SHADE = 0.7  # of the light that reaches the face, how much reaches the inside of the mouth
+# Of that, how much reaches teeth so many mm behind the foremost: lips and cheeks shade those at the mouth's corners.
+_TEETH_DEPTH, _TEETH_SHADE = (3.0, 16.0), (1.0, 0.12)
 
 
 class PartsMesh(struct.PyTreeNode):
@@ -29,6 +31,7 @@ class PartsMesh(struct.PyTreeNode):
     identity: jax.Array  # [m_s, V, 3] mm per standard deviation
     expression: jax.Array  # [m_e, V, 3]
     reflectance: jax.Array  # [V, 3], sRGB-encoded, the same for all people
+    shade: jax.Array  # [V] of the light that reaches the face
     topology: Topology
 
     @property
@@ -39,7 +42,8 @@ class PartsMesh(struct.PyTreeNode):
 
 def join_parts(parts: dict[str, FacePart]) -> PartsMesh:
     """The parts, without those that are not drawn, as one mesh."""
-    drawn = [part for name, part in parts.items() if name not in NOT_DRAWN]
+    names = [name for name in parts if name not in NOT_DRAWN]
+    drawn = [parts[name] for name in names]
     starts = np.cumsum([0] + [len(part.mean) for part in drawn])
     triangles = np.concatenate([part.triangles + start for part, start in zip(drawn, starts[:-1], strict=True)])
     return PartsMesh(
@@ -47,8 +51,17 @@ def join_parts(parts: dict[str, FacePart]) -> PartsMesh:
         identity=jnp.asarray(np.concatenate([part.identity for part in drawn], axis=1)),
         expression=jnp.asarray(np.concatenate([part.expression for part in drawn], axis=1)),
         reflectance=jnp.asarray(np.concatenate([part.reflectance for part in drawn])),
+        shade=jnp.asarray(np.concatenate([_shade(name, parts[name]) for name in names]), jnp.float32),
         topology=make_topology(triangles, int(starts[-1])),
     )
+
+
+def _shade(name: str, part: FacePart) -> np.ndarray:
+    """[V] of the light that reaches the face, how much reaches a part's vertices."""
+    if name != "teeth":
+        return np.full(len(part.mean), _MOUTH_SHADE)
+    depth = part.mean[:, 2].max() - part.mean[:, 2]
+    return _MOUTH_SHADE * np.interp(depth, _TEETH_DEPTH, _TEETH_SHADE)
 
 
 def parts_of(model: Any) -> PartsMesh | None:
@@ -76,7 +89,7 @@ def _open_models_parts() -> tuple[str, PartsMesh | None]:
 def form_parts(parts: PartsMesh, code: FaceCode) -> Points:
     """The parts' points under a code's pose and light, which is weaker within the mouth."""
     moved = weighted_sum(code.identity, parts.identity) + weighted_sum(code.expression, parts.expression)
-    return form_points_of(parts.topology, parts.mean + moved, MOUTH_SHADE * parts.reflectance, code=code)
+    return form_points_of(parts.topology, parts.mean + moved, parts.shade[:, None] * parts.reflectance, code=code)
 
 
 def joined_triangles(vertex_count: int, triangles: Int[Array, "T 3"], parts: PartsMesh) -> Int[np.ndarray, "faces 3"]:

@@ -83,14 +83,15 @@ def _painted_pictures(face, kinds, crop, size):
         points = jax.device_get(form_parts(parts, face.code))
         triangles = joined_triangles(len(pixels), triangles, parts)
         pixels, depth = joined_rows(pixels, points.pixels), np.concatenate([depth, points.positions[:, 2]])
-        paints = {kind: _with_parts(paint, kind, points) for kind, paint in paints.items()}
+        shade = np.asarray(parts.shade)[:, None]
+        paints = {kind: _with_parts(paint, kind, points, shade) for kind, paint in paints.items()}
     return draw(pixels, depth, triangles, paints=paints, size=size)
 
 
-def _with_parts(paint: Paint, kind: str, points: Points) -> Paint:
+def _with_parts(paint: Paint, kind: str, points: Points, shade: np.ndarray) -> Paint:
     """Paint of a face and its teeth, tongue and mouth's lining; on the photo these leave the photo's own visible."""
     normals, skin = np.asarray(points.normals), np.asarray(points.reflectance)
-    colours = {"geometry": clay(normals), "reflectance": skin}.get(kind, np.asarray(points.colours))
+    colours = {"geometry": shade * clay(normals), "reflectance": skin}.get(kind, np.asarray(points.colours))
     if kind not in ("overlay", "changed"):
         return paint._replace(colours=joined_rows(paint.colours, colours))
     shown = np.full((len(colours), 1), kind == "changed", np.float32)

@@ -61,6 +61,16 @@ def test_a_strong_prior_holds_reflectance_to_its_centre(known):
     np.testing.assert_allclose(beta, np.arange(5.0), atol=1e-3)
 
 
+def test_a_strong_prior_holds_the_light_to_its_initial_value(known):
+    surface, gamma, _ = known
+    start = jnp.asarray(gamma + [[0.0, 0.0, 0.3]] + np.zeros((9, 1)), jnp.float32)
+    arguments = {"centre": jnp.zeros(5), "prior": 1e-7, "rounds": 3}
+    held, _ = solve_colours(surface, start, jnp.zeros(5), **arguments, light_prior=1e6)
+    free, _ = solve_colours(surface, start, jnp.zeros(5), **arguments)
+    np.testing.assert_allclose(held, start, atol=1e-3)
+    assert np.abs(free - start).max() > 0.2
+
+
 def test_the_solver_takes_every_few_of_the_vertices_that_tell(reconstructor):
     model = reconstructor.model
     solver = ColourSolver.of(model)

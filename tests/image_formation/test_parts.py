@@ -55,3 +55,14 @@ def test_an_open_mouth_shows_them_and_a_closed_one_hides_them(model, jaw_code):
         index, _ = rasterize(pixels, depth, triangles, height=240, width=240)
         shown.append(int((index >= len(model.topology.triangles)).sum()))
     assert shown[0] < 15 and shown[1] > 200
+
+
+def test_teeth_are_darker_the_farther_back_they_are():
+    """Without lips' and cheeks' shade the teeth at the mouth's corners shine like fangs."""
+    part = load_face_parts()["teeth"]
+    parts = join_parts({"teeth": part})
+    depth, shade = part.mean[:, 2].max() - part.mean[:, 2], np.asarray(parts.shade)
+    assert (np.diff(shade[np.argsort(depth)]) <= 1e-6).all()
+    assert shade[depth < 2].min() > 2 * shade[depth > 12].max() and shade.min() > 0
+    code = neutral_code(load_face_model().code_sizes)
+    np.testing.assert_allclose(form_parts(parts, code).reflectance, shade[:, None] * part.reflectance, rtol=1e-5)

@@ -10,7 +10,7 @@ from fml_jax.export.viewer.packing import Packer
 from fml_jax.face_model.base import BaseModel
 from fml_jax.fitting.named_shapes import named_shapes
 from fml_jax.image_formation.drawing import shown_on_photos
-from fml_jax.image_formation.parts import MOUTH_SHADE, joined_triangles, parts_of
+from fml_jax.image_formation.parts import joined_triangles, parts_of
 
 FINEST = 0.02  # mm, of positions
 _SHAPE_STEP = 0.04  # mm; finer steps make the largest part of a page larger
@@ -38,7 +38,7 @@ def _model_data(model: BaseModel) -> dict[str, Any]:
     count = model.vertex_count
     if parts is not None:
         triangles = joined_triangles(count, triangles, parts)
-        packer.add_shares("part_colours", MOUTH_SHADE * np.asarray(parts.reflectance))
+        packer.add_shares("part_colours", np.asarray(parts.shade)[:, None] * np.asarray(parts.reflectance))
         count += len(parts.mean)
     packer.add_indices("triangles", triangles, count)
     packer.add_shares("shown", shown_on_photos(model))
