@@ -28,6 +28,8 @@ def warm_started(state: TrainState, path: str) -> TrainState:
         logging.warning(
             "not in %s, or of another shape there; these keep their random initial values: %s", path, ", ".join(afresh)
         )
+    if unused := sorted({name.partition("/")[0] for name in found.keys() - own.keys()}):
+        logging.warning("in %s, but not in this network, and left out: %s", path, ", ".join(unused))
     params = {**state.params, **_by_part({**own, **taken}, state.params)}
     return state.replace(params=params, ema_params=state.ema_params and jax.tree.map(jnp.copy, params))
 

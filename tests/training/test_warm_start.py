@@ -48,3 +48,11 @@ def test_weights_of_nothing_alike_are_refused(tmp_path):
     save_weights(tmp_path / "alien.npz", {"elsewhere": {"kernel": np.ones((2, 2))}}, NOTE)
     with pytest.raises(InputError, match="none of its 1 parameters fit"):
         warm_started(fresh(0), str(tmp_path / "alien.npz"))
+
+
+def test_parts_that_the_network_lacks_are_named(tmp_path, caplog):
+    params = layers(jax.device_get(fresh(5).params)) | {"local": {"stage_0": {"precision": np.ones(3)}}}
+    save_weights(tmp_path / "more.npz", params, NOTE)
+    with caplog.at_level("WARNING", logger="absl"):
+        warm_started(fresh(0), str(tmp_path / "more.npz"))
+    assert "not in this network, and left out: local" in caplog.text
