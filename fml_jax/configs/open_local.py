@@ -2,7 +2,8 @@
 
     fml-train --config=open_local --workdir=runs/open_local
 
-The data is that of `open_light`, whose encoder it begins with.
+The data is that of `open_light`. It begins with the shipped weights, local stages included;
+`--config.start_from` names others.
 """
 
 from ml_collections import ConfigDict

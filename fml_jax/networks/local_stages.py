@@ -49,9 +49,13 @@ class MeasuredPoints(NamedTuple):
 class LocalOutput(NamedTuple):
     """The result of all local stages."""
 
-    raw: jax.Array  # [B, K]: the updated code in the encoder's units (`codes.code_from_network`)
-    stages: tuple[jax.Array, ...]  # raw codes after each stage
+    stages: tuple[jax.Array, ...]  # [B, K] each: the code after each stage, in the encoder's units
     points: tuple[MeasuredPoints, ...]  # one for each stage
+
+    @property
+    def raw(self) -> Float[Array, "B K"]:
+        """The code after the last stage (`codes.code_from_network`)."""
+        return self.stages[-1]
 
 
 class LocalStages(nn.Module):
@@ -69,7 +73,7 @@ class LocalStages(nn.Module):
             raw, measured = _Stage(number, name=f"stage_{number}")(crops, raw, prior, basis)
             stages.append(raw)
             points.append(measured)
-        return LocalOutput(raw, tuple(stages), tuple(points))
+        return LocalOutput(tuple(stages), tuple(points))
 
 
 class _Stage(nn.Module):
