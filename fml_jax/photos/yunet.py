@@ -29,6 +29,8 @@ SIDE = 0.877
 
 MIN_CONFIDENCE = 0.8  # finds as many of these faces as 0.5 does; 0.9 misses eight
 
+NARROWEST = 64  # pixels; where a side is 32 or less, OpenCV 4.14 reads memory that it has not written
+
 _one_at_a_time = threading.Lock()  # its input size is a state
 
 
@@ -43,16 +45,24 @@ def detect_faces_with_yunet(rgb: UInt8[np.ndarray, "H W 3"], min_size: float = 6
       InputError: the model file is not available, or OpenCV cannot read it.
     """
     if working_scale(rgb) * min(rgb.shape[:2]) < SMALLEST_SIDE:
-        return []  # OpenCV returns invalid boxes for very narrow pictures
+        return []  # no face fits in
     small = shrunk(rgb)
+    searched = _widened(small)
     with _one_at_a_time:
         network = _network()
-        network.setInputSize(small.shape[1::-1])
-        found = network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
+        network.setInputSize(searched.shape[1::-1])
+        found = network.detect(cv2.cvtColor(searched, cv2.COLOR_RGB2BGR))[1]
     found = np.zeros((0, 15)) if found is None else found[np.isfinite(found).all(axis=1)]
     back = np.array(rgb.shape[1::-1]) / small.shape[1::-1]
     faces = [Detection(in_photo(_as_haar(*row[:4].tolist()), *back), min(float(row[14]), 1.0)) for row in found]
     return largest_first([face for face in faces if face.box[2] - face.box[0] >= min_size])
+
+
+def _widened(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture with black below and to the right where a side is too short for OpenCV."""
+    height, width = picture.shape[:2]
+    below, right = max(0, NARROWEST - height), max(0, NARROWEST - width)
+    return cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT)
 
 
 def _as_haar(x: float, y: float, width: float, height: float) -> Box:

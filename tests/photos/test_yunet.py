@@ -60,6 +60,15 @@ def test_no_face_in_flat_pictures_of_any_shape(shape):
     assert detect_faces_with_yunet(np.full((*shape, 3), 90, np.uint8)) == []
 
 
+def test_no_face_in_strips_searched_after_other_pictures():
+    rng = np.random.default_rng(0)  # OpenCV used what earlier searches had left in memory
+    for short in rng.integers(20, 64, 300):
+        detect_faces_with_yunet(np.full((*rng.integers(20, 200, 2), 3), 90, np.uint8))
+        left_behind = [rng.random((size, 100), np.float32) * 1000 for size in rng.integers(1, 2000, 20)]
+        del left_behind
+        assert detect_faces_with_yunet(np.full((short, 640, 3), 90, np.uint8)) == []
+
+
 def test_a_file_that_opencv_cannot_read_is_named(tmp_path, monkeypatch):
     (tmp_path / "cut.onnx").write_bytes(b"\x08\x06\x12")
     monkeypatch.setenv(YUNET_MODEL.variable, str(tmp_path / "cut.onnx"))
