@@ -14,7 +14,7 @@ from fml_jax.face_model import load_face_model
 from fml_jax.photos.landmark_confidence import landmark_confidence
 from fml_jax.photos.landmarks import detect_landmarks, ibug68
 from fml_jax.synthetic.expressions import expression_units
-from fml_jax.synthetic.faces import render_synthetic
+from fml_jax.synthetic.rendering import render_synthetic
 
 _COUNT = flags.DEFINE_integer("count", 120, "Renders.", lower_bound=1)
 _SHARES = (0, 0.1, 0.25, 0.5, 0.75, 1)

@@ -6,6 +6,7 @@ illumination.
 """
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float, UInt8
 from scipy.spatial.transform import Rotation
 
 from fml_jax.codes import LIGHT, LIGHT_SHAPE, POSE_AND_LIGHT
+from fml_jax.corpus.face_labels import cover_labels, moved_labels
 from fml_jax.image_formation.camera import FOCAL_IN_CROP_WIDTHS
 from fml_jax.image_formation.illumination import rolled_light
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, moved_affine
@@ -29,22 +31,18 @@ _POSE = slice(-POSE_AND_LIGHT, -LIGHT)
 _LIGHT = slice(-LIGHT, None)
 
 
-def random_camera_change(
-    crop: UInt8[np.ndarray, "240 240 3"],
-    code: Float[np.ndarray, "code"],
-    landmarks: Float[np.ndarray, "68 2"],
-    *,
-    rng: np.random.Generator,
-) -> tuple[UInt8[np.ndarray, "240 240 3"], Float[np.ndarray, "code"], Float[np.ndarray, "68 2"]]:
-    """A render as a camera sees it after a small random change, and its code.
+class Render(NamedTuple):
+    """A synthetic crop and what is known of it."""
 
-    Args:
-      code: the face's flat code.
-      landmarks: crop pixels.
+    crop: UInt8[np.ndarray, "240 240 3"]
+    code: Float[np.ndarray, "code"]  # flat
+    landmarks: Float[np.ndarray, "68 2"]  # crop pixels
+    labels: UInt8[np.ndarray, "120 120"]  # see `face_labels`
 
-    Returns:
-      Crop, code and landmarks after the change.
-    """
+
+def random_camera_change(render: Render, rng: np.random.Generator) -> Render:
+    """A render as a camera sees it after a small random change."""
+    crop, code, landmarks, labels = render
     roll = ROLL_STD * rng.standard_normal()
     shift = SHIFT_STD * CROP_SIZE * rng.standard_normal(2)
     scale = math.exp(SCALE_STD * rng.standard_normal())
@@ -56,12 +54,13 @@ def random_camera_change(
     # The gain is limited so that few pixels saturate: a saturated picture no longer corresponds to the code.
     gain = np.minimum(gain, 250 / np.maximum(np.percentile(moved[60:180:4, 60:180:4], 95, axis=(0, 1)), 1))
     moved = cv2.LUT(moved, np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)[:, None])
+    labels = moved_labels(labels, affine)
     if rng.random() < COVERED:
-        _cover(moved, rng)
+        _cover(moved, labels, rng)
     code = code.copy()
     code[_POSE] = _moved_pose(code[_POSE], shift, scale, roll)
     code[_LIGHT] = (rolled_light(code[_LIGHT].reshape(LIGHT_SHAPE), roll) * gain).ravel()
-    return moved, code, apply_affine(affine, landmarks).astype(np.float32)
+    return Render(moved, code, apply_affine(affine, landmarks).astype(np.float32), labels)
 
 
 def _moved_pose(pose, shift, scale, roll):
@@ -86,8 +85,11 @@ def near_frontal(axis_angle: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
     return min(axis_angle, other, key=lambda candidate: np.linalg.norm(candidate - [math.pi, 0, 0]))
 
 
-def _cover(crop, rng):
+def _cover(crop, labels, rng):
     """Paints a rectangle of one colour over some part of the crop."""
     x, y = rng.integers(0, CROP_SIZE, 2)
     width, height = rng.integers(CROP_SIZE // 12, CROP_SIZE // 3, 2)
-    crop[max(0, y - height // 2) : y + height // 2, max(0, x - width // 2) : x + width // 2] = rng.integers(0, 256, 3)
+    rows = slice(max(0, y - height // 2), y + height // 2)
+    columns = slice(max(0, x - width // 2), x + width // 2)
+    crop[rows, columns] = rng.integers(0, 256, 3)
+    cover_labels(labels, rows, columns)

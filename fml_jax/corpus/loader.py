@@ -13,8 +13,9 @@ import grain
 import numpy as np
 
 from fml_jax.corpus.augmentation import Sample, random_face, random_negative
-from fml_jax.corpus.camera_augmentation import random_camera_change
+from fml_jax.corpus.camera_augmentation import Render, random_camera_change
 from fml_jax.corpus.card import Corpus, open_corpus
+from fml_jax.corpus.face_labels import unknown_labels
 from fml_jax.corpus.records import Example, decode, unreadable_shard
 from fml_jax.errors import InputError
 from fml_jax.photos.crops import CROP_SIZE
@@ -78,6 +79,8 @@ class CorpusBatches:
     on request, of photos:
       reference     float32 [B, 68, 2]  the collection's own landmarks, crop pixels
       has_reference float32 [B]         0 = none are stored, and `reference` is void
+    on request:
+      labels        uint8 [B, 120, 120] which pixels show the face, see `face_labels`; UNKNOWN where none are stored
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class CorpusBatches:
         negatives: float = 0.15,
         truth: bool = False,
         reference: bool = False,
+        labels: bool = False,
     ) -> None:
         """Opens a corpus. A source's share of the batches is its number of examples times its weight.
 
@@ -105,6 +109,7 @@ class CorpusBatches:
           negatives: probability that a photo gives a negative crop.
           truth: also give the true vertices and reflectance of renders that have them stored.
           reference: also give the collection's own landmarks of photos that have them.
+          labels: also give the label maps.
 
         Raises:
           InputError: no finished corpus, a damaged one, or no example in the split.
@@ -115,7 +120,7 @@ class CorpusBatches:
             raise InputError(f"{folder}: the {split} split is empty; give photos of more people")
         self._size, self._batch_size, self._seed = len(chosen), batch_size, seed
         self._jitter, self._mirror, self._negatives, self._truth = jitter, mirror, negatives, truth
-        self._reference = reference
+        self._reference, self._labels = reference, labels
         self._records = _endless(corpus, chosen, seed)
 
     def __len__(self) -> int:
@@ -125,15 +130,21 @@ class CorpusBatches:
     def batch(self, step: int) -> Row:
         """The batch of a step."""
         places = range(step * self._batch_size, (step + 1) * self._batch_size)
-        rows = [
-            self._row(decode(self._records[place]), np.random.default_rng([self._seed, 1, place])) for place in places
-        ]
+        rows = [self._columns(decode(self._records[k]), np.random.default_rng([self._seed, 1, k])) for k in places]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def _columns(self, example: Example, rng: np.random.Generator) -> Row:
+        row = self._row(example, rng)
+        if not self._labels:
+            row.pop("labels", None)
+        elif "labels" not in row:
+            row["labels"] = unknown_labels()
+        return row
 
     def _row(self, example: Example, rng: np.random.Generator) -> Row:
         if example.code is not None:
             truth = example.truth._asdict() if self._truth and example.truth else {}
-            return _render_row(example, rng if self._jitter else None) | truth
+            return _render_row(example, example.code, rng if self._jitter else None) | truth
         is_face = rng.random() >= self._negatives
         if is_face:
             sample = random_face(example, rng, self._jitter, mirror=self._mirror)
@@ -179,18 +190,17 @@ def _reference_columns(sample: Sample) -> Row:
     }
 
 
-def _render_row(example: Example, rng: np.random.Generator | None) -> Row:
+def _render_row(example: Example, code: np.ndarray, rng: np.random.Generator | None) -> Row:
     """The row of a render; with a generator, a random change of the camera is applied."""
-    crop, code, landmarks = example.window, example.code, example.landmarks68
-    if rng is not None and code is not None:
-        crop, code, landmarks = random_camera_change(crop, code, landmarks, rng=rng)
+    labels = unknown_labels() if example.labels is None else example.labels
+    render = Render(example.window, code, example.landmarks68, labels)
+    if rng is not None:
+        render = random_camera_change(render, rng)
     return {
-        "crop": crop,
+        **render._asdict(),
         "mask": np.ones((CROP_SIZE, CROP_SIZE), np.uint8),
-        "landmarks": landmarks,
         "confidence": example.confidence,
         "eyes": np.zeros((len(EYE_POINTS), 2), np.float32),
         "is_face": np.float32(1),
-        "code": code,
         "has_code": np.float32(1),
     }

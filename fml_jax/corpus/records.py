@@ -4,7 +4,8 @@ A record is one MessagePack map. It holds numbers and text as such, arrays as li
 JPEG file. Reading a record runs no code (unlike pickle), needs no schema compiler (unlike protocol buffers), takes half
 a millisecond, and is possible in other languages. Shapes and types are those of the fields of `Example` and are not
 stored; `VERSION` changes when they do. A render's true vertices and reflectance are 16-bit integers in steps of 1/100
-mm and 1/10,000 of the colour range: half the bytes of float32, and finer than float16 at a head's size.
+mm and 1/10,000 of the colour range: half the bytes of float32, and finer than float16 at a head's size. A label map is
+a PNG of about a kilobyte.
 
 A window is compressed once, with full colour resolution, at a quality where photos change by less than one grey level
 on average. This takes a ninth of the bytes of plain pixels and a quarter of those of a PNG.
@@ -22,11 +23,13 @@ import msgpack
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from fml_jax.corpus.face_labels import LABEL_SIZE
 from fml_jax.errors import InputError
 from fml_jax.files import complete_or_absent
 
-VERSION = 3
-_READABLE = (1, 2, 3)  # records of version 1 hold no truth, those of versions 1 and 2 no reference landmarks
+VERSION = 4
+# Records of version 1 hold no truth, those of versions 1 and 2 no reference landmarks, those of 1 to 3 no label maps.
+_READABLE = (1, 2, 3, 4)
 JPEG_QUALITY = 95
 # One record a chunk, for random access; no compression, which would not shrink the JPEG any further.
 SHARD_OPTIONS = "group_size:1,uncompressed"
@@ -71,6 +74,7 @@ class Example:
     )
     truth: Truth | None = None  # of a render, where it is stored
     reference68: Float[np.ndarray, "68 2"] | None = None  # the collection's own landmarks, window pixels
+    labels: UInt8[np.ndarray, "120 120"] | None = None  # of a render: its label map, see `face_labels`
 
 
 _ARRAYS = {  # affine maps are float64: coordinates in photos are large
@@ -103,6 +107,7 @@ def encode(example: Example) -> bytes:
         "stats": [float(value) for value in example.stats],
         "code": b"" if example.code is None else np.asarray(example.code, _CODE).tobytes(),
         "reference68": b"" if example.reference68 is None else np.asarray(example.reference68, _REFERENCE[0]).tobytes(),
+        "labels": b"" if example.labels is None else cv2.imencode(".png", example.labels)[1].tobytes(),
         "truth": []
         if example.truth is None
         else [_in_steps(part, step) for part, step in zip(example.truth, _TRUTH_STEPS, strict=True)],
@@ -133,6 +138,7 @@ def decode(record: bytes) -> Example:
         fields["truth"] = Truth(*truth) if truth else None
         reference = fields.get("reference68")
         fields["reference68"] = np.frombuffer(reference, _REFERENCE[0]).reshape(_REFERENCE[1]) if reference else None
+        fields["labels"] = _labels(fields["labels"]) if fields.get("labels") else None
         return Example(**fields)
     except InputError:
         raise
@@ -201,6 +207,13 @@ def _picture(jpeg: bytes) -> UInt8[np.ndarray, "S S 3"]:
     if bgr is None:
         raise ValueError("its window is no picture")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
+
+
+def _labels(png: bytes) -> UInt8[np.ndarray, "120 120"]:
+    labels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if labels is None or labels.shape != (LABEL_SIZE, LABEL_SIZE):
+        raise ValueError("its label map is no picture of that size")
+    return labels
 
 
 def _mask(bits: bytes, shape: tuple[int, int]) -> Bool[np.ndarray, "S S"]:

@@ -1,9 +1,9 @@
 """A z-buffer raster for pictures and synthetic faces; no loss uses it.
 
-Triangles are expanded to their rows, rows to their pixels, and the nearest surface wins each
-pixel; all of it vectorised over the triangles. Both windings are drawn. Barycentric coordinates
-are affine in the picture (not perspective-correct): over triangles of a few millimetres, a metre
-away, the difference is far below a pixel.
+Triangles are expanded to their rows, rows to their pixels, and the nearest surface wins each pixel; all of it
+vectorised over the triangles, whose numbers are the last axis of arrays. Both windings are drawn. Barycentric
+coordinates are affine in the picture (not perspective-correct): over triangles of a few millimetres, a metre away, the
+difference is far below a pixel.
 """
 
 import numpy as np
@@ -35,17 +35,25 @@ def rasterize(
       coordinates there (float32, zeros where there is none). Of surfaces at exactly the same
       depth, the triangle that comes first wins.
     """
-    corners = np.asarray(pixels, np.float64)[triangles]
-    corner_depth = np.asarray(depth, np.float64)[triangles]
-    index, edges = _edge_functions(corners, corner_depth)
-    row_of, y = _rows(corners[index], height)
-    first, last, at_zero, slope = _spans(edges, row_of, y, width)
+    pixels, depth = np.asarray(pixels, np.float64), np.asarray(depth, np.float64)
+    index, top, bottom = _in_picture(pixels, depth, triangles, height, width)
+    corners = triangles[index].T
+    edges = _edge_functions(pixels[corners, 0], pixels[corners, 1])
+    weights, index, corners, top, bottom = _solid(edges, index, corners, top, bottom)
+    row_of, y = _expand(top, bottom)
+    first, last = _spans(weights[:, :, row_of], y, width)
     span, x = _expand(first, last)
-    weights = at_zero[span] + slope[span] * x[:, None]
-    candidates = index[row_of[span]]
-    flat = y[span] * width + x
-    candidate_depth = np.einsum("pk,pk->p", weights, corner_depth[candidates])
-    return _nearest(candidates, flat, candidate_depth, weights, height, width)
+    candidates, flat = row_of[span], y[span] * width + x
+    # Like the weights, depth is an affine function of the pixel.
+    constant, along_x, along_y = np.einsum("kct,kt->ct", weights, depth[corners])
+    candidate_depth = constant[candidates] + along_x[candidates] * x + along_y[candidates] * y[span]
+    seen = _nearest(flat, candidate_depth, height * width)
+    triangle_index = np.full(height * width, -1, np.int32)
+    barycentric = np.zeros((height * width, 3), np.float32)
+    triangle_index[flat[seen]] = index[candidates[seen]]
+    constant, along_x, along_y = weights[:, :, candidates[seen]].swapaxes(0, 1)
+    barycentric[flat[seen]] = (constant + along_x * x[seen] + along_y * y[span[seen]]).T
+    return triangle_index.reshape(height, width), barycentric.reshape(height, width, 3)
 
 
 def interpolate(
@@ -58,51 +66,80 @@ def interpolate(
     Args:
       raster: what `rasterize` returns, the triangle and the barycentric coordinates at each pixel.
     """
-    triangle_index, barycentric = raster
-    attributes = np.asarray(attributes, np.float32)
-    image = np.zeros((*triangle_index.shape, attributes.shape[1]), np.float32)
-    hit = triangle_index >= 0
-    corners = attributes[triangles[triangle_index[hit]]]
-    image[hit] = np.einsum("pk,pkc->pc", barycentric[hit], corners)
+    image = np.zeros((*raster[0].shape, attributes.shape[1]), np.float32)
+    image[raster[0] >= 0] = at_hits(attributes, triangles, raster)
     return image
 
 
-def _edge_functions(corners, corner_depth):
-    """Barycentric coordinates as affine functions of the pixel, for the triangles that can be drawn.
+def at_hits(
+    attributes: Shaped[np.ndarray, "N C"],
+    triangles: Int[np.ndarray, "T 3"],
+    raster: tuple[Int[np.ndarray, "H W"], Float[np.ndarray, "H W 3"]],
+) -> Float[np.ndarray, "P C"]:
+    """Vertex attributes (float32) at the P pixels of a raster that show a triangle, row by row."""
+    triangle_index, barycentric = raster
+    hit = triangle_index >= 0
+    attributes, corners, weights = np.asarray(attributes, np.float32), triangles[triangle_index[hit]], barycentric[hit]
+    found = np.zeros((len(corners), attributes.shape[1]), np.float32)
+    for corner, weight in zip(corners.T, weights.T, strict=True):
+        found += weight[:, None] * attributes[corner]
+    return found
 
-    Returns their indices [D] and coefficients [D, 3, 3]: weight k is e[k, 0] + e[k, 1] x + e[k, 2] y.
+
+def _in_picture(pixels, depth, triangles, height, width):
+    """The triangles that can be drawn and may hold a pixel's centre, with their first and last rows."""
+    usable = np.isfinite(pixels).all(axis=1) & np.isfinite(depth) & (depth > 0)
+    a, b, c = triangles.T
+    index = np.flatnonzero(usable[a] & usable[b] & usable[c])
+    (left, right), (top, bottom) = (
+        _range(pixels[:, axis], triangles[index], size) for axis, size in ((0, width), (1, height))
+    )
+    some = (left <= right) & (top <= bottom)
+    return index[some], top[some], bottom[some]
+
+
+def _range(values, triangles, size):
+    """The first and the last whole number from 0 to size − 1 within the values of each triangle's corners."""
+    a, b, c = values[triangles.T]
+    first = np.ceil(np.minimum(np.minimum(a, b), c))
+    last = np.floor(np.maximum(np.maximum(a, b), c))
+    return np.clip(first, 0, size).astype(np.int64), np.clip(last, -1, size - 1).astype(np.int64)
+
+
+def _edge_functions(x, y):
+    """Barycentric coordinates as affine functions of the pixel, not yet divided by the doubled area.
+
+    Args:
+      x, y: of the corners, [3, D].
+
+    Returns:
+      [3, 3, D]: weight k times the doubled area is e[k, 0] + e[k, 1] x + e[k, 2] y.
     """
-    usable = np.isfinite(corners).all((1, 2)) & np.isfinite(corner_depth).all(1) & (corner_depth > 0).all(1)
-    index = np.flatnonzero(usable)
-    x, y = corners[index, :, 0], corners[index, :, 1]
     # The edge opposite to corner k runs from corner k + 1 to corner k + 2.
-    x1, y1, x2, y2 = (np.roll(part, -shift, 1) for shift in (1, 2) for part in (x, y))
-    constant, along_x, along_y = x1 * y2 - x2 * y1, y1 - y2, x2 - x1
-    doubled_area = constant.sum(1)
+    x1, y1, x2, y2 = (np.roll(part, -shift, 0) for shift in (1, 2) for part in (x, y))
+    return np.stack([x1 * y2 - x2 * y1, y1 - y2, x2 - x1], axis=1)
+
+
+def _solid(edges, *others):
+    """Barycentric coordinates of the triangles that have an area, and the others' entries for these."""
+    doubled_area = edges[:, 0].sum(axis=0)
     solid = doubled_area != 0
-    edges = np.stack([constant, along_x, along_y], 2)[solid] / doubled_area[solid, None, None]
-    return index[solid], edges
+    return edges[:, :, solid] / doubled_area[solid], *(other[..., solid] for other in others)
 
 
-def _rows(corners, height):
-    """All pairs (triangle, picture row that it may cross): positions in `corners` and rows y."""
-    top = np.clip(np.ceil(corners[:, :, 1].min(1)), 0, height).astype(np.int64)
-    bottom = np.clip(np.floor(corners[:, :, 1].max(1)), -1, height - 1).astype(np.int64)
-    return _expand(top, bottom)
-
-
-def _spans(edges, row_of, y, width):
-    """The pixels first … last that a triangle covers in a row, and its weights there: at_zero + slope x."""
-    slope = edges[:, :, 1][row_of]
-    at_zero = edges[:, :, 0][row_of] + edges[:, :, 2][row_of] * y[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = (-_EDGE_SLACK - at_zero) / slope
-    from_left = np.where(slope > 0, crossing, -np.inf).max(1)
-    to_right = np.where(slope < 0, crossing, np.inf).min(1)
-    missed = ((slope == 0) & (at_zero < -_EDGE_SLACK)).any(1)
-    first = np.clip(np.ceil(from_left), 0, width).astype(np.int64)
-    last = np.clip(np.floor(to_right), -1, width - 1).astype(np.int64)
-    return first, np.where(missed, first - 1, last), at_zero, slope
+def _spans(weights, y, width):
+    """The pixels first … last that a triangle covers in a row, for weights [3, 3, rows] of each row's triangle."""
+    first, last = np.zeros(len(y)), np.full(len(y), width - 1.0)
+    missed = np.zeros(len(y), bool)
+    for constant, slope, along_y in weights:
+        at_zero = constant + along_y * y
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crossing = (-_EDGE_SLACK - at_zero) / slope
+        np.maximum(first, np.ceil(crossing), out=first, where=slope > 0)
+        np.minimum(last, np.floor(crossing), out=last, where=slope < 0)
+        missed |= (slope == 0) & (at_zero < -_EDGE_SLACK)
+    first, last = (np.clip(each, -1, width).astype(np.int64) for each in (first, last))
+    return first, np.where(missed, first - 1, last)
 
 
 def _expand(first, last):
@@ -113,13 +150,8 @@ def _expand(first, last):
     return owner, np.arange(len(owner)) + (first - before)[owner]
 
 
-def _nearest(candidates, flat, depth, weights, height, width):
-    nearest = np.full(height * width, np.inf)
+def _nearest(flat, depth, size):
+    """The positions of each pixel's nearest candidates, last first: of equals, the first is assigned last and stays."""
+    nearest = np.full(size, np.inf)
     np.minimum.at(nearest, flat, depth)
-    # Assigned backwards, so that the first of equals stays.
-    seen = np.flatnonzero(depth == nearest[flat])[::-1]
-    triangle_index = np.full(height * width, -1, np.int32)
-    barycentric = np.zeros((height * width, 3), np.float32)
-    triangle_index[flat[seen]] = candidates[seen]
-    barycentric[flat[seen]] = weights[seen]
-    return triangle_index.reshape(height, width), barycentric.reshape(height, width, 3)
+    return np.flatnonzero(depth == nearest[flat])[::-1]

@@ -62,11 +62,24 @@ def test_reference_landmarks_survive_their_record():
     np.testing.assert_array_equal(decode(encode(example)).reference68, reference)
 
 
+def test_a_label_map_survives_its_record():
+    labels = np.random.default_rng(3).choice([0, 1, 2], (120, 120)).astype(np.uint8)
+    np.testing.assert_array_equal(
+        decode(encode(dataclasses.replace(make_record_example(), labels=labels))).labels, labels
+    )
+
+
+def test_records_of_version_3_are_read_without_label_maps():
+    fields = msgpack.unpackb(encode(make_record_example()))
+    del fields["labels"]
+    assert decode(msgpack.packb(fields | {"version": 3})).labels is None
+
+
 def test_records_of_version_1_are_read():
     """They are those of version 2 without a truth."""
     example = make_record_example(code=np.arange(257, dtype=np.float32))
     fields = msgpack.unpackb(encode(example))
-    old = {name: value for name, value in fields.items() if name != "truth"} | {"version": 1}
+    old = {name: value for name, value in fields.items() if name not in ("truth", "labels")} | {"version": 1}
     back = decode(msgpack.packb(old))
     assert back.truth is None and back.name == example.name
     np.testing.assert_array_equal(back.code, example.code)

@@ -11,10 +11,11 @@ from fml_jax.face_model import load_face_model
 from fml_jax.face_model.displacement_subspace import beyond_base
 from fml_jax.face_model.topology import neighbour_counts, one_ring_sum
 from fml_jax.image_formation.points import form_points_of
-from fml_jax.synthetic import faces as synthetic
+from fml_jax.synthetic import rendering
 from fml_jax.synthetic.beyond_span import hidden_population
 from fml_jax.synthetic.expressions import expression_units
-from fml_jax.synthetic.faces import build_synthetic, render_synthetic
+from fml_jax.synthetic.faces import build_synthetic
+from fml_jax.synthetic.rendering import render_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_the_population_is_the_same_each_time(model, population):
 
 def test_crops_show_the_stored_truth(model, population, monkeypatch):
     """At the nose, the crop has the colours of the stored vertices and reflectance under the code's illumination."""
-    monkeypatch.setattr(synthetic.scene, "photographed", lambda rng, picture: picture)
+    monkeypatch.setattr(rendering, "photographed", lambda rng, picture: picture)
     face = render_synthetic(model, expression_units(model), np.random.default_rng(3), population=population)
     fewer = load_face_model(detail="face")
 

@@ -20,9 +20,12 @@ from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.image_formation.sphere import fibonacci_sphere
 from fml_jax.photos.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, crop_from_landmarks
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE
-from fml_jax.synthetic import faces as synthetic
+from fml_jax.synthetic import rendering
 from fml_jax.synthetic.expressions import expression_units
-from fml_jax.synthetic.faces import build_synthetic, render_synthetic, sample_code
+from fml_jax.synthetic.faces import build_synthetic
+from fml_jax.synthetic.light import sample_light
+from fml_jax.synthetic.random_codes import sample_code, sample_rotation
+from fml_jax.synthetic.rendering import PLAIN, render_synthetic
 
 COUNT = 5
 
@@ -63,9 +66,8 @@ def test_landmarks_are_the_codes(model, faces):
 
 def test_crop_shows_the_code(model, monkeypatch):
     """Where nothing hides the skin, the crop has the colours that the code's points have."""
-    monkeypatch.setattr(synthetic.scene, "add_occluders", lambda rng, picture, landmarks: picture)
-    monkeypatch.setattr(synthetic.scene, "photographed", lambda rng, picture: picture)
-    face = render_synthetic(model, expression_units(model), np.random.default_rng(3))
+    monkeypatch.setattr(rendering, "photographed", lambda rng, picture: picture)
+    face = render_synthetic(model, expression_units(model), np.random.default_rng(3), style=PLAIN)
     points = form_points(model, unflatten_code(face.code, model.code_sizes))
     inner = np.asarray(points.visible & model.regions["nose"]) & (np.asarray(points.normals)[:, 2] < -0.5)
     x, y = np.rint(np.asarray(points.pixels)[inner]).astype(int).T
@@ -94,7 +96,7 @@ def test_rotations_stay_near_the_neutral_one():
     """A head that turns through the camera's direction has a code that moves, not jumps."""
     rng = np.random.default_rng(2)
     for _ in range(200):
-        rotation = synthetic._sample_rotation(rng)
+        rotation = sample_rotation(rng)
         assert np.linalg.norm(rotation - [np.pi, 0, 0]) < 2.2
         yaw, pitch, roll = turn_angles(rotation_matrix(jnp.asarray(rotation, jnp.float32)))
         assert abs(yaw) < 60.1 and abs(pitch) < 20.1 and abs(roll) < 20.1
@@ -105,7 +107,7 @@ def test_light_is_positive_where_it_is_seen():
     normals = fibonacci_sphere(300)
     seen = jnp.asarray(normals[normals[:, 2] < -0.2], jnp.float32)
     for _ in range(30):
-        light = np.asarray(shading(seen, jnp.asarray(synthetic._sample_illumination(rng, 0.5), jnp.float32)))
+        light = np.asarray(shading(seen, jnp.asarray(sample_light(rng, 0.5).gamma, jnp.float32)))
         assert light.min() > 0.05 and 0.3 < light.mean() < 1.5
 
 
@@ -125,6 +127,7 @@ def test_build_stores_what_render_draws(faces, folder):
         np.testing.assert_array_equal(example.code, face.code)
         np.testing.assert_array_equal(example.landmarks68, face.landmarks)
         np.testing.assert_array_equal(example.landmarks478, face.mesh)
+        np.testing.assert_array_equal(example.labels, face.labels)
         assert example.confidence.min() == 1 and example.valid.all()
 
 

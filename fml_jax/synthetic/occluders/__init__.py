@@ -1,0 +1,1 @@
+"""Objects in front of synthetic faces: glasses, masks, hats, hands, microphones, blobs."""

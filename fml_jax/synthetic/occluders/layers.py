@@ -1,0 +1,90 @@
+"""Layers: pictures of occluders with their opacity, drawn from surfaces and laid over the picture of a face."""
+
+from typing import NamedTuple
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from fml_jax.codes import FaceCode
+from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
+from fml_jax.image_formation.illumination import shading
+from fml_jax.image_formation.raster import interpolate, rasterize
+from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.ops.small_matrices import transform
+from fml_jax.synthetic.highlights import highlights
+from fml_jax.synthetic.light import Light
+from fml_jax.synthetic.occluders.surfaces import Surface
+
+_FINER = 2  # pixels of the raster in a pixel of the crop, along each side
+_PADDED = 4096  # vertices are padded to a multiple of this, so that few shapes are compiled
+_SHARPNESS = 40.0  # of highlights
+_CONTACT, _CONTACT_WIDTH = 0.3, 5.0  # strength and width (crop pixels) of the shade beside an occluder
+
+
+class Layer(NamedTuple):
+    """Something in front of the face."""
+
+    colours: Float[np.ndarray, "240 240 3"]  # RGB, [0, 1]
+    opacity: Float[np.ndarray, "240 240"]  # [0, 1]
+
+
+class SeenSurface(NamedTuple):
+    """A surface as the camera of a crop sees it."""
+
+    surface: Surface
+    positions: Float[np.ndarray, "V 3"]  # camera space, mm
+    pixels: Float[np.ndarray, "V 2"]  # of the crop
+    colours: Float[np.ndarray, "V 3"]  # RGB
+
+
+def seen_surface(surface: Surface, code: FaceCode, light: Light) -> SeenSurface:
+    """A surface under a code's pose and a light that agrees with the code's illumination."""
+    count = len(surface.vertices)
+    size = -(-count // _PADDED) * _PADDED
+    padded = [np.pad(each, ((0, size - count), (0, 0))) for each in (surface.vertices, surface.normals)]
+    positions, pixels, normals, shade = (np.asarray(each)[:count] for each in _in_camera(*map(_float32, padded), code))
+    colours = surface.reflectance * np.maximum(shade, 0.03)
+    colours = colours + highlights(normals, surface.gloss.astype(np.float32), _SHARPNESS, light)
+    return SeenSurface(surface, positions, pixels, np.clip(colours, 0, 1))
+
+
+def draw_layer(seen: SeenSurface, depth: Float[np.ndarray, "240 240"]) -> Layer:
+    """The picture of a surface where it is nearer than the head.
+
+    Args:
+      depth: of the head at each pixel, mm; infinite beside it.
+    """
+    size = _FINER * CROP_SIZE
+    pixels = _FINER * seen.pixels + (_FINER - 1) / 2
+    triangles = seen.surface.triangles
+    raster = rasterize(pixels, seen.positions[:, 2], triangles, height=size, width=size)
+    attributes = np.column_stack([seen.colours, seen.surface.opacity, seen.positions[:, 2]])
+    drawn = interpolate(attributes, triangles, raster)
+    behind = np.repeat(np.repeat(depth, _FINER, axis=0), _FINER, axis=1)
+    opacity = np.where((raster[0] >= 0) & (drawn[:, :, 4] < behind), drawn[:, :, 3], 0).astype(np.float32)
+    whole = np.dstack([drawn[:, :, :3] * opacity[:, :, None], opacity])
+    shrunk = cv2.resize(whole, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
+    return Layer(shrunk[:, :, :3] / np.maximum(shrunk[:, :, 3:], 1e-4), shrunk[:, :, 3])
+
+
+def laid_over(picture: Float[np.ndarray, "240 240 3"], layer: Layer) -> Float[np.ndarray, "240 240 3"]:
+    """The picture with a layer in front of it, which shades what is beside it a little."""
+    near = cv2.GaussianBlur(layer.opacity, (0, 0), _CONTACT_WIDTH)
+    shaded = picture * (1 - np.float32(_CONTACT) * near[:, :, None])
+    return shaded + layer.opacity[:, :, None] * (layer.colours - shaded)
+
+
+@jax.jit
+def _in_camera(vertices, normals, code):
+    """Positions, pixels, normals and shading of points; normals are turned to the camera."""
+    positions = to_camera(vertices, code.rotation, code.translation)
+    normals = transform(normals, rotation_matrix(code.rotation))
+    normals = jnp.where(normals[:, 2:] > 0, -normals, normals)
+    return positions, project(positions), normals, shading(normals, code.illumination)
+
+
+def _float32(array):
+    return jnp.asarray(array, jnp.float32)
