@@ -13,6 +13,12 @@ Synthetic faces, rendered with known codes; --input names photos for their backg
     fml-prepare --layout=synthetic --count=16000 --output=data/synthetic
     fml-prepare --layout=synthetic --beyond --count=3000 --output=data/beyond
 
+More than half of them have something in front of the face, and a map of the pixels that it hides. Kinds that training
+is not to see are left out of its corpus, to measure later how well a network generalises to them:
+
+    fml-prepare --layout=synthetic --occluders=masks,glasses,hands,hair,blobs --output=data/synthetic
+    fml-prepare --layout=synthetic --occluders=hats,microphones --unoccluded=0 --count=300 --output=data/held_out
+
 The same command continues a build that was interrupted. OUTPUT/index.html shows the examples; OUTPUT/rejected.csv lists
 the photos that were rejected, with reasons.
 """
@@ -26,6 +32,7 @@ from fml_jax.corpus.examples import DETECTORS, Settings
 from fml_jax.corpus.layouts import LAYOUTS, Source
 from fml_jax.errors import InputError
 from fml_jax.launchers.command_line import run_launcher
+from fml_jax.synthetic.occluders.names import KINDS, UNOCCLUDED
 
 _FLAGS = flags.FlagValues()
 _LAYOUT = flags.DEFINE_multi_enum(
@@ -64,6 +71,21 @@ _BEYOND = flags.DEFINE_boolean(
     "Synthetic faces outside the face model's span, without occlusion, for training the final level.",
     flag_values=_FLAGS,
 )
+_OCCLUDERS = flags.DEFINE_list(
+    "occluders",
+    None,
+    "Kinds of objects that may be in front of synthetic faces, separated by commas; --occluders= for none. By default "
+    f"all: {', '.join(KINDS)}.",
+    flag_values=_FLAGS,
+)
+_UNOCCLUDED = flags.DEFINE_float(
+    "unoccluded",
+    None,
+    f"Share of synthetic faces with nothing in front of them; {UNOCCLUDED:g} by default.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+    flag_values=_FLAGS,
+)
 _TRUTH = flags.DEFINE_boolean(
     "truth",
     None,
@@ -100,7 +122,14 @@ def main() -> None:
 def _synthetic() -> dict:
     from fml_jax.face_model.files import load_face_model
     from fml_jax.synthetic.faces import build_synthetic
+    from fml_jax.synthetic.rendering import Style
 
+    if _BEYOND.value and (_OCCLUDERS.value or _UNOCCLUDED.value is not None):
+        raise InputError("--occluders and --unoccluded: nothing occludes the faces of --beyond; leave one out")
+    style = Style(
+        kinds=KINDS if _OCCLUDERS.value is None else tuple(_OCCLUDERS.value),
+        unoccluded=UNOCCLUDED if _UNOCCLUDED.value is None else _UNOCCLUDED.value,
+    )
     if len(_INPUT.value) > 1:
         raise InputError("--input: synthetic faces take their backgrounds from one folder")
     return build_synthetic(
@@ -113,14 +142,16 @@ def _synthetic() -> dict:
         runner=_runner(),
         beyond=_BEYOND.value,
         truth=_BEYOND.value if _TRUTH.value is None else _TRUTH.value,
+        style=style,
     )
 
 
 def _photos() -> dict:
     from fml_jax.corpus.building import build_corpus
 
-    if _BEYOND.value or _TRUTH.value:
-        raise InputError("--beyond and --truth belong to --layout=synthetic; leave them out for photos")
+    if _BEYOND.value or _TRUTH.value or _OCCLUDERS.value is not None or _UNOCCLUDED.value is not None:
+        only = "--beyond, --truth, --occluders and --unoccluded"
+        raise InputError(f"{only} belong to --layout=synthetic; leave them out for photos")
     settings: dict[str, Any] = {"detector": _DETECTOR.value}
     settings |= {name: flag.value for name, flag in _THRESHOLDS.items() if flag.value is not None}
     return build_corpus(

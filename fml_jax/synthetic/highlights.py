@@ -12,6 +12,7 @@ def highlights(
     normals: Float[np.ndarray, "P 3"],
     gloss: Float[np.ndarray, "P"],
     sharpness: float,
+    *,
     light: Light,
 ) -> Float[np.ndarray, "P 3"]:
     """RGB to be added: gloss · Σ_lamps colour · (n · h)^sharpness, h midway between the lamp and the camera.

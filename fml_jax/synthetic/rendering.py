@@ -26,7 +26,8 @@ from fml_jax.synthetic.expressions import ExpressionUnits
 from fml_jax.synthetic.hair import grain, sample_hair
 from fml_jax.synthetic.head_raster import head_raster
 from fml_jax.synthetic.lit_head import lit_head, plainly_lit_head
-from fml_jax.synthetic.occluders.kinds import KINDS, UNOCCLUDED, sample_kinds
+from fml_jax.synthetic.occluders.kinds import sample_kinds
+from fml_jax.synthetic.occluders.names import KINDS, UNOCCLUDED
 from fml_jax.synthetic.occluders.placing import Setting, place_occluders
 from fml_jax.synthetic.occluders.wearer import Wearer
 from fml_jax.synthetic.random_codes import RandomFace, sample_face

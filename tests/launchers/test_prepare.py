@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fml_jax.corpus.face_labels import occluded_share
 from fml_jax.corpus.records import decode, read_shard
 from tests.launchers.launching import launch
 
@@ -42,6 +43,16 @@ def test_what_is_stored_of_synthetic_faces(tmp_path, flags, stored):
     assert (example.truth is not None) == stored
 
 
+def test_kinds_of_occluders_are_chosen(tmp_path):
+    occluders = ["--occluders=blobs", "--unoccluded=0"]
+    result = prepare("--layout=synthetic", "--count=2", *occluders, "--workers=1", f"--output={tmp_path}/corpus")
+    assert result.returncode == 0, result.stderr
+    card = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
+    assert card["settings"]["style"] == {"kinds": ["blobs"], "unoccluded": 0.0, "photographic": True}
+    examples = map(decode, read_shard(next((tmp_path / "corpus" / "shards").glob("*.arrayrecord"))))
+    assert all(0.02 < occluded_share(example.labels) < 0.6 for example in examples)
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -51,6 +62,9 @@ def test_what_is_stored_of_synthetic_faces(tmp_path, flags, stored):
         (["--input=a", "--weight=0"], "weights above 0"),
         (["--layout=celeba", "--input=."], "identity_CelebA.txt is missing"),
         (["--input=.", "--beyond"], "belong to --layout=synthetic"),
+        (["--input=.", "--occluders=hats"], "belong to --layout=synthetic"),
+        (["--layout=synthetic", "--occluders=scarves"], "'scarves' is unknown; choose among masks"),
+        (["--layout=synthetic", "--beyond", "--occluders=hats"], "nothing occludes the faces of --beyond"),
         (["--layout=synthetic", "--layout=lfw", "--input=a", "--input=b"], "a corpus of its own"),
         (["--layout=synthetic", "--input=/nowhere"], "/nowhere: no such file, folder or pattern"),
         (["--layout=synthetic", "--input=setup.py"], "setup.py: no photo that can be a background"),

@@ -10,10 +10,12 @@ from fml_jax.synthetic.occluders.hands import make_hand
 from fml_jax.synthetic.occluders.hats import make_hat
 from fml_jax.synthetic.occluders.masks import make_mask
 from fml_jax.synthetic.occluders.microphones import make_microphone
+from fml_jax.synthetic.occluders.names import KINDS, UNOCCLUDED
 from fml_jax.synthetic.occluders.surfaces import Surface
 from fml_jax.synthetic.occluders.wearer import Wearer
 
-# Kinds that are surfaces in space, in the order in which they are drawn: later ones lie in front of earlier ones.
+# The kinds that are surfaces in space, in the order in which they are drawn: later ones lie in front of earlier ones.
+# Of the others, hair is drawn by `hair` and blobs by `occluders.blobs`.
 SURFACES: dict[str, Callable[[np.random.Generator, Wearer], Surface]] = {
     "masks": make_mask,
     "glasses": make_glasses,
@@ -21,9 +23,7 @@ SURFACES: dict[str, Callable[[np.random.Generator, Wearer], Surface]] = {
     "hands": make_hand,
     "microphones": make_microphone,
 }
-KINDS = (*SURFACES, "hair", "blobs")  # hair is drawn by `hair`, blobs by `occluders.blobs`
 _FREQUENCY = {"glasses": 3.0, "hair": 2.0, "hands": 1.8, "blobs": 1.2, "hats": 1.2, "masks": 1.0, "microphones": 0.8}
-UNOCCLUDED = 0.45  # share of faces without any
 _TWO = 0.2  # of the other faces, share with two kinds
 
 

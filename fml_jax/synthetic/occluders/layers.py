@@ -47,7 +47,7 @@ def seen_surface(surface: Surface, code: FaceCode, light: Light) -> SeenSurface:
     padded = [np.pad(each, ((0, size - count), (0, 0))) for each in (surface.vertices, surface.normals)]
     positions, pixels, normals, shade = (np.asarray(each)[:count] for each in _in_camera(*map(_float32, padded), code))
     colours = surface.reflectance * np.maximum(shade, 0.03)
-    colours = colours + highlights(normals, surface.gloss.astype(np.float32), _SHARPNESS, light)
+    colours = colours + highlights(normals, surface.gloss.astype(np.float32), _SHARPNESS, light=light)
     return SeenSurface(surface, positions, pixels, np.clip(colours, 0, 1))
 
 

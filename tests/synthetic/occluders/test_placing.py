@@ -11,8 +11,9 @@ from fml_jax.image_formation.points import form_points
 from fml_jax.synthetic import skin_detail
 from fml_jax.synthetic.expressions import expression_units
 from fml_jax.synthetic.occluders.blobs import make_blob
-from fml_jax.synthetic.occluders.kinds import KINDS, SURFACES, checked_kinds, sample_kinds
+from fml_jax.synthetic.occluders.kinds import SURFACES, checked_kinds, sample_kinds
 from fml_jax.synthetic.occluders.layers import Layer, SeenSurface, draw_layer, laid_over
+from fml_jax.synthetic.occluders.names import KINDS
 from fml_jax.synthetic.occluders.surfaces import ellipsoid, tube
 from fml_jax.synthetic.rendering import PLAIN, Style, render_synthetic
 
