@@ -31,6 +31,7 @@ def run_launcher(
       flag_values: the launcher's flags.
       parse_flags: parses the command line into the flags, and returns what is left of it.
     """
+    main = inspect.unwrap(main)  # tests wrap it in checks of its types, from another file
     name = Path(inspect.getfile(main)).stem
     own = list(flag_values)
     if isinstance(sys.stdout, io.TextIOWrapper):

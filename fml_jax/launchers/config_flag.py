@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import no_type_check
 
 from absl import flags
 from ml_collections import config_flags
@@ -16,6 +17,7 @@ _CONFIGS = Path(fml_jax.configs.__file__).parent
 _HELP = "Name of a config of the package ({}), or a Python file whose get_config() returns the settings of the run."
 
 
+@no_type_check  # absl finds the module that the flag belongs to by the stack; a wrapper would stand in between
 def define_config_flag(flag_values: flags.FlagValues) -> flags.FlagHolder:
     """Defines the required flag --config; `parse_with_config` parses the command line."""
     flag = config_flags.DEFINE_config_file("config", None, _HELP.format(", ".join(named_configs())), flag_values)

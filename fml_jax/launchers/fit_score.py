@@ -10,13 +10,18 @@ table shows which share of each kind is scored rightly (one half or more for fac
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 from absl import flags
 
+from fml_jax.errors import InputError
 from fml_jax.files import output_folder
 from fml_jax.launchers.command_line import run_launcher
 from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+
+if TYPE_CHECKING:
+    from fml_jax.corpus.layouts import Photo
+    from fml_jax.corpus.splits import Split
 
 _FLAGS = flags.FlagValues()
 _PHOTOS = flags.DEFINE_string(
@@ -41,31 +46,50 @@ def main() -> None:
     """Fits the score, writes the weights and prints the table."""
     from fml_jax.evaluation.tables import markdown
     from fml_jax.networks.weights import load_weights, save_weights
-    from fml_jax.training.score import rightly_scored, with_fitted_score
-    from fml_jax.training.score_crops import SHARES, is_face
+    from fml_jax.training.score import features_by_kind, rightly_scored, with_fitted_score
+    from fml_jax.training.score_crops import SHARES, crops_by_kind, is_face
 
-    output_folder(Path(_OUTPUT.value).parent)  # before minutes of work
+    output_folder(Path(_OUTPUT.value).parent)  # all that can be missing, before minutes of work
+    train_photos, unseen_photos = photos_of("train"), photos_of("validation")
     params, about = load_weights(_WEIGHTS.value)
-    train = crops_of("train", _COUNT.value, _SEARCHED.value)
-    new = with_fitted_score(params, about["encoder"], train, shares=SHARES, is_face=is_face)
+    train, unseen = (
+        features_by_kind(params, about["encoder"], crops)
+        for crops in (
+            crops_by_kind(*train_photos, _COUNT.value, searched=_SEARCHED.value, seed=0),
+            crops_by_kind(*unseen_photos, _COUNT.value // 2, searched=_SEARCHED.value // 4, seed=1),
+        )
+    )
+    new = with_fitted_score(params, train, shares=SHARES, is_face=is_face)
     save_weights(_OUTPUT.value, new, about)
-    unseen = crops_of("validation", _COUNT.value // 2, _SEARCHED.value // 4)
-    right = [rightly_scored(each, about["encoder"], unseen, is_face=is_face) for each in (params, new)]
-    rows = [(kind, len(crops), *(f"{100 * each[kind]:.1f} %" for each in right)) for kind, crops in unseen.items()]
+    before, now = (rightly_scored(each, unseen, is_face=is_face) for each in (params, new))
+    rows = [(kind, len(each), _percent(before[kind]), _percent(now[kind])) for kind, each in unseen.items()]
     print(markdown(["unseen people", "crops", "right before", "right now"], rows))
     print(f"weights: {_OUTPUT.value}")
 
 
-def crops_of(split: str, count: int, searched: int) -> dict[str, np.ndarray]:
-    """Crops by their kinds, of so many faces each, and of false boxes in so many photos."""
+def photos_of(split: "Split") -> tuple[list[Path], list["Photo"]]:
+    """The photos and the video frames of a split's people.
+
+    Raises:
+      InputError: there are none.
+    """
     from fml_jax.corpus.layouts import LAYOUTS
     from fml_jax.corpus.splits import split_of
     from fml_jax.photos.reading import list_photos
-    from fml_jax.training.score_crops import crops_by_kind
 
     paths = [path for path in list_photos(_PHOTOS.value) if split_of(path.parent.name) == split]
     frames = [photo for photo in LAYOUTS["youtube"].find(Path(_FRAMES.value), 1.0) if split_of(photo.person) == split]
-    return crops_by_kind(paths, frames, count, searched=searched, seed=0 if split == "train" else 1)
+    for flag, found in ((_PHOTOS, paths), (_FRAMES, frames)):
+        if not found:
+            raise InputError(
+                f"--{flag.name}={flag.value}: nobody in it belongs to the {split} split; give photos of more people, "
+                "in one folder a person"
+            )
+    return paths, frames
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.1f} %"
 
 
 def run() -> None:

@@ -4,7 +4,8 @@ The score is an output layer beside that of the code: one weighted sum of the sa
 convex problem that takes seconds, so that it can learn from crops that were not part of the network's training.
 """
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 
 import jax
 import numpy as np
@@ -18,15 +19,41 @@ from fml_jax.photos.colour_balance import balanced, balancing_gains
 
 DECAY = 3e-4  # of the squared weights, features having deviation 1, against a mean cross-entropy
 FACES = "faces"  # the kind of crops that should have a high score
-_BATCH = 50
+_BATCH = 50  # crops that are encoded at a time
 
-Crops = dict[str, UInt8[np.ndarray, "S 240 240 3"]]  # by their kinds
+Crops = UInt8[np.ndarray, "_ 240 240 3"]  # kinds have different numbers of them
+Features = Float[np.ndarray, "_ F"]
+
+
+def features_by_kind(params: dict, encoder: str, crops: Iterable[tuple[str, Crops]]) -> dict[str, Features]:
+    """What the score of each kind's crops is computed from: the input of the network's last layers.
+
+    The score itself has no influence on it. Memory holds one kind's crops at a time, if they are made one by one.
+
+    Args:
+      params: of an encoder, with local stages or without; the score is computed before those.
+      encoder: its name.
+      crops: kinds and their crops, which are balanced as a reconstruction's are.
+    """
+    own = {name: layer for name, layer in params.items() if name != "local"}
+    return {kind: _in_batches(own, encoder, balanced(each, balancing_gains(each))) for kind, each in crops}
+
+
+def _in_batches(params: dict, encoder: str, crops: Crops) -> Features:
+    """All batches have one size, for which the program is compiled once: the last is filled up with its last crop."""
+    batches = [crops[at : at + _BATCH] for at in range(0, len(crops), _BATCH)]
+    filled = [batch[np.minimum(np.arange(_BATCH), len(batch) - 1)] for batch in batches]
+    return np.concatenate([np.asarray(_features(params, batch, encoder=encoder)) for batch in filled])[: len(crops)]
+
+
+@functools.partial(jax.jit, static_argnames="encoder")
+def _features(params, crops, *, encoder):
+    return encode(make_encoder(encoder, params["code"]["bias"].size), params, unit_range(crops)).features
 
 
 def with_fitted_score(
     params: dict,
-    encoder: str,
-    train: Crops,
+    train: Mapping[str, Features],
     *,
     shares: Mapping[str, float],
     is_face: Callable[[str], bool] = FACES.__eq__,
@@ -34,37 +61,28 @@ def with_fitted_score(
     """An encoder's parameters with a score that separates faces from other crops.
 
     Args:
+      train: features of crops, by their kinds.
       shares: the weight of each kind, independent of its number of crops.
       is_face: whether crops of a kind should have a high score.
     """
-    found = {kind: _features(params, encoder, crops) for kind, crops in train.items()}
     kernel, bias = fit_score(
-        np.concatenate(list(found.values())),
-        np.concatenate([np.full(len(each), is_face(kind)) for kind, each in found.items()]),
-        np.concatenate([np.full(len(each), shares[kind] / len(each)) for kind, each in found.items()]),
+        np.concatenate(list(train.values())),
+        np.concatenate([np.full(len(each), is_face(kind)) for kind, each in train.items()]),
+        np.concatenate([np.full(len(each), shares[kind] / len(each)) for kind, each in train.items()]),
     )
     return {**params, "score": {"kernel": kernel, "bias": bias}}
 
 
 def rightly_scored(
-    params: dict, encoder: str, crops: Crops, *, is_face: Callable[[str], bool] = FACES.__eq__
+    params: dict, features: Mapping[str, Features], *, is_face: Callable[[str], bool] = FACES.__eq__
 ) -> dict[str, float]:
-    """The share of correct scores of each kind: over one half for faces, under it for other crops."""
+    """The part of each kind's crops on the right side of one half: scores over it for faces, under it for others."""
 
-    def right(kind, features):
-        over = (features @ params["score"]["kernel"] + params["score"]["bias"])[:, 0] > 0
+    def right(kind, of_kind):
+        over = (of_kind @ params["score"]["kernel"] + params["score"]["bias"])[:, 0] > 0
         return float(np.mean(over == is_face(kind)))
 
-    return {kind: right(kind, _features(params, encoder, each)) for kind, each in crops.items()}
-
-
-def _features(params, encoder, crops) -> np.ndarray:
-    """The input of the last layers, [S, F]."""
-    encoder = make_encoder(encoder, params["code"]["bias"].size)
-    own = {name: layer for name, layer in params.items() if name != "local"}  # the score comes before the local stages
-    read = jax.jit(lambda crops: encode(encoder, own, unit_range(crops)).features)
-    crops = balanced(crops, balancing_gains(crops))  # as a reconstruction's crops are
-    return np.concatenate([np.asarray(read(crops[at : at + _BATCH])) for at in range(0, len(crops), _BATCH)])
+    return {kind: right(kind, each) for kind, each in features.items()}
 
 
 def fit_score(

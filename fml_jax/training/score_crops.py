@@ -1,6 +1,8 @@
 """Crops for the score: faces in every condition in which a detector finds them, and what it finds besides faces."""
 
+import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +29,11 @@ from fml_jax.photos.reading import read_photo
 
 SHIFT_STD, SCALE_STD = 0.05, 0.06  # of a detector's crops about the landmarks', crop sides and logarithm of the side
 ROLL = 25.0  # degrees by which a turned face still leans in its crop
+DARK_FACES = 0.12, 0.5  # of the brightness
+DARK_OTHERS = 0.06, 0.5  # dark places are darker than dark faces: most of them were dark before
 HEAD = 0.3  # of a box on each side of it also belongs to the head
 BESIDE = 0.1  # boxes that overlap by no more show different things
+LOOKS = 4  # parts of a photo that are searched for false boxes, and as many in the dark
 
 Crop = UInt8[np.ndarray, "240 240 3"]
 
@@ -52,7 +57,7 @@ def turned(face: MarkedFace, rng: np.random.Generator) -> Crop:
 
 def dark(face: MarkedFace, rng: np.random.Generator) -> Crop:
     """At 0.12 to 0.5 of its brightness."""
-    return _times(turned(face, rng), math.exp(rng.uniform(math.log(0.12), math.log(0.5))))
+    return _times(turned(face, rng), _between(DARK_FACES, rng))
 
 
 def coloured(face: MarkedFace, rng: np.random.Generator) -> Crop:
@@ -131,6 +136,11 @@ def beside(face: MarkedFace, rng: np.random.Generator) -> Crop:
     return crop_photo(face.rgb, moved_affine(affine, np.zeros(2), 1.0, roll=rng.uniform(-math.pi, math.pi)))
 
 
+def beside_dark(face: MarkedFace, rng: np.random.Generator) -> Crop:
+    """Another place of the photo, at 0.06 to 0.5 of its brightness."""
+    return _times(beside(face, rng), _between(DARK_OTHERS, rng))
+
+
 def badly_sized(face: MarkedFace, rng: np.random.Generator) -> Crop:
     """Far too small or too large in the crop."""
     low, high = ((0.25, 0.45), (2.2, 4.0))[rng.integers(2)]
@@ -166,25 +176,33 @@ HEADS: dict[str, Callable[[MarkedFace, np.random.Generator], Crop]] = {
 }
 OTHERS: dict[str, Callable[[MarkedFace, np.random.Generator], Crop]] = {
     "beside": beside,
+    "beside, dark": beside_dark,
     "badly sized": badly_sized,
     "badly turned": badly_turned,
 }
-FALSE = "false boxes"
+FALSE, DARK_FALSE = "false boxes", "false boxes, dark"
 # What each kind counts for; faces and others count alike together.
 SHARES = {kind: 1 / (len(FACES) + len(HEADS)) for kind in (*FACES, *HEADS)} | {
-    kind: 1 / (len(OTHERS) + 1) for kind in (*OTHERS, FALSE)
+    kind: 1 / (len(OTHERS) + 2) for kind in (*OTHERS, FALSE, DARK_FALSE)
 }
 
 
 def false_box_crops(
-    rgb: UInt8[np.ndarray, "H W 3"], faces: Sequence[Detection], rng: np.random.Generator, *, looks: int = 4
+    rgb: UInt8[np.ndarray, "H W 3"],
+    faces: Sequence[Detection],
+    rng: np.random.Generator,
+    *,
+    looks: int = LOOKS,
+    dark: bool = False,
 ) -> Iterator[tuple[Crop, float]]:
     """Crops of boxes in which the detector sees a face and none is, with its confidence.
 
-    Parts of the photo beside the faces are enlarged, turned, brightened or darkened at random and searched.
+    Parts of the photo beside the faces are enlarged, turned at random and searched.
 
     Args:
       faces: of the photo, also those that the detector is not sure of.
+      looks: parts that are drawn; those that show a face are left out.
+      dark: the parts are searched at 0.06 to 0.5 of their brightness.
     """
     for _ in range(looks):
         side = rng.uniform(0.12, 0.5) * min(rgb.shape[:2])
@@ -197,14 +215,16 @@ def false_box_crops(
         centre = np.array([x, y]) + side / 2
         linear = size / side * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
         picture = crop_photo(rgb, np.column_stack([linear, (size - 1) / 2 - linear @ centre]), size)
+        if dark:
+            picture = _times(picture, _between(DARK_OTHERS, rng))
         for found in candidates(picture):
             yield crop_photo(picture, crop_from_photo(found.box, found.roll)), found.confidence
 
 
 def crops_by_kind(
     paths: Sequence[Path], frames: Sequence[Photo], count: int, *, searched: int, seed: int = 0
-) -> dict[str, UInt8[np.ndarray, "S 240 240 3"]]:
-    """Crops of every kind.
+) -> Iterator[tuple[str, UInt8[np.ndarray, "S 240 240 3"]]]:
+    """Kinds and their crops, one kind after the other. Photos that cannot be read are reported and left out.
 
     Args:
       paths: photos of one face each, upright in the middle.
@@ -216,21 +236,17 @@ def crops_by_kind(
       InputError: there are no photos, or no landmarks are found in any.
     """
     rng = np.random.default_rng(seed)
-    faces = list(_marked(_in_random_order(paths, rng), count))
-    heads = [
-        MarkedFace(read_photo(frame.path), np.array(frame.reference68, np.float32))
-        for frame in _in_random_order(frames, rng)[:count]
-    ]
+    marked = itertools.islice(_marked(_in_random_order(paths, rng)), count)
+    faces = list(tqdm(marked, total=count, desc="landmarks", unit="face"))
+    heads = list(itertools.islice(_marked_frames(_in_random_order(frames, rng)), count))
     if not faces or not heads:
         raise InputError(f"no faces with landmarks in {len(paths)} photos and {len(frames)} frames; give more")
-    crops = {kind: np.stack([make(face, rng) for face in faces]) for kind, make in (FACES | OTHERS).items()}
+    for kind, make in (FACES | OTHERS).items():
+        yield kind, np.stack([make(face, rng) for face in faces])
     for kind, make in HEADS.items():
-        crops[kind] = np.stack([make(head, rng) for head in heads])
+        yield kind, np.stack([make(head, rng) for head in heads])
     backgrounds = _in_random_order([*paths, *(Path(frame.path) for frame in frames)], rng)[:searched]
-    false = [crop for path in tqdm(backgrounds, desc="false boxes", unit="photo") for crop in _false_boxes(path, rng)]
-    if false:
-        crops[FALSE] = np.concatenate([false, np.flip(false, axis=2)])
-    return crops
+    yield from _false_boxes(tqdm(backgrounds, desc="false boxes", unit="photo"), rng)
 
 
 def is_face(kind: str) -> bool:
@@ -242,32 +258,44 @@ def _in_random_order(items: Sequence, rng: np.random.Generator) -> list:
     return [items[k] for k in rng.permutation(len(items))]
 
 
-def _marked(paths: Iterable[Path], count: int) -> Iterator[MarkedFace]:
-    """The first photos with landmarks in the middle."""
-    found = 0
-    for path in tqdm(paths, desc="landmarks", unit="photo"):
-        rgb = read_photo(path)
+def _readable(paths: Iterable[Path]) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """Photos, one after the other; those that cannot be read are reported."""
+    for path in paths:
+        try:
+            yield read_photo(path)
+        except InputError as error:
+            tqdm.write(f"left out: {error}", file=sys.stderr)
+
+
+def _marked(paths: Iterable[Path]) -> Iterator[MarkedFace]:
+    """Photos with landmarks in the middle."""
+    for rgb in _readable(paths):
         middle, quarter = np.array(rgb.shape[1::-1]) / 2, min(rgb.shape[:2]) / 4
         mesh = detect_mesh(rgb, (*(middle - quarter), *(middle + quarter)))
         if mesh is not None:
             points = ibug68(mesh[:, :2])
             if np.abs((points.min(axis=0) + points.max(axis=0)) / 2 - middle).max() < quarter:
-                found += 1
                 yield MarkedFace(rgb, points)
-        if found == count:
-            return
 
 
-def _false_boxes(path: Path, rng: np.random.Generator) -> Iterator[Crop]:
-    """False boxes of a photo beside its faces; what MediaPipe sees a face in is none."""
-    rgb = read_photo(path)
-    heads = []
-    for x0, y0, x1, y1 in (face.box for face in candidates(rgb)):
-        margin = HEAD * (x1 - x0)
-        heads.append(Detection((x0 - margin, y0 - margin, x1 + margin, y1 + margin), 1.0))
-    for crop, _ in false_box_crops(rgb, heads, rng):
-        if detect_mesh(crop) is None:
-            yield crop
+def _marked_frames(frames: Iterable[Photo]) -> Iterator[MarkedFace]:
+    for frame in frames:
+        for rgb in _readable([Path(frame.path)]):
+            yield MarkedFace(rgb, np.array(frame.reference68, np.float32))
+
+
+def _false_boxes(paths: Iterable[Path], rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
+    """False boxes of photos beside their faces, by their kinds; what MediaPipe sees a face in is none."""
+    crops: dict[str, list[Crop]] = {FALSE: [], DARK_FALSE: []}
+    for rgb in _readable(paths):
+        heads = []
+        for x0, y0, x1, y1 in (face.box for face in candidates(rgb)):
+            margin = HEAD * (x1 - x0)
+            heads.append(Detection((x0 - margin, y0 - margin, x1 + margin, y1 + margin), 1.0))
+        for kind in crops:
+            found = false_box_crops(rgb, heads, rng, dark=kind == DARK_FALSE)
+            crops[kind] += [crop for crop, _ in found if detect_mesh(crop) is None]
+    yield from ((kind, np.concatenate([each, np.flip(each, axis=2)])) for kind, each in crops.items() if each)
 
 
 def _framed(face: MarkedFace, rng, roll: float) -> Float[np.ndarray, "2 3"]:
@@ -277,8 +305,14 @@ def _framed(face: MarkedFace, rng, roll: float) -> Float[np.ndarray, "2 3"]:
     return moved_affine(crop_from_landmarks(face.landmarks68), shift, scale, roll=math.radians(roll))
 
 
-def _times(crop, factors) -> Crop:
-    return np.clip(np.round(crop * np.asarray(factors, np.float32)), 0, 255).astype(np.uint8)
+def _between(limits: tuple[float, float], rng) -> float:
+    """A factor between two, evenly by its logarithm."""
+    low, high = limits
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def _times(picture: UInt8[np.ndarray, "H W 3"], factors) -> UInt8[np.ndarray, "H W 3"]:
+    return np.clip(np.round(picture * np.asarray(factors, np.float32)), 0, 255).astype(np.uint8)
 
 
 def _mask_colour(rng) -> Float[np.ndarray, "3"]:

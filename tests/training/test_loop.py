@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped, changed and poisoned."""
+"""Runs that are killed, stopped and changed."""
 
 import json
 import multiprocessing
@@ -24,7 +24,6 @@ from fml_jax.training.config import run_config
 from fml_jax.training.held_out import LOSS, Evaluator
 from fml_jax.training.metrics import read_metrics
 from fml_jax.training.outputs import MODEL_FILE, WEIGHTS_FILE
-from fml_jax.training.stages import NonFiniteLoss
 from tests.training import stub
 
 ROOT = Path(__file__).parents[2]
@@ -199,29 +198,6 @@ def test_workers_end_when_the_run_is_killed(tmp_path):
 
 def processes_of_group(group):
     return subprocess.run(["pgrep", "-g", str(group)], capture_output=True, text=True).stdout.split()
-
-
-@pytest.mark.parametrize(
-    "level, poisoned, said",
-    [
-        ("base", "landmarks", "photos/sparse in rows [6]"),
-        ("full", "mask", "photos/photo_base in rows [6], photos/photo_final in rows [6], photos/ref in rows [6]"),
-    ],
-)
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path, level, poisoned, said):
-    class Poisoned(stub.StubBatches):
-        def batch(self, step):
-            batch = super().batch(step)
-            if step == 8:
-                batch[poisoned] = batch[poisoned].astype(np.float32)
-                batch[poisoned][6] = np.nan
-            return batch
-
-    with mock.patch.object(stub, "StubBatches", Poisoned), pytest.raises(NonFiniteLoss) as error:
-        stub.run(stub.small_config(steps=(12,), levels=[level]), tmp_path)
-    assert str(error.value) == f"step 9: not finite: {said} of the batch; the checkpoint of step 5 is kept"
-
-    assert Checkpoints(tmp_path).latest_step() == 5
 
 
 def test_a_changed_config_is_told(tmp_path, caplog):

@@ -6,7 +6,8 @@ from scipy.special import expit
 
 from fml_jax.networks.weights import load_weights
 from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
-from fml_jax.training.score import FACES, fit_score, rightly_scored, with_fitted_score
+from fml_jax.training import score
+from fml_jax.training.score import FACES, features_by_kind, fit_score, rightly_scored, with_fitted_score
 
 TRUE = np.array([1.5, -2.0, 0.0])
 UNITS = np.array([1.0, 300.0, 1e-3])
@@ -53,21 +54,43 @@ def test_what_counts_for_nothing_changes_nothing(samples):
     np.testing.assert_array_equal(*kernels)
 
 
-def test_a_network_is_taught_what_its_score_could_not_tell():
-    """Bright noise for faces, grey and dark noise for others; the shipped score takes none of them for a face."""
-    params, about = load_weights(OPEN_WEIGHTS)
+@pytest.fixture(scope="module")
+def noise():
+    """Bright noise for faces, grey and dark noise for others, by a seed."""
 
     def crops(seed):
         rng = np.random.default_rng(seed)
-        levels = {FACES: 170, "grey": 110, "dark": 50}
-        return {
-            kind: np.clip(rng.normal(level, 20, (30, 240, 240, 3)), 0, 255).astype(np.uint8)
-            for kind, level in levels.items()
-        }
+        for kind, level in {FACES: 170, "grey": 110, "dark": 50}.items():
+            yield kind, np.clip(rng.normal(level, 20, (30, 240, 240, 3)), 0, 255).astype(np.uint8)
 
-    taught = with_fitted_score(params, about["encoder"], crops(0), shares={FACES: 1.0, "grey": 0.5, "dark": 0.5})
+    return crops
+
+
+@pytest.fixture(scope="module")
+def network():
+    return load_weights(OPEN_WEIGHTS)
+
+
+def test_a_network_is_taught_what_its_score_could_not_tell(network, noise):
+    """The shipped score takes none of these for a face."""
+    params, about = network
+    seen, unseen = (features_by_kind(params, about["encoder"], noise(seed)) for seed in (0, 1))
+    taught = with_fitted_score(params, seen, shares={FACES: 1.0, "grey": 0.5, "dark": 0.5})
     # Within one crop of thirty: of grey and bright noise, the interim network takes up to one for a face.
-    untaught = rightly_scored(params, about["encoder"], crops(1))
+    untaught = rightly_scored(params, unseen)
     assert untaught == pytest.approx({FACES: 0.0, "grey": 1.0, "dark": 1.0}, abs=1.1 / 30)
-    assert rightly_scored(taught, about["encoder"], crops(1)) == {FACES: 1.0, "grey": 1.0, "dark": 1.0}
+    assert rightly_scored(taught, unseen) == {FACES: 1.0, "grey": 1.0, "dark": 1.0}
     assert {name for name in params if taught[name] is not params[name]} == {"score"}
+
+
+def test_kinds_of_any_number_of_crops_share_one_program(network, noise):
+    """And the crops that fill the last batch up do not become features."""
+    params, about = network
+    ((_, crops), *_) = noise(2)
+    kinds = [("few", crops[:2]), ("many", np.concatenate([crops, crops[:28]])), ("all", crops)]
+    score._features.clear_cache()
+    found = features_by_kind(params, about["encoder"], kinds)
+    assert score._features._cache_size() == 1
+    assert {kind: len(each) for kind, each in found.items()} == {"few": 2, "many": 58, "all": 30}
+    np.testing.assert_allclose(found["few"], found["all"][:2], atol=1e-5)
+    np.testing.assert_allclose(found["many"][30:], found["all"][:28], atol=1e-5)

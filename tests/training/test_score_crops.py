@@ -1,23 +1,28 @@
 """Crops for the score: every condition changes what it names, and only faces count as faces."""
 
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from skimage import data
 
+from fml_jax.corpus.layouts import LAYOUTS
+from fml_jax.errors import InputError
 from fml_jax.photos.boxes import Detection, overlap
 from fml_jax.photos.crops import crop_from_landmarks, crop_photo
 from fml_jax.photos.landmarks import detect_landmarks, ibug68
 from fml_jax.training import score_crops
 from fml_jax.training.score_crops import (
+    DARK_FALSE,
     FACES,
     FALSE,
     HEADS,
     OTHERS,
     SHARES,
     MarkedFace,
+    crops_by_kind,
     false_box_crops,
     is_face,
 )
@@ -64,15 +69,19 @@ def test_coloured_light_leaves_one_channel_and_grey_has_no_colour(face, plain, s
     assert (np.ptp(score_crops.grey(face, rngs(1)[0]).astype(int), axis=2) == 0).all()
 
 
-def test_masks_cover_mouth_and_chin_and_leave_the_eyes(face, plain, still):
+def test_masks_cover_mouth_and_chin_and_leave_the_eyes(face, plain, still, monkeypatch):
+    monkeypatch.setattr(score_crops, "_times", lambda crop, factors: crop)  # some are darkened as a whole
     affine = crop_from_landmarks(face.landmarks68)
     points = np.round(face.landmarks68 @ affine[:, :2].T + affine[:, 2]).astype(int)
+    covered = []
     for rng in rngs(8):
-        difference = np.abs(score_crops.masked(face, rng).astype(float) / plain.clip(1) - 1).max(axis=2)
-        eyes, mouth = (
-            np.median([difference[y, x] for x, y in points[part]]) for part in (slice(36, 48), slice(48, 68))
+        changed = np.abs(score_crops.masked(face, rng).astype(int) - plain).max(axis=2) > 3
+        eyes, mouth, chin = (
+            np.mean([changed[y, x] for x, y in points[part]]) for part in (slice(36, 48), slice(48, 68), slice(6, 11))
         )
-        assert mouth > 0.05 and (eyes < 0.02 or eyes < mouth)  # some are darkened as a whole
+        assert eyes == 0
+        covered.append([mouth, chin])
+    assert np.mean(covered, axis=0) == pytest.approx([1, 1], abs=0.1)  # a mask may have a mouth's colours somewhere
 
 
 def test_turned_faces_lean_by_up_to_25_degrees_and_badly_turned_ones_by_70_or_more(face, monkeypatch):
@@ -112,7 +121,38 @@ def test_false_boxes_are_searched_beside_the_faces_only(monkeypatch):
     assert np.mean([picture.mean() for picture in seen]) < 30 and overlap(head, head) == 1
 
 
+def test_dark_false_boxes_are_searched_in_the_dark(monkeypatch):
+    """At 0.06 to 0.5 of the brightness, while the others are searched as they are."""
+    seen = []
+    monkeypatch.setattr(score_crops, "candidates", lambda picture: seen.append(picture.mean()) or [])
+    rgb = np.full((200, 200, 3), 200, np.uint8)
+    for dark in (False, True):
+        list(false_box_crops(rgb, [], np.random.default_rng(0), looks=30, dark=dark))
+    plain, dark = seen[:30], seen[30:]
+    assert min(plain) > 100 and len(dark) == 30
+    ratios = np.array(dark) / plain
+    assert 0.05 < ratios.min() < 0.12 and 0.35 < ratios.max() < 0.51
+
+
+def test_photos_that_cannot_be_read_are_reported_and_left_out(shared, tmp_path, capsys, monkeypatch):
+    good, other = LAYOUTS["youtube"].find(shared / "photos" / "youtube", 1.0)[:2]
+    damaged = tmp_path / "damaged.jpg"
+    damaged.write_bytes(Path(good.path).read_bytes()[:2000])
+    monkeypatch.setattr(score_crops, "detect_mesh", lambda rgb, box=None: np.zeros((478, 3)))
+    monkeypatch.setattr(score_crops, "ibug68", lambda points: np.array(good.reference68, np.float32))
+    frames = [other._replace(path=str(damaged)), other]
+    kinds = dict(crops_by_kind([damaged, Path(good.path)], frames, 5, searched=9))
+    assert kinds.keys() >= {*FACES, *HEADS, *OTHERS} and {len(kinds[kind]) for kind in (*FACES, *HEADS)} == {1}
+    # As a photo, as a frame, and twice in the search for false boxes.
+    assert capsys.readouterr().err.count(f"left out: {damaged}: the file is damaged or cut short") == 4
+
+
+def test_photos_without_a_face_are_too_few(tmp_path):
+    with pytest.raises(InputError, match="no faces with landmarks in 0 photos and 0 frames"):
+        next(crops_by_kind([], [], 5, searched=0))
+
+
 def test_shares_of_faces_and_others_are_equal():
     for faces in (True, False):
         assert sum(share for kind, share in SHARES.items() if is_face(kind) is faces) == pytest.approx(1)
-    assert set(SHARES) == {*FACES, *HEADS, *OTHERS, FALSE} and not is_face(FALSE)
+    assert set(SHARES) == {*FACES, *HEADS, *OTHERS, FALSE, DARK_FALSE} and not is_face(FALSE)
