@@ -28,10 +28,12 @@ def photometric_error(colours: np.ndarray, seen: np.ndarray, members: np.ndarray
     return float(np.linalg.norm(np.asarray(colours)[members] - np.asarray(seen)[members], axis=1).mean())
 
 
-def similarity_aligned(points: np.ndarray, reference: np.ndarray, members: np.ndarray) -> np.ndarray:
+def similarity_aligned(
+    points: np.ndarray, reference: np.ndarray, members: np.ndarray, *, scaled: bool = True
+) -> np.ndarray:
     """Points [B, N, 3] after the similarity that brings them closest to the reference, one similarity for each of B.
 
-    The distances are least squares over the points where `members` [N] is true.
+    The distances are least squares over the points where `members` [N] is true. Without `scaled` the motion is rigid.
     """
     points, reference = np.asarray(points, float), np.asarray(reference, float)
     centres = (each[:, members].mean(axis=1, keepdims=True) for each in (points, reference))
@@ -41,16 +43,17 @@ def similarity_aligned(points: np.ndarray, reference: np.ndarray, members: np.nd
     left, stretch, right = np.linalg.svd(np.einsum("bnx,bny->bxy", source, target))
     stretch[:, 2] *= np.sign(np.linalg.det(left @ right))  # reflections are excluded
     left[:, :, 2] *= np.sign(np.linalg.det(left @ right))[:, None]
-    scale = stretch.sum(axis=1) / (source**2).sum(axis=(1, 2))
+    scale = stretch.sum(axis=1) / (source**2).sum(axis=(1, 2)) if scaled else np.ones(len(source))
     return scale[:, None, None] * points @ (left @ right) + reference_centre
 
 
-def geometry_error(points: np.ndarray, reference: np.ndarray, members: np.ndarray) -> float:
+def geometry_error(points: np.ndarray, reference: np.ndarray, members: np.ndarray, *, scaled: bool = True) -> float:
     """Mean distance in mm between corresponding vertices where `members` [N] is true, of faces [B, N, 3].
 
-    Each face is first aligned to its reference by a similarity: one photo determines neither size nor position.
+    Each face is first aligned to its reference by a similarity: one photo determines neither size nor position. Without
+    `scaled` the alignment is rigid.
     """
-    gaps = similarity_aligned(points, reference, members) - reference
+    gaps = similarity_aligned(points, reference, members, scaled=scaled) - reference
     return float(np.linalg.norm(gaps[:, members], axis=-1).mean())
 
 

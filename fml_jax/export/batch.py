@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,7 @@ class Settings:
     boxes: tuple[tuple[float, ...], ...] | None = None  # of a single photo, instead of detection
     formats: tuple[str, ...] = DEFAULT  # of `fml_jax.export.formats.FORMATS`; photos whose files lack one are redone
     texture: str = TEXTURES[0]  # of `fml_jax.export.formats.TEXTURES`
+    same_person: bool = False  # all photos show one person; they are one job
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "formats", checked_formats(self.formats))
@@ -72,7 +74,15 @@ class Settings:
         arguments["detector"] = detector_name(arguments.get("detector", AUTO))
         digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else str(weights)
         given = [digest, sorted(arguments.items()), self.refine, self.boxes]
-        return json.dumps(given if self.texture == TEXTURES[0] else [*given, self.texture])
+        given += [self.texture] * (self.texture != TEXTURES[0]) + ["same person"] * self.same_person
+        return json.dumps(given)
+
+    @property
+    def photos_per_job(self) -> int:
+        """How many photos are worked on together."""
+        if self.same_person:
+            return sys.maxsize
+        return PHOTOS_PER_REFINING_JOB if self.refine else PHOTOS_PER_JOB
 
 
 class JobPhoto(NamedTuple):
@@ -142,12 +152,16 @@ def reconstruct_photos(
       InputError: there are no photos, the settings cannot be used, or workers die again and again.
     """
     folder = results.path.parent
-    size = PHOTOS_PER_REFINING_JOB if settings.refine else PHOTOS_PER_JOB
     plan = _Plan(results, place, settings, redo=redo, note=note)
     faces, stopped = 0, JobResult([])
     try:
         with contextlib.closing(
-            runner(ReconstructTask(folder, settings, load, alone=workers == 1), plan.jobs(size), workers, note=note)
+            runner(
+                ReconstructTask(folder, settings, load, alone=workers == 1),
+                plan.jobs(settings.photos_per_job),
+                workers,
+                note=note,
+            )
         ) as finished:
             for result in finished:
                 results.store(result.entries)
@@ -283,7 +297,10 @@ class ReconstructTask:
         reconstructor = _loaded(self._load, self._settings.reconstructor)
         work = _JobWork(self._folder, job, self._fingerprint, self._settings, note=note)
         try:
-            stream = reconstructor.stream([photo.path for photo in job], boxes, refine=self._settings.refine)
+            together = {"same_person": True} if self._settings.same_person else {}
+            stream = reconstructor.stream(
+                [photo.path for photo in job], boxes, refine=self._settings.refine, **together
+            )
             with contextlib.closing(stream):
                 for face in stream:
                     work.add(face)

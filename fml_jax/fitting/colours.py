@@ -45,7 +45,7 @@ ROUNDS = 8  # of `fit_colours`
 # pale skin becomes brown skin in blue light, and the eyes, which are not compared, become blue.
 KEPT_LIGHT = 2.0
 
-_LIGHT_PRIOR = 1e-3
+LIGHT_PRIOR = 1e-3
 _SMALLEST_RESIDUAL = 0.01  # RGB distance; keeps weights finite where the residual is zero
 
 
@@ -67,7 +67,7 @@ def solve_colours(
     centre: Float[Array, "K"],
     prior: float | Float[Array, "K K"],
     rounds: int,
-    light_prior: float = _LIGHT_PRIOR,
+    light_prior: float = LIGHT_PRIOR,
 ) -> tuple[Float[Array, "9 3"], Float[Array, "K"]]:
     """γ and β that minimise Σ members ‖observed − r(β) ⊙ Hγ‖₂ / Σ members + ½ (β − centre)ᵀ P (β − centre) (eq. 9, 11).
 
@@ -81,49 +81,75 @@ def solve_colours(
       rounds: number of alternations.
       light_prior: half of it weighs squared changes of γ from its initial value.
     """
-    mean, modes, basis, observed, members = surface
-    share = members / jnp.maximum(members.sum(), 1.0)
-
-    def light(reflectances, weights):
-        def channel(r, colours, start):
-            columns = r[:, None] * basis
-            weighted = (weights[:, None] * columns).T
-            return _least_squares(weighted @ columns, weighted @ colours, prior=light_prior, centre=start)
-
-        return jax.vmap(channel, in_axes=1, out_axes=1)(reflectances, observed, gamma)
-
-    def skin(lighting, weights):
-        lit = basis @ lighting
-        columns = (modes * lit).reshape(len(modes), -1)
-        weighted = columns * jnp.repeat(weights, 3)
-        right = weighted @ (observed - mean * lit).ravel()
-        return _least_squares(weighted @ columns.T, right, prior=prior, centre=centre)
 
     def relit(lighting, b):
-        """The light, and the weights of its problem."""
-        reflectances = mean + jnp.tensordot(b, modes, axes=1)
-        distance = jnp.sqrt(squared_lengths(observed - reflectances * (basis @ lighting)))
-        weights = share / jnp.maximum(distance, _SMALLEST_RESIDUAL)
-        return light(reflectances, weights), weights
+        return solve_light(surface, lighting, b, start=gamma, prior=light_prior)
 
     def round_(state, _):
         lighting, weights = relit(*state)
-        return (lighting, skin(lighting, weights)), None
+        normal, right = skin_equations(surface, lighting, weights)
+        return (lighting, least_squares(normal, right, prior=prior, centre=centre)), None
 
-    (gamma, beta), _ = jax.lax.scan(round_, (relit(gamma, beta)[0], beta), length=rounds)
-    return relit(gamma, beta)[0], beta
+    (solved, beta), _ = jax.lax.scan(round_, (relit(gamma, beta)[0], beta), length=rounds)
+    return relit(solved, beta)[0], beta
+
+
+def solve_light(
+    surface: Surface,
+    gamma: Float[Array, "9 3"],
+    beta: Float[Array, "K"],
+    *,
+    start: Float[Array, "9 3"],
+    prior: float = LIGHT_PRIOR,
+) -> tuple[Float[Array, "9 3"], Float[Array, "S"]]:
+    """γ for a known β: one of the alternations of `solve_colours`.
+
+    Args:
+      gamma: its residuals weigh the vertices.
+      start: half of `prior` weighs squared changes from it.
+
+    Returns:
+      γ, and the weights of the vertices.
+    """
+    reflectances = surface.mean + jnp.tensordot(beta, surface.modes, axes=1)
+    distance = jnp.sqrt(squared_lengths(surface.observed - reflectances * (surface.basis @ gamma)))
+    share = surface.members / jnp.maximum(surface.members.sum(), 1.0)
+    weights = share / jnp.maximum(distance, _SMALLEST_RESIDUAL)
+
+    def channel(r, colours, before):
+        columns = r[:, None] * surface.basis
+        weighted = (weights[:, None] * columns).T
+        return least_squares(weighted @ columns, weighted @ colours, prior=prior, centre=before)
+
+    return jax.vmap(channel, in_axes=1, out_axes=1)(reflectances, surface.observed, start), weights
+
+
+def skin_equations(
+    surface: Surface, gamma: Float[Array, "9 3"], weights: Float[Array, "S"]
+) -> tuple[Float[Array, "K K"], Float[Array, "K"]]:
+    """The normal equations of β for a known γ, without a prior: the matrix and the right side."""
+    lit = surface.basis @ gamma
+    columns = (surface.modes * lit).reshape(len(surface.modes), -1)
+    weighted = columns * jnp.repeat(weights, 3)
+    return weighted @ columns.T, weighted @ (surface.observed - surface.mean * lit).ravel()
+
+
+def least_squares(
+    normal: Float[Array, "K K"],
+    right: Float[Array, "K"],
+    *,
+    prior: float | Float[Array, "K K"],
+    centre: Float[Array, "K"],
+) -> Float[Array, "K"]:
+    """The solution of normal equations under a quadratic prior about a centre."""
+    prior = prior * jnp.eye(len(normal)) if jnp.ndim(prior) == 0 else prior
+    return jax.scipy.linalg.solve(normal + prior, right + prior @ centre, assume_a="pos")
 
 
 def _mean_square(modes):
     """The matrix M [K, K] with cᵀ M c the mean over vertices of ‖Σ_k c_k modes_k‖²."""
     flat = modes.reshape(len(modes), -1)
     return flat @ flat.T / modes.shape[1]
-
-
-def _least_squares(normal, right, *, prior, centre):
-    """The solution of these normal equations under a quadratic prior about a centre."""
-    prior = prior * jnp.eye(len(normal)) if jnp.ndim(prior) == 0 else prior
-    return jax.scipy.linalg.solve(normal + prior, right + prior @ centre, assume_a="pos")
 
 
 def colour_weights(model: BaseModel) -> Float[np.ndarray, "N"]:
@@ -209,18 +235,8 @@ class ColourSolver(NamedTuple):
           vertices: the code's geometry, mm, model space.
           crop: RGB in [0, 1].
         """
-        positions = to_camera(vertices, code.rotation, code.translation)
-        normals = normals_at(self.rows, self.rings, positions)
-        pixels = project(positions[self.rows])
-        surface = Surface(
-            mean=self.mean,
-            modes=self.modes,
-            basis=sh_basis(normals).T,
-            observed=sample_bilinear(crop, pixels),
-            members=seen_by_camera(positions[self.rows], normals, pixels) * self.weights,
-        )
         gamma, beta = solve_colours(
-            surface,
+            self.surface(code, vertices, crop),
             code.illumination,
             code.reflectance,
             centre=code.reflectance,
@@ -228,3 +244,29 @@ class ColourSolver(NamedTuple):
             rounds=_SOLVER_ROUNDS,
         )
         return code.replace(illumination=gamma, reflectance=beta)
+
+    def surface(
+        self,
+        code: FaceCode,
+        vertices: Float[Array, "N 3"],
+        crop: Float[Array, "240 240 3"],
+        *,
+        crop_from_camera: Float[Array, "2 3"] | None = None,
+    ) -> Surface:
+        """The vertices that are compared and their colours in a crop; arguments as those of `solve`.
+
+        Args:
+          crop_from_camera: an affine from the pixels of the code's camera to those of the crop, if they differ.
+        """
+        positions = to_camera(vertices, code.rotation, code.translation)
+        normals = normals_at(self.rows, self.rings, positions)
+        pixels = project(positions[self.rows])
+        if crop_from_camera is not None:
+            pixels = pixels @ crop_from_camera[:, :2].T + crop_from_camera[:, 2]
+        return Surface(
+            mean=self.mean,
+            modes=self.modes,
+            basis=sh_basis(normals).T,
+            observed=sample_bilinear(crop, pixels),
+            members=seen_by_camera(positions[self.rows], normals, pixels) * self.weights,
+        )

@@ -1,5 +1,8 @@
 """All parameters of the base level at once: Adam on the energy of one crop (eq. 6)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -36,27 +39,41 @@ def fit_energy(model: BaseModel, code: FaceCode, observation: Observation, *, ey
       eyes: β; differences from the eyes' reflectance under this β are penalised.
     """
     sizes = model.code_sizes
-    optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS, alpha=0.05))
-
-    def undetermined(candidate):
-        change = candidate.illumination - code.illumination
-        relit = LIGHT * jnp.sum(change**2) + TINT * jnp.sum((change - change.mean(axis=1, keepdims=True)) ** 2)
-        repainted = weighted_sum(candidate.reflectance - eyes, model.reflectance)
-        in_eyes = model.regions["eyes"] * jnp.sum(repainted**2, axis=1)
-        return relit + EYES * jnp.sum(in_eyes) / jnp.maximum(jnp.sum(model.regions["eyes"]), 1)
 
     def energy(raw):
         candidate = code_from_network(raw, sizes)
-        return base_energy(model, candidate, observation, weights=WEIGHTS)[0] + undetermined(candidate)
+        return single_energy(model, candidate, observation, start=code, eyes=eyes)
+
+    return code_from_network(minimised(energy, network_from_code(code)), sizes)
+
+
+def single_energy(
+    model: BaseModel, candidate: FaceCode, observation: Observation, *, start: FaceCode, eyes: Float[Array, "K"]
+) -> Float[Array, ""]:
+    """E_total of a code, with the penalties on what its crop does not determine; arguments as those of `fit_energy`."""
+    change = candidate.illumination - start.illumination
+    relit = LIGHT * jnp.sum(change**2) + TINT * jnp.sum((change - change.mean(axis=1, keepdims=True)) ** 2)
+    repainted = weighted_sum(candidate.reflectance - eyes, model.reflectance)
+    in_eyes = model.regions["eyes"] * jnp.sum(repainted**2, axis=1)
+    undetermined = relit + EYES * jnp.sum(in_eyes) / jnp.maximum(jnp.sum(model.regions["eyes"]), 1)
+    return base_energy(model, candidate, observation, weights=WEIGHTS)[0] + undetermined
+
+
+def minimised(energy: Callable[[Any], Array], start: Any) -> Any:
+    """The parameters with the lowest energy among Adam's iterates.
+
+    Args:
+      start: a pytree of arrays, in units in which their steps may be alike.
+    """
+    optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS, alpha=0.05))
 
     def step(state, _):
-        raw, opt_state, best, best_energy = state
-        value, gradient = jax.value_and_grad(energy)(raw)
-        best = jnp.where(value < best_energy, raw, best)
+        now, opt_state, best, best_energy = state
+        value, gradient = jax.value_and_grad(energy)(now)
+        best = jax.tree.map(lambda old, new: jnp.where(value < best_energy, new, old), best, now)
         updates, opt_state = optimizer.update(gradient, opt_state)
-        return (optax.apply_updates(raw, updates), opt_state, best, jnp.minimum(value, best_energy)), None
+        return (optax.apply_updates(now, updates), opt_state, best, jnp.minimum(value, best_energy)), None
 
-    start = network_from_code(code)
     state = (start, optimizer.init(start), start, jnp.float32(jnp.inf))
     (_, _, best, _), _ = jax.lax.scan(step, state, length=STEPS)
-    return code_from_network(best, sizes)
+    return best

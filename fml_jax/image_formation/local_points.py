@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from fml_jax.codes import CodeSizes, FaceCode
+from fml_jax.codes import POSE_AND_LIGHT, CodeSizes, FaceCode
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.landmarks import CONTOUR, contour_blend
 from fml_jax.image_formation.camera import project, to_camera
@@ -50,6 +51,12 @@ class PointBasis(struct.PyTreeNode):
         left, right, blend = contour_blend(self.contour_yaws, rotation)
         contour = (1 - blend) * self.contour[left] + blend * self.contour[right]
         return jnp.concatenate([contour, self.fixed], axis=1)
+
+
+def free_parameters(sizes: CodeSizes) -> Int[np.ndarray, "M"]:
+    """The places in a flat code of the parameters that move points: identity, expression, rotation, translation."""
+    pose = sizes.total - POSE_AND_LIGHT + np.arange(6)
+    return np.concatenate([np.arange(sizes.identity + sizes.expression), pose])
 
 
 class PointsOfCode(NamedTuple):

@@ -19,6 +19,9 @@ extension in the names. index.html shows all faces, viewer.html shows them in 3D
 network, from this folder. Up to 8 faces are in viewer.html itself, which is then complete in one file.
 failures.csv lists the photos without a face.
 
+--same_person says that all photos show one person. They get one identity and one skin, which several
+photos tell better than one; pose, expression and light are each photo's own.
+
 A run that was cut off continues when the same command is run again; photos that are done already are
 left as they are. Ctrl-C ends a run with the page of what is done (exit status 130). The exit status
 is 1 if no photo shows a face, or if the disk is full. --runner=ray spreads the work over a Ray
@@ -91,6 +94,12 @@ _TEXTURE = flags.DEFINE_enum(
     "Of glb and obj; photo completes the reflectance where the photo shows skin.",
     flag_values=_FLAGS,
 )
+_SAME_PERSON = flags.DEFINE_bool(
+    "same_person",
+    False,
+    "All photos show one person: one identity and skin for all. Photos without the person are skipped.",
+    flag_values=_FLAGS,
+)
 _REDO = flags.DEFINE_bool(
     "redo", False, "Reconstruct photos again that are done already with the same settings.", flag_values=_FLAGS
 )
@@ -120,6 +129,7 @@ def _reconstruct() -> int:
         workers=_WORKERS.value,
         runner=_RUNNER.value,
         redo=_REDO.value,
+        same_person=_SAME_PERSON.value,
     )
 
 
@@ -136,6 +146,7 @@ def reconstruct_into(
     runner: str = "local",
     redo: bool = False,
     only: bool = False,
+    same_person: bool = False,
 ) -> int:
     """Reconstructs the photos of some places into a folder with its pages, and reports on the terminal.
 
@@ -151,6 +162,7 @@ def reconstruct_into(
       runner: a key of `RUNNERS`.
       redo: do photos again that are done already.
       only: remove the results of all other photos from the folder.
+      same_person: all photos show one person; see `Reconstructor.person`.
 
     Returns:
       the exit status.
@@ -179,8 +191,8 @@ def reconstruct_into(
                     outcome += reconstruct_photos(
                         place,
                         results,
-                        Settings(given, refine, boxes, wanted, texture),
-                        workers=workers or default_workers(photos, refine),
+                        Settings(given, refine, boxes, wanted, texture, same_person),
+                        workers=1 if same_person else workers or default_workers(photos, refine),
                         runner=RUNNERS[runner],
                         redo=redo,
                         report=_report,

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from fml_jax.codes import POSE_AND_LIGHT, CodeSizes, code_from_network, raw_scales
+from fml_jax.codes import code_from_network, raw_scales
 from fml_jax.fitting.point_update import point_update
-from fml_jax.image_formation.local_points import POINTS, PointBasis, project_points
+from fml_jax.image_formation.local_points import POINTS, PointBasis, free_parameters, project_points
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.products import Dense
 
@@ -51,6 +51,7 @@ class LocalOutput(NamedTuple):
 
     stages: tuple[jax.Array, ...]  # [B, K] each: the code after each stage, in the encoder's units
     points: tuple[MeasuredPoints, ...]  # one for each stage
+    prior: jax.Array  # [B, K], the encoder's output
 
     @property
     def raw(self) -> Float[Array, "B K"]:
@@ -73,7 +74,7 @@ class LocalStages(nn.Module):
             raw, measured = _Stage(number, name=f"stage_{number}")(crops, raw, prior, basis)
             stages.append(raw)
             points.append(measured)
-        return LocalOutput(tuple(stages), tuple(points))
+        return LocalOutput(tuple(stages), tuple(points), prior)
 
 
 class _Stage(nn.Module):
@@ -143,12 +144,6 @@ class _EachPoint(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (x.shape[1], x.shape[2], self.features))
         bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[1], self.features))
         return jnp.einsum("bpi,pio->bpo", x, kernel) + bias
-
-
-def free_parameters(sizes: CodeSizes) -> Int[np.ndarray, "M"]:
-    """The places in a flat code of the parameters that move points: identity, expression, rotation, translation."""
-    pose = sizes.total - POSE_AND_LIGHT + np.arange(6)
-    return np.concatenate([np.arange(sizes.identity + sizes.expression), pose])
 
 
 def look_about(

@@ -19,13 +19,14 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
-from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.photos.boxes import Detection
 from fml_jax.photos.colour_balance import balanced, balancing_gains
-from fml_jax.photos.crops import CROP_SIZE, apply_affine, crop_from_landmarks, crop_from_photo, crop_photo
+from fml_jax.photos.crops import crop_from_photo, crop_photo
 from fml_jax.photos.detection import AUTO, detect_faces, detector_name
 from fml_jax.reconstruction import scores
 from fml_jax.reconstruction.answers import DroppedFace, FaceStream, Failure, Reconstructions
+from fml_jax.reconstruction.framing import corner_shift, framed_by
+from fml_jax.reconstruction.person import NetworkParts, Person, join_photos
 from fml_jax.reconstruction.prediction import Prediction, load_network, predict, predict_codes
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 from fml_jax.reconstruction.refinement import refine as refined
@@ -140,10 +141,42 @@ class Reconstructor:
             raise InputError(found.failures[0].reason)
         return found
 
-    def stream(
+    def person(
         self, photos: Sequence[Any], boxes: Any = None, *, refine: bool = False, progress: bool = False
+    ) -> Person:
+        """Several photos of one person: one identity and reflectance, and pose, expression and light for each.
+
+        Args:
+          photos, boxes, progress: as of a call with a list.
+          refine: fit all of it to all photos together (some seconds a photo).
+
+        Returns:
+          One reconstruction a photo that shows the person, and the others as `failures`. Of a photo with several faces,
+          the one is taken whose identity is nearest to that of the photos with one (`person.join_photos`).
+
+        Raises:
+          InputError: no photo shows a face, or as `stream`.
+        """
+        stream = self.stream(photos, boxes, refine=refine, progress=progress, same_person=True)
+        person = Person(stream, stream.failures, stream.dropped)
+        if not person:
+            reasons = [failure.reason for failure in person.failures]
+            raise InputError(reasons[0] if reasons else "no photos are given; give at least one")
+        return person
+
+    def stream(
+        self,
+        photos: Sequence[Any],
+        boxes: Any = None,
+        *,
+        refine: bool = False,
+        progress: bool = False,
+        same_person: bool = False,
     ) -> FaceStream:
         """As a call with a list, one reconstruction after the other, with few photos in memory at a time.
+
+        Args:
+          same_person: as `person`, which needs all photos in memory.
 
         Raises:
           InputError: no list of photos, or boxes for another number of photos.
@@ -155,7 +188,8 @@ class Reconstructor:
         if boxes is not None and (not isinstance(boxes, Sequence | np.ndarray) or len(boxes) != len(photos)):
             number = len(boxes) if isinstance(boxes, Sequence | np.ndarray) else 1
             raise InputError(f"boxes for {number} photos, but there are {len(photos)}; give one list of boxes a photo")
-        return FaceStream(functools.partial(self._work, photos=photos, boxes=boxes, refine=refine, progress=progress))
+        work = self._work_on_person if same_person else self._work
+        return FaceStream(functools.partial(work, photos=photos, boxes=boxes, refine=refine, progress=progress))
 
     def _work(self, stream: FaceStream, *, photos, boxes, refine, progress) -> Generator[Reconstruction, None, None]:
         with tqdm(total=len(photos), unit="photo", disable=not progress) as bar:
@@ -164,6 +198,9 @@ class Reconstructor:
                     bar.update(number - bar.n)
                     yield refined(result) if refine else result
                 bar.update(done - bar.n)
+
+    def _work_on_person(self, stream: FaceStream, *, refine, **keywords) -> Generator[Reconstruction, None, None]:
+        yield from join_photos(self.parts(), self._work(stream, refine=False, **keywords), refine=refine)
 
     def reconstruct(self, faces: Sequence[Face]) -> Iterator[Reconstruction]:
         """Boxes in photos → reconstructions, whatever they score."""
@@ -188,6 +225,10 @@ class Reconstructor:
         )
         light = prediction.codes.illumination / gains[:, None]
         return prediction._replace(codes=prediction.codes.replace(illumination=light))
+
+    def parts(self) -> NetworkParts:
+        """What it predicts with, for functions of several crops."""
+        return NetworkParts(self.network, self.model, self._basis or PointBasis.of(self.model), self._solver)
 
     def codes(self, crops: UInt8[np.ndarray, "B 240 240 3"]) -> tuple[FaceCode, Float[np.ndarray, "B"]]:
         """The network's own codes and scores, without faces; NumPy arrays."""
@@ -234,8 +275,8 @@ class Reconstructor:
         first = self.predict(_crops(faces, affines))
         if self.look_again == math.inf:
             return first, affines
-        better = _framed_by(first, affines)
-        rows = [k for k in range(len(faces)) if _corner_shift(affines[k], better[k]) > self.look_again]
+        better = framed_by(first.faces.landmarks, first.codes.rotation, affines)
+        rows = [k for k in range(len(faces)) if corner_shift(affines[k], better[k]) > self.look_again]
         if not rows:
             return first, affines
         for k in rows:
@@ -307,28 +348,6 @@ def _faces(
 
 def _known_confidence(face: Detection, detector: str) -> float:
     return face.confidence if detector == "libfacedetection" else 0.0
-
-
-def _framed_by(prediction: Prediction, affines: list[np.ndarray]) -> list[np.ndarray]:
-    """Crops about the landmarks of predictions, upright."""
-    rolls = np.asarray(_rolls(prediction.codes.rotation)).tolist()
-    return [
-        crop_from_landmarks(in_photo(affine, points), math.radians(roll) - math.atan2(affine[1, 0], affine[0, 0]))
-        for affine, points, roll in zip(affines, prediction.faces.landmarks, rolls, strict=True)
-    ]
-
-
-@jax.jit
-def _rolls(rotations: Float[jax.Array, "B 3"]) -> Float[jax.Array, "B"]:
-    """Degrees within the crops."""
-    return jax.vmap(lambda rotation: turn_angles(rotation_matrix(rotation))[2])(rotations)
-
-
-def _corner_shift(before: np.ndarray, after: np.ndarray) -> float:
-    """The largest displacement of a corner of the crop between two framings, pixels."""
-    end = CROP_SIZE - 1
-    corners = np.array([[0, 0], [end, 0], [0, end], [end, end]], np.float64)
-    return float(np.linalg.norm(apply_affine(after, in_photo(before, corners)) - corners, axis=1).max())
 
 
 def _replaced(rows: np.ndarray, places: list[int], new: np.ndarray) -> np.ndarray:

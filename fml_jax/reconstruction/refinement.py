@@ -45,6 +45,19 @@ def refine(
         file; otherwise the network's own landmarks are used, with a low confidence.
       used: landmarks that may be fitted (the others are for measuring the fit).
     """
+    observation = observation_of(face, landmarks, used)
+    code = fit_landmarks(_landmark_model(), face.code, observation.landmarks, confidence=observation.confidence)
+    code = fit_colours(fitting_model(), code, observation.image)
+    code = fit_energy(fitting_model(), code, observation, eyes=face.code.reflectance)
+    return with_corrections(with_code(face, jax.device_get(code)))
+
+
+def observation_of(
+    face: Reconstruction,
+    landmarks: Float[np.ndarray, "68 2"] | None = None,
+    used: Bool[np.ndarray, "68"] | None = None,
+) -> Observation:
+    """What a face is fitted to: its crop, and landmarks with their confidence; arguments as those of `refine`."""
     confidence = np.ones(68, np.float32)
     landmarks = _detected(face) if landmarks is None else landmarks
     if landmarks is None:
@@ -52,12 +65,7 @@ def refine(
     if used is not None:
         confidence = confidence * np.asarray(used, np.float32)
     targets = jnp.asarray(apply_affine(face.crop_from_photo, landmarks), jnp.float32)
-    observation = Observation(_crop(face), targets, jnp.asarray(confidence))
-
-    code = fit_landmarks(_landmark_model(), face.code, targets, confidence=observation.confidence)
-    code = fit_colours(_face_model(), code, observation.image)
-    code = fit_energy(_face_model(), code, observation, eyes=face.code.reflectance)
-    return with_corrections(with_code(face, jax.device_get(code)))
+    return Observation(_crop(face), targets, jnp.asarray(confidence))
 
 
 def with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
@@ -150,7 +158,7 @@ def _is_elsewhere(found: np.ndarray, expected: np.ndarray) -> bool:
 
 
 @cache
-def _face_model() -> BaseModel:
+def fitting_model() -> BaseModel:
     """The face region; its weights prefer bare skin, since few or no modes express beards and brows."""
     model = load_face_model(detail="face")
     return model.replace(regions={**model.regions, "face": jnp.asarray(colour_weights(model))})
@@ -159,5 +167,5 @@ def _face_model() -> BaseModel:
 @cache
 def _landmark_model() -> BaseModel:
     """Only the vertices that landmarks depend on, which is all that `fit_landmarks` needs."""
-    model = _face_model()
+    model = fitting_model()
     return restrict(model, np.zeros(model.vertex_count, bool))

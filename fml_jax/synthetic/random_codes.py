@@ -36,16 +36,23 @@ def sample_code(model: BaseModel, units: ExpressionUnits, rng: np.random.Generat
 
 
 def sample_face(
-    model: BaseModel, units: ExpressionUnits, rng: np.random.Generator, *, spread: float = 1.0
+    model: BaseModel,
+    units: ExpressionUnits,
+    rng: np.random.Generator,
+    *,
+    spread: float = 1.0,
+    like: FaceCode | None = None,
 ) -> RandomFace:
     """A random face with plausible illumination, framed like the crops of photos.
 
     Args:
       spread: factor on the standard deviations of identity and expression.
+      like: the face has the identity and the reflectance of this code.
     """
     sizes = model.code_sizes
-    beta, skin, brightness = _sample_reflectance(model, rng, sizes.reflectance)
-    identity = rng.normal(size=sizes.identity) * spread
+    drawn = rng.normal(size=sizes.reflectance) if like is None else np.asarray(like.reflectance)
+    beta, skin, brightness = _valid_reflectance(model, drawn)
+    identity = rng.normal(size=sizes.identity) * spread if like is None else np.asarray(like.identity)
     expression = units.sample(rng) * spread
     rotation = sample_rotation(rng)
     light = sample_light(rng, brightness)
@@ -73,16 +80,15 @@ def sample_rotation(rng: np.random.Generator) -> np.ndarray:
     return near_frontal(Rotation.from_matrix(turn @ _FACES_CAMERA).as_rotvec())
 
 
-def _sample_reflectance(model, rng, size):
-    """A random β, scaled down until the skin's colours are valid; its reflectance; the mean brightness of the skin."""
-    beta = rng.normal(size=size)
+def _valid_reflectance(model, beta):
+    """A β, scaled down until the skin's colours are valid; its reflectance; the mean brightness of the skin."""
     skin = np.flatnonzero(model.regions["skin"])
     while True:
         everywhere = _REFLECTANCE(model, _float32(beta))
         colours = np.asarray(everywhere)[skin]
         if np.quantile(colours, 0.05) > 0.03 and np.quantile(colours, 0.95) < 0.97:
             return _float32(beta), everywhere, colours.mean()
-        beta *= 0.85
+        beta = 0.85 * beta
 
 
 def _framing_translation(turned, rng):

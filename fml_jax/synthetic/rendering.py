@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from fml_jax.codes import flatten_code
+from fml_jax.codes import FaceCode, flatten_code
 from fml_jax.corpus.face_labels import label_map
 from fml_jax.corpus.records import Truth
 from fml_jax.face_model.base import BaseModel, kept_vertices
@@ -69,6 +69,7 @@ def render_synthetic(
     background_photos: list[np.ndarray] | None = None,
     population: Population | None = None,
     style: Style = Style(),  # noqa: B008 (frozen)
+    like: FaceCode | None = None,
 ) -> SyntheticFace:
     """Samples a face, its illumination, surroundings and camera, and renders them.
 
@@ -79,10 +80,11 @@ def render_synthetic(
       background_photos: RGB uint8 photos whose borders serve as some of the backgrounds.
       population: the distribution of faces beyond the model's span. The style is then `PLAIN`, and the face's code is
         the part of the face in the model's span.
+      like: the face has the identity and the reflectance of this code; the rest is sampled.
     """
     person = model if population is None else population.draw(model, rng)
     style = style if population is None else PLAIN
-    face = sample_face(person, units, rng, spread=1.0 if population is None else SPREAD)
+    face = sample_face(person, units, rng, spread=1.0 if population is None else SPREAD, like=like)
     kinds = sample_kinds(rng, style.kinds, style.unoccluded)
     hair = _hair(person, rng, kinds, population is not None)
     head = head_raster(person, face, hair)

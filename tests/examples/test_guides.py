@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from skimage import data
 
+from fml_jax.export.code_files import read_code_file
 from tests.launchers.launching import launch
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +54,18 @@ def test_guide_to_the_viewer(folder):
     run("viewer.md")
     assert {"face.html", "faces.html"} <= {path.name for path in folder.iterdir()}
     assert (folder / "out" / "viewer.html").stat().st_size < 3 << 20
+
+
+def test_guide_to_several_photos(folder):
+    (folder / "PHOTOS").mkdir()
+    for name, flipped in (("a.jpg", False), ("b.jpg", True)):
+        picture = cv2.imread("photo.jpg")
+        cv2.imwrite(f"PHOTOS/{name}", cv2.flip(picture, 1) if flipped else picture)
+    run("several_photos.md")
+    codes = [read_code_file(folder / "out" / f"{name}_0.npz")["code"] for name in "ab"]
+    np.testing.assert_array_equal(codes[0].identity, codes[1].identity)
+    assert np.abs(codes[0].rotation - codes[1].rotation).max() > 0.01
+    assert (folder / "person.glb").is_file()
 
 
 @pytest.mark.slow

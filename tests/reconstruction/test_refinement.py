@@ -31,7 +31,7 @@ def test_a_real_face_is_refined_to_its_landmarks(face, reference):
 
 def test_light_and_eyes_are_held(face, reference, monkeypatch):
     """Without the penalties the light and the eyes' reflectance move much further."""
-    model = refinement._face_model()
+    model = refinement.fitting_model()
     crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
     targets = jnp.asarray(apply_affine(face.crop_from_photo, reference), jnp.float32)
     observation = Observation(crop, targets, jnp.ones(68))
