@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import cv2
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,10 +13,11 @@ from fml_jax.face_model.topology import vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.image_formation.parts import form_parts, joined_rows, joined_triangles, parts_of
 from fml_jax.image_formation.points import Points, form_points_of
-from fml_jax.image_formation.raster import at_hits, interpolate, rasterize
+from fml_jax.image_formation.raster import at_hits, rasterize
 from fml_jax.synthetic.hair import Hair
 from fml_jax.synthetic.random_codes import RandomFace
 
+_CLOSED = 1.0  # mm between lips that touch
 _MARGIN = 30  # pixels beside the crop; triangles with corners farther out are left out
 
 
@@ -28,14 +30,11 @@ class HeadRaster(NamedTuple):
     shown: Bool[np.ndarray, "240 240"]  # where the head is
     face: Bool[np.ndarray, "240 240"]  # where the face is, hair over it included
     depth: Float[np.ndarray, "240 240"]  # mm; infinite beside the head
+    cover: Float[np.ndarray, "240 240"]  # by hair; 0 beside the head
 
     def with_parts(self, of_head: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "rows C"]:
         """Attributes of the head's vertices with zeros for the mouth's parts behind them."""
         return np.pad(of_head, ((0, len(self.points.pixels) - len(of_head)), (0, 0)))
-
-    def on_crop(self, of_head: Float[np.ndarray, "N"]) -> Float[np.ndarray, "240 240"]:
-        """An attribute of the head's vertices at each pixel; 0 beside the head."""
-        return interpolate(self.with_parts(of_head[:, None]), self.triangles, self.nearest)[:, :, 0]
 
     def at_pixels(self, attributes: Float[np.ndarray, "rows C"]) -> Float[np.ndarray, "P C"]:
         """Attributes of the points at the pixels of `shown`, row by row."""
@@ -50,7 +49,7 @@ def head_raster(model: BaseModel, face: RandomFace, hair: Hair) -> HeadRaster:
     )
     triangles, of_face = np.asarray(model.topology.triangles), np.asarray(model.regions["face"])
     parts = parts_of(model)
-    if parts is not None:
+    if parts is not None and _mouth_is_open(model, points):
         inner = jax.device_get(form_parts(parts, face.code))
         triangles = joined_triangles(len(points.pixels), triangles, parts)
         of_face = np.concatenate([of_face, np.ones(len(inner.pixels), bool)])
@@ -58,15 +57,32 @@ def head_raster(model: BaseModel, face: RandomFace, hair: Hair) -> HeadRaster:
     triangles = triangles[_may_show(points, triangles)]
     nearest = rasterize(points.pixels, points.positions[:, 2], triangles, height=CROP_SIZE, width=CROP_SIZE)
     shown = nearest[0] >= 0
-    depth = interpolate(points.positions[:, 2:], triangles, nearest)[:, :, 0]
-    return HeadRaster(
+    head = HeadRaster(
         points,
         triangles,
         nearest,
         shown,
-        shown & of_face[triangles].all(axis=1)[nearest[0]],
-        np.where(shown, depth, np.float32(np.inf)),
+        _without_holes(shown & of_face[triangles].all(axis=1)[nearest[0]]),
+        np.full(shown.shape, np.inf, np.float32),
+        np.zeros(shown.shape, np.float32),
     )
+    depth = np.column_stack([points.positions[:, 2], head.with_parts(hair.cover[:, None])])
+    head.depth[shown], head.cover[shown] = head.at_pixels(depth).T
+    return head
+
+
+def _mouth_is_open(model, points):
+    """Whether the lips are apart, so that teeth and tongue may show."""
+    landmarks = model.landmarks
+    inner = np.asarray(landmarks.ibug_from_mediapipe)[60:68]
+    triplets, weights = np.asarray(landmarks.fixed_vertices)[inner], np.asarray(landmarks.fixed_weights)[inner]
+    lips = np.einsum("lkc,lk->lc", points.positions[triplets], weights)
+    return np.linalg.norm(lips[[1, 2, 3]] - lips[[7, 6, 5]], axis=1).max() > _CLOSED
+
+
+def _without_holes(face):
+    """The pixels of the face with the few that show its nostrils and the rims of its eyelids."""
+    return cv2.morphologyEx(face.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8)) > 0
 
 
 def _joined(first, second):

@@ -1,6 +1,7 @@
 """The light of synthetic faces: lamps, and their sum with ambient light as the code's illumination γ."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import jax.numpy as jnp
 import numpy as np
@@ -31,21 +32,28 @@ def sample_light(rng: np.random.Generator, brightness: float) -> Light:
     The exposure is limited such that the visible side of a face whose skin has this brightness is between 0.2 and 0.65
     on average.
     """
-    normals = fibonacci_sphere(400)
+    normals, basis, inverse = _sphere()
     directions = rng.normal([0.0, -0.5, -0.8], [0.8, 0.5, 0.5], size=(rng.integers(1, 4), 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     share = rng.uniform(0.2, 0.8)
     strengths = rng.dirichlet(np.ones(len(directions)))
     colours = (1 - share) * 2 * strengths[:, None] * np.stack([_lamp_colour(rng) for _ in directions])
     irradiance = share * _tinted(rng) + np.maximum(normals @ directions.T, 0) @ colours
-    basis = np.asarray(sh_basis(jnp.asarray(normals, jnp.float32)), np.float64).T  # [400, 9]
-    gamma = np.linalg.lstsq(basis, irradiance, rcond=None)[0]
+    gamma = inverse @ irradiance
     visible = basis[normals[:, 2] < -0.2]
     exposure = np.clip(rng.uniform(0.6, 1.3), 0.2 / brightness, 0.65 / brightness) / (visible @ gamma).mean()
     gamma, colours = exposure * gamma, exposure * colours
     # Ambient light is added such that no visible shading is below the floor.
     gamma[0] += max(0.0, _FLOOR - (visible @ gamma).min())
     return Light(gamma, directions, colours)
+
+
+@cache
+def _sphere():
+    """Directions spread over a sphere [400, 3], the harmonics there [400, 9], and these harmonics' pseudo-inverse."""
+    normals = fibonacci_sphere(400)
+    basis = np.asarray(sh_basis(jnp.asarray(normals, jnp.float32)), np.float64).T
+    return normals, basis, np.linalg.pinv(basis)
 
 
 def _lamp_colour(rng):

@@ -53,9 +53,10 @@ def lit_head(
 
     reflectance = detail.applied(reflectance, places, beard, bare=bare)
     reflectance = dressed(rng, reflectance, places)
-    oily = np.float32(rng.gamma(2.0, 0.05))
+    oily = np.float32(rng.gamma(2.0, 0.035))
     shine = highlights(normals, oily * gloss, rng.uniform(6, 22), light=light)
-    shine = shine + highlights(normals, np.float32(rng.uniform(0.2, 0.9)) * wet, _WET_SHARPNESS, light=light)
+    glint = np.float32(rng.uniform(0.2, 0.9)) * wet
+    shine[wet > 0] += highlights(normals[wet > 0], glint[wet > 0], _WET_SHARPNESS, light=light)
     # A highlight is of the light that arrives: none in cast shadows.
     return np.clip(reflectance * shade + shine * np.clip(2 * shade.mean(axis=1, keepdims=True), 0, 1), 0, 1)
 

@@ -88,8 +88,7 @@ def render_synthetic(
     kinds = sample_kinds(rng, style.kinds, style.unoccluded)
     hair = _hair(person, rng, kinds, population is not None)
     head = head_raster(person, face, hair)
-    cover = head.on_crop(hair.cover)
-    before = place_occluders(rng, kinds, _setting(person, face, head, hair=hair, cover=cover, photos=background_photos))
+    before = place_occluders(rng, kinds, _setting(person, face, head, hair=hair, photos=background_photos))
     if style.photographic:
         skin = lit_head(rng, person, face, head=head, cover=hair.cover, blockers=before.positions)
     else:
@@ -98,7 +97,7 @@ def render_synthetic(
     landmarks = np.asarray(_PROJECTED(_CAMERA_LANDMARKS(person, face.code, face.vertices)))
     picture = background(rng, landmarks, hair, photos=background_photos)
     picture[head.shown] = skin
-    picture *= np.where(head.shown[:, :, None], grain(rng, cover[:, :, None]), np.float32(1))
+    picture *= grain(rng, head.cover[:, :, None])
     picture = before.over(picture)
     return SyntheticFace(
         crop=photographed(rng, picture),
@@ -120,7 +119,7 @@ def _hair(person, rng, kinds, beyond):
     return hair
 
 
-def _setting(person, face: RandomFace, head, *, hair, cover, photos) -> Setting:
+def _setting(person, face: RandomFace, head, *, hair, photos) -> Setting:
     vertices = np.asarray(face.vertices)
     ears, middle = np.flatnonzero(person.regions["ears"]), np.asarray(person.mean)[:, 0]
     wearer = Wearer(
@@ -129,7 +128,7 @@ def _setting(person, face: RandomFace, head, *, hair, cover, photos) -> Setting:
         np.asarray(face.reflectance)[np.asarray(person.regions["skin"])].mean(axis=0),
         (ears[middle[ears] < 0], ears[middle[ears] > 0]),
     )
-    return Setting(wearer, face.code, face.light, head=head, hair=hair, cover=cover, photos=photos)
+    return Setting(wearer, face.code, face.light, head=head, hair=hair, photos=photos)
 
 
 @jax.jit

@@ -94,7 +94,7 @@ def sample_skin_detail(model: BaseModel, rng: np.random.Generator) -> SkinDetail
         mirrored=bool(rng.random() < 0.5),
         grain=rng.uniform(0.005, 0.032),
         freckles=rng.uniform(0.1, 0.35) if rng.random() < 0.12 else 0.0,
-        wrinkles=rng.uniform(0.04, 0.22) if rng.random() < 0.4 else 0.0,
+        wrinkles=rng.uniform(0.04, 0.18) if rng.random() < 0.4 else 0.0,
         beard=(density * _beard_weights(model, style)).astype(np.float32),
         beard_colour=hair_colour(rng),
         beard_opacity=opacity if bearded else 0.0,
@@ -131,7 +131,7 @@ def _looked_up(chart, place):
     """The chart's values at places; in rows, since OpenCV takes no longer ones."""
     rows = -(-len(place) // _SIDE)
     grid = np.pad(place, ((0, rows * _SIDE - len(place)), (0, 0))).reshape(rows, _SIDE, 2)
-    found = cv2.remap(chart, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    found = cv2.remap(chart, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return found.reshape(rows * _SIDE, *chart.shape[2:])[: len(place)]
 
 
@@ -143,7 +143,7 @@ def _charts() -> tuple[_Chart, ...]:
 def _make_chart(rng) -> _Chart:
     pores = _noise(rng, 1.2)[:, :, None]
     blotches = _noise(rng, 10.0)[:, :, None] * np.array([0.4, 1.0, 0.9]) + 0.5 * _noise(rng, 30.0)[:, :, None]
-    freckles = np.clip((_noise(rng, 2.2) - 1.6) / 0.8, 0, 1)
+    freckles = np.clip((_noise(rng, 1.4) - 1.7) / 0.9, 0, 1)
     return _Chart(
         np.ascontiguousarray(pores + blotches, np.float32), freckles.astype(np.float32), _wrinkles(rng), _hairs(rng)
     )
@@ -175,7 +175,7 @@ def _wrinkles(rng):
         one = np.zeros_like(chart)
         cv2.polylines(one, [pixels], False, 1.0, 2, cv2.LINE_8, shift=4)
         chart += rng.uniform(0.3, 1.0) * one
-    deep = cv2.GaussianBlur(chart, (0, 0), 1.5)
+    deep = cv2.GaussianBlur(chart, (0, 0), 1.8)
     return (2.5 * deep - 1.6 * cv2.GaussianBlur(chart, (0, 0), 4.0)).astype(np.float32)
 
 

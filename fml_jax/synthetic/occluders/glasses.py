@@ -1,5 +1,7 @@
 """Glasses: round to rectangular lenses in thin, thick, half or no frames, clear or tinted."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float
 
@@ -24,9 +26,10 @@ def make_glasses(rng: np.random.Generator, wearer: Wearer, *, tinted: bool | Non
     colour = _frame_colour(rng, metal)
     gloss = rng.uniform(0.3, 0.9)
     outlines = _outlines(rng, wearer, large=tinted)
+    look = _lens_look(rng, tinted)
     parts = []
     for outline in outlines:
-        parts.append(_lens(rng, outline, tinted))
+        parts.append(_lens(outline, look))
         if style == "full":
             parts.append(tube(outline, thickness, colour, closed=True, sides=6, gloss=gloss))
         elif style == "half":
@@ -68,7 +71,24 @@ def _outlines(rng, wearer: Wearer, *, large: bool) -> list[Float[np.ndarray, "36
     return outlines
 
 
-def _lens(rng, outline, tinted):
+class _Look(NamedTuple):
+    """What both lenses look like."""
+
+    colour: Float[np.ndarray, "3"]
+    opacity: float
+    gloss: float
+    fades: float  # how much less opaque they are at the lower end
+
+
+def _lens_look(rng, tinted) -> _Look:
+    if not tinted:
+        return _Look(np.ones(3), rng.uniform(0.02, 0.1), rng.uniform(0.1, 0.6), 0.0)
+    colour = dark_colour(rng) if rng.random() < 0.85 else 0.6 * object_colour(rng)
+    fades = rng.uniform(0, 0.5) if rng.random() < 0.3 else 0.0
+    return _Look(colour, rng.uniform(0.62, 1.0), rng.uniform(0.3, 1.0), fades)
+
+
+def _lens(outline, look: _Look):
     """A slightly bulging disc within an outline."""
     centre = outline.mean(axis=0)
     rings = np.array([0.0, 0.35, 0.7, 1.0])[:, None, None]
@@ -76,16 +96,9 @@ def _lens(rng, outline, tinted):
     points[:, :, 2] += 2.5 * (1 - rings[:, :, 0] ** 2)
     bulging = points.reshape(-1, 3) - (centre - [0, 0, 70])
     bulging /= np.linalg.norm(bulging, axis=1, keepdims=True)
-    if not tinted:
-        opacity, gloss = rng.uniform(0.02, 0.1), rng.uniform(0.1, 0.6)
-        lens = grid_surface(points, np.ones(3), closed=True, opacity=opacity, gloss=gloss)
-        return lens._replace(normals=bulging)
-    colour = dark_colour(rng) if rng.random() < 0.8 else 0.6 * object_colour(rng)
-    lens = grid_surface(points, colour, closed=True, gloss=rng.uniform(0.3, 1.0))
-    height = np.ptp(outline[:, 1])
-    above = (lens.vertices[:, 1] - outline[:, 1].min()) / height
-    fades = rng.uniform(0, 0.5) if rng.random() < 0.3 else 0.0  # darker above than below
-    return lens._replace(normals=bulging, opacity=np.clip(rng.uniform(0.62, 1.0) - fades * (1 - above), 0, 1))
+    lens = grid_surface(points, look.colour, closed=True, gloss=look.gloss)
+    above = (lens.vertices[:, 1] - outline[:, 1].min()) / np.ptp(outline[:, 1])
+    return lens._replace(normals=bulging, opacity=np.clip(look.opacity - look.fades * (1 - above), 0, 1))
 
 
 def _bridge(outlines, rng):

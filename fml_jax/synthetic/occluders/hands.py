@@ -9,7 +9,8 @@ from fml_jax.synthetic.occluders.surfaces import Surface, ellipsoid, joined, tub
 from fml_jax.synthetic.occluders.wearer import Wearer, smooth_along
 
 _FINGER_LENGTHS = (66.0, 76.0, 71.0, 56.0)  # mm from the knuckle, index finger first
-_FINGER_RADII = (8.2, 8.4, 8.0, 7.0)
+_FINGER_RADII = (9.2, 9.4, 9.0, 8.0)
+_ROOT = 12.0  # mm by which fingers begin within the palm
 _NAIL = np.array([0.05, 0.02, 0.02])  # how much lighter nails are than skin
 
 
@@ -47,15 +48,24 @@ def make_hand(rng: np.random.Generator, wearer: Wearer) -> Surface:
     count = rng.integers(pose.fingers[0], pose.fingers[1] + 1)
     first = rng.integers(0, 4 - count + 1) if count < 3 else 0
     tips = target[:2] - along * size * _FINGER_LENGTHS[1]
-    parts = []
+    ends = np.stack([tips, tips - along * size * 42])
+    height = max(wearer.front(ends[:, 0], ends[:, 1]).max(), 40.0) + size * 9
+    parts: list[Surface] = []
     for finger in range(4):
         stretched = first <= finger < first + count
         knuckle = tips + across * size * 17.5 * (finger - 1.5)
-        bend = rng.uniform(0.9, 1.05) if stretched else rng.uniform(0.25, 0.45)
-        fan = along + across * (finger - 1.5) * rng.normal(0.05, 0.03)
-        path = _on_face(wearer, knuckle, fan, size * bend * _FINGER_LENGTHS[finger], size * _FINGER_RADII[finger])
-        parts += _finger(rng, path, size * _FINGER_RADII[finger], skin, nail=stretched)
-    parts += _palm(rng, wearer, tips, along, across, size=size, skin=skin)
+        fan = along + across * (finger - 1.5) * rng.normal(0.03, 0.02)
+        start, radius = knuckle - _ROOT * along, size * _FINGER_RADII[finger]
+        if stretched:
+            length = size * rng.uniform(0.9, 1.05) * _FINGER_LENGTHS[finger] + _ROOT
+            path = _on_face(wearer, start, fan, length, radius)
+        else:  # curled: its first part is seen above the knuckle
+            ends = np.stack([start, knuckle + size * rng.uniform(8, 20) * fan])
+            path = np.column_stack([ends, np.full(2, height)])
+        parts += _finger(rng, path, radius, skin, nail=stretched)
+    parts += _palm(rng, tips, along, size=size, height=height, skin=skin)
+    ball = tips - along * size * 56 - across * size * 36
+    parts += _thumb(rng, wearer, ball, along - 0.5 * across, size=size, skin=skin)
     return joined(parts)
 
 
@@ -90,17 +100,17 @@ def _finger(rng, path, radius, skin, *, nail):
     return parts
 
 
-def _palm(rng, wearer: Wearer, knuckles, along, across, *, size, skin):
-    """The back of the hand with the thumb, and the forearm."""
+def _palm(rng, knuckles, along, *, size, height, skin):
+    """The back of the hand, and the forearm with or without a sleeve."""
     centre, wrist = knuckles - along * size * 42, knuckles - along * size * 90
-    ends = np.stack([knuckles, centre])
-    height = max(wearer.front(ends[:, 0], ends[:, 1]).max(), 40.0) + size * 9
     path = np.column_stack([np.stack([knuckles + along * size * 4, centre, wrist]), [height, height + 3, height + 5]])
     palm = tube(path, size * np.array([37.0, 40, 29]), skin, sides=18, flatness=0.36, gloss=0.1)
     elbow = wrist - along * size * 260
     arm_path = np.stack([path[-1], [*((wrist + elbow) / 2), height + 20], [*elbow, height + 10]])
     sleeve = skin if rng.random() < 0.5 else object_colour(rng)
-    arm = tube(arm_path, size * np.array([27.0, 34, 40]), sleeve, sides=14, flatness=0.8)
-    base = centre - across * size * 36 - along * 14
-    thumb = _on_face(wearer, base, along - 0.5 * across, size * rng.uniform(40, 62), size * 9)
-    return [palm, arm, *_finger(rng, thumb, size * 9, skin, nail=True)]
+    return [palm, tube(arm_path, size * np.array([27.0, 34, 40]), sleeve, sides=14, flatness=0.8)]
+
+
+def _thumb(rng, wearer: Wearer, base, direction, *, size, skin):
+    path = _on_face(wearer, base, direction, size * rng.uniform(40, 62), size * 9)
+    return _finger(rng, path, size * 9, skin, nail=True)

@@ -31,7 +31,6 @@ class Setting:
     light: Light
     head: HeadRaster
     hair: Hair
-    cover: Float[np.ndarray, "240 240"]  # of the head by the hair of its mesh
     photos: list[UInt8[np.ndarray, "h w 3"]] | None  # for the texture of some blobs
 
 
@@ -80,7 +79,7 @@ def _drawn(rng, kinds, setting: Setting) -> Before:
     if "blobs" in kinds and setting.head.face.any():
         share = float(np.exp(rng.uniform(*np.log(_BLOBS))))
         layers.append(make_blob(rng, setting.head.face, share, texture=_texture(rng, setting.photos)))
-    clear = 1 - setting.cover
+    clear = 1 - setting.head.cover
     for layer in layers:
         clear = clear * (1 - layer.opacity)
     return Before(tuple(kinds), tuple(layers), 1 - clear, np.concatenate(positions))
