@@ -48,7 +48,7 @@ def _sharpness(rng, picture):
 def _tone(rng, picture):
     """Gamma, contrast, saturation and the balance of colours."""
     picture = picture ** np.float32(rng.lognormal(0, 0.06)) * rng.normal(1, 0.03, 3).astype(np.float32)
-    contrast = np.float32(rng.uniform(0, 0.25))
+    contrast = np.float32(rng.uniform(0, 0.15))
     picture = np.clip(picture, 0, 1)
     picture = picture + contrast * picture * (1 - picture) * (2 * picture - 1) * 2  # steeper in the middle
     saturation = 0.0 if rng.random() < _GREY_PICTURES else rng.lognormal(0.08, 0.15)

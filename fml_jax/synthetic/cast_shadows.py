@@ -13,7 +13,7 @@ _TURNED = 0.4  # largest z of the normals of points that the camera may see
 _GRAZING = 0.2  # smallest cosine between normal and lamp for which slopes are computed
 _WEAK = 0.15  # lamps weaker than this, relative to the strongest, cast no shadow
 _EDGES = 0.12  # share of faces with the edge of a large shadow across them
-_DARKEST = 0.25  # of a point's shading, what shadows leave at least
+_DARKEST = 0.4  # of a point's shading, what shadows leave at least
 
 
 def shadowed(

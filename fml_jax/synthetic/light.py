@@ -29,19 +29,19 @@ class Light:
 def sample_light(rng: np.random.Generator, brightness: float) -> Light:
     """Ambient light and one to three lamps, mostly above and in front.
 
-    The exposure is limited such that the visible side of a face whose skin has this brightness is between 0.2 and 0.65
-    on average.
+    The exposure is limited such that the visible side of a face whose skin has this brightness is between 0.28 and
+    0.65 on average.
     """
     normals, basis, inverse = _sphere()
     directions = rng.normal([0.0, -0.5, -0.8], [0.8, 0.5, 0.5], size=(rng.integers(1, 4), 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    share = rng.uniform(0.2, 0.8)
+    share = rng.uniform(0.3, 0.9)
     strengths = rng.dirichlet(np.ones(len(directions)))
     colours = (1 - share) * 2 * strengths[:, None] * np.stack([_lamp_colour(rng) for _ in directions])
     irradiance = share * _tinted(rng) + np.maximum(normals @ directions.T, 0) @ colours
     gamma = inverse @ irradiance
     visible = basis[normals[:, 2] < -0.2]
-    exposure = np.clip(rng.uniform(0.6, 1.3), 0.2 / brightness, 0.65 / brightness) / (visible @ gamma).mean()
+    exposure = np.clip(rng.uniform(0.7, 1.25), 0.28 / brightness, 0.65 / brightness) / (visible @ gamma).mean()
     gamma, colours = exposure * gamma, exposure * colours
     # Ambient light is added such that no visible shading is below the floor.
     gamma[0] += max(0.0, _FLOOR - (visible @ gamma).min())

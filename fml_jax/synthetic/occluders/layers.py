@@ -57,17 +57,26 @@ def draw_layer(seen: SeenSurface, depth: Float[np.ndarray, "240 240"]) -> Layer:
     Args:
       depth: of the head at each pixel, mm; infinite beside it.
     """
-    size = _FINER * CROP_SIZE
-    pixels = _FINER * seen.pixels + (_FINER - 1) / 2
+    layer = Layer(np.zeros((CROP_SIZE, CROP_SIZE, 3), np.float32), np.zeros((CROP_SIZE, CROP_SIZE), np.float32))
+    low = np.clip(np.floor(seen.pixels.min(axis=0)), 0, CROP_SIZE).astype(int)
+    high = np.clip(np.ceil(seen.pixels.max(axis=0)) + 1, 0, CROP_SIZE).astype(int)
+    width, height = (high - low).tolist()
+    if width <= 0 or height <= 0:
+        return layer
+    # Only the surface's bounding box is drawn.
+    pixels = _FINER * (seen.pixels - low) + (_FINER - 1) / 2
     triangles = seen.surface.triangles
-    raster = rasterize(pixels, seen.positions[:, 2], triangles, height=size, width=size)
+    raster = rasterize(pixels, seen.positions[:, 2], triangles, height=_FINER * height, width=_FINER * width)
     attributes = np.column_stack([seen.colours, seen.surface.opacity, seen.positions[:, 2]])
     drawn = interpolate(attributes, triangles, raster)
-    behind = np.repeat(np.repeat(depth, _FINER, axis=0), _FINER, axis=1)
+    box = slice(low[1], high[1]), slice(low[0], high[0])
+    behind = np.repeat(np.repeat(depth[box], _FINER, axis=0), _FINER, axis=1)
     opacity = np.where((raster[0] >= 0) & (drawn[:, :, 4] < behind), drawn[:, :, 3], 0).astype(np.float32)
     whole = np.dstack([drawn[:, :, :3] * opacity[:, :, None], opacity])
-    shrunk = cv2.resize(whole, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
-    return Layer(shrunk[:, :, :3] / np.maximum(shrunk[:, :, 3:], 1e-4), shrunk[:, :, 3])
+    shrunk = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    layer.colours[box] = shrunk[:, :, :3] / np.maximum(shrunk[:, :, 3:], 1e-4)
+    layer.opacity[box] = shrunk[:, :, 3]
+    return layer
 
 
 def laid_over(picture: Float[np.ndarray, "240 240 3"], layer: Layer) -> Float[np.ndarray, "240 240 3"]:
