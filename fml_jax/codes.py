@@ -152,25 +152,25 @@ def network_from_code(code: FaceCode) -> Float[Array, "*batch code"]:
 
 
 def final_code_from_network(
-    raw: Float[Array, "*batch code"], sizes: CodeSizes, correctives: tuple[int, int]
+    base: FaceCode, raw: Float[Array, "*batch outputs"], correctives: tuple[int, int]
 ) -> FinalCode:
-    """The network's raw output as a final code: the base level's numbers, δ_g, δ_r, and the final γ's offset.
+    """The network's raw output of the final level, δ_g, δ_r and the final γ's offset, as a final code.
 
     δ are taken unscaled. The network predicts the final γ as a difference from the base level's, on
-    the same scale, so that zeros after the base level's numbers mean the base level.
+    the same scale, so that zeros mean the base level.
 
     Args:
+      base: the base level's code.
       correctives: (C_g, C_r), which may be zero.
 
     Raises:
-      ValueError: the output's length is not `sizes.total` + C_g + C_r + 27.
+      ValueError: the output's length is not C_g + C_r + 27.
     """
     raw = jnp.asarray(raw)
-    lengths = [sizes.total, *correctives, LIGHT]
+    lengths = [*correctives, LIGHT]
     if raw.shape[-1] != sum(lengths):
-        raise ValueError(f"a final code of {lengths} numbers has {sum(lengths)}, this one {raw.shape[-1]}")
-    first, geometry, reflectance, gamma = jnp.split(raw, _ends(lengths), axis=-1)
-    base = code_from_network(first, sizes)
+        raise ValueError(f"a final level of {lengths} numbers has {sum(lengths)}, this one {raw.shape[-1]}")
+    geometry, reflectance, gamma = jnp.split(raw, _ends(lengths), axis=-1)
     offset = jnp.asarray(_SCALES["illumination"]) * gamma.reshape(*gamma.shape[:-1], *LIGHT_SHAPE)
     return FinalCode(base, geometry, reflectance, base.illumination + offset)
 

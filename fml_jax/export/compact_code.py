@@ -24,6 +24,7 @@ import numpy as np
 from fml_jax.codes import LIGHT_SHAPE, CodeSizes, FaceCode, FinalCode
 from fml_jax.errors import InputError
 from fml_jax.photos.reading import MAX_PIXELS
+from fml_jax.reconstruction.levels import both_levels
 
 VERSION = 1
 _MAGIC = b"FML"
@@ -66,7 +67,7 @@ class CompactFace(NamedTuple):
 def compact_face(face: Any) -> CompactFace:
     """The code of a `Reconstruction`; its corrections of single vertices are not part of it."""
     return CompactFace(
-        code=face.code,
+        code=both_levels(face),
         face_model=face.model.name,
         network=face.model_version,
         photo=Path(face.source).name,

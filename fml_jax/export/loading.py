@@ -1,5 +1,6 @@
 """Saved faces as `Reconstruction`s again."""
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from fml_jax.errors import InputError
 from fml_jax.export.code_files import read_code_file
 from fml_jax.export.compact_code import CompactFace, read_compact_face
 from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.correctives import Corrections
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.learned import FaceModel, corrections
 from fml_jax.files import checked_path
 from fml_jax.photos.reading import MAX_PIXELS
-from fml_jax.reconstruction.decoding import decode_one
+from fml_jax.reconstruction.decoding import decode_one, with_corrections
+from fml_jax.reconstruction.prediction import load_network
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 from fml_jax.reconstruction.sources import read_source, source_of
 
@@ -30,7 +33,7 @@ def load_face(
       photo: the photo that it was reconstructed from, a path or an array; None is a black one of the same size.
         Without it, geometry, reflectance and shading are as before, and pictures show the face on black.
       model: the face model that the file was made with; None is the one that the package carries. A .fml with a final
-        level needs the learned model.
+        level of another network needs its learned model.
 
     Raises:
       InputError: the file is missing, damaged, or was made with another face model; or the photo cannot be read or has
@@ -48,17 +51,17 @@ def _from_compact(path: Path, saved: CompactFace, photo: Any, *, model: BaseMode
     code = saved.code.lit if isinstance(saved.code, FinalCode) else saved.code
     if tuple(code.sizes) != tuple(base.code_sizes):
         raise InputError(f"{path}: its code has {tuple(code.sizes)} numbers, the face model {tuple(base.code_sizes)}")
+    final = saved.code if isinstance(saved.code, FinalCode) else None
     decoded = decode_one(base, code)
-    vertices, skin = np.asarray(decoded.vertices), np.asarray(decoded.reflectance)
-    added = np.zeros_like(skin)
-    if isinstance(saved.code, FinalCode):
-        vertices, added = _with_final_level(path, saved.code, vertices, model)
+    if final is not None:
+        decoded = with_corrections(base, code, decoded, added=_corrections(path, final, model))
     return _reconstruction(
         code,
         base,
-        vertices=vertices,
-        reflectance=skin + added,
-        reflectance_corrections=added,
+        final_code=final,
+        vertices=np.asarray(decoded.vertices),
+        reflectance=np.asarray(decoded.reflectance),
+        reflectance_corrections=np.zeros_like(decoded.reflectance),
         decoded_in_crop=(np.asarray(decoded.landmarks), np.asarray(decoded.projected)),
         crop_from_photo=saved.crop_from_photo,
         box=saved.box,
@@ -71,17 +74,22 @@ def _from_compact(path: Path, saved: CompactFace, photo: Any, *, model: BaseMode
     )
 
 
-def _with_final_level(
-    path: Path, code: FinalCode, vertices: np.ndarray, model: BaseModel | FaceModel | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The final level's vertices, and what it adds to the reflectance."""
+def _corrections(path: Path, code: FinalCode, model: BaseModel | FaceModel | None) -> Corrections:
+    """F_g and F_r of a code of both levels."""
     sizes = (len(code.geometry), len(code.reflectance))
+    model = _learned_model() if model is None else model
     if not isinstance(model, FaceModel) or model.sizes != sizes:
         raise InputError(
             f"{path}: a face with a final level of {sizes} parameters; give the learned model that it was made with"
         )
-    added = corrections(model, code)
-    return vertices + np.asarray(added.geometry), np.asarray(added.reflectance)
+    return corrections(model, code)
+
+
+@functools.cache
+def _learned_model() -> FaceModel | None:
+    """That of the network that the package carries."""
+    network = load_network()
+    return None if network.final is None else network.face_model()
 
 
 def _from_npz(path: Path, photo: Any, base: BaseModel) -> Reconstruction:
@@ -92,6 +100,7 @@ def _from_npz(path: Path, photo: Any, base: BaseModel) -> Reconstruction:
     return Reconstruction(
         **{name: fields[name] for name in ("vertices", "triangles", "reflectance", "code", "landmarks68", "projected")},
         **{name: fields[name] for name in ("box", "crop_from_photo", "score", "reflectance_corrections")},
+        final_code=fields["final_code"],
         model_version=fields["model_version"],
         source=fields["source"] if photo is None else source_of(photo, 0),
         name=Path(fields["source"]).stem,

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from fml_jax.codes import CodeSizes
 from fml_jax.errors import InputError
 from fml_jax.face_model.landmarks import Landmarks
-from fml_jax.face_model.topology import Topology, make_topology
+from fml_jax.face_model.topology import Topology, make_topology, rings_of
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.modes import weighted_sum
 
@@ -84,6 +84,15 @@ def kept_vertices(model: BaseModel, keep: Bool[Array, "N"]) -> Int[np.ndarray, "
     keep = np.asarray(keep, bool).copy()
     keep[model.landmarks.used_vertices()] = True
     return np.flatnonzero(keep)
+
+
+def face_rings(model: BaseModel) -> Int[Array, "W N"]:
+    """The model's rings as `restrict` to its face has them, by which a face of any detail gets the same normals."""
+    keep = np.zeros(model.vertex_count, bool)
+    keep[kept_vertices(model, model.regions["face"])] = True
+    triangles = np.asarray(model.topology.triangles)
+    inside = keep[triangles].all(axis=1)
+    return model.topology.rings if inside.all() else rings_of(triangles[inside], model.vertex_count)
 
 
 def restrict(model: BaseModel, keep: Bool[Array, "N"]) -> BaseModel:

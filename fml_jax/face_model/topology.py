@@ -54,6 +54,11 @@ def make_topology(triangles: np.ndarray, vertex_count: int) -> Topology:
     )
 
 
+def rings_of(triangles: np.ndarray, vertex_count: int) -> Int[Array, "W N"]:
+    """`Topology.rings` of some of a mesh's triangles [T, 3]."""
+    return jnp.asarray(_walks(np.asarray(triangles, np.int32), vertex_count))
+
+
 def vertex_normals(topology: Topology, vertices: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
     """Unit normals: the area-weighted mean of the triangles around each vertex, pointing outside.
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from fml_jax.codes import FaceCode
-from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.base import BaseModel, face_rings
 from fml_jax.face_model.topology import normals_at
 from fml_jax.fitting.energy import WEIGHTS
 from fml_jax.image_formation.camera import project, to_camera
@@ -203,7 +203,7 @@ class ColourSolver(NamedTuple):
     """
 
     rows: jax.Array  # [S], the vertices that are compared
-    rings: jax.Array  # [W, S], their columns of `Topology.rings`
+    rings: jax.Array  # [W, S], their columns of `face_rings`
     weights: jax.Array  # [S], see `colour_weights`
     mean: jax.Array  # [S, 3], their rows of the reflectance model
     modes: jax.Array  # [K_r, S, 3]
@@ -221,7 +221,7 @@ class ColourSolver(NamedTuple):
         contrast = brows - skin.mean(axis=1, keepdims=True)
         return cls(
             rows=jnp.asarray(rows),
-            rings=model.topology.rings[:, rows],
+            rings=face_rings(model)[:, rows],
             weights=jnp.asarray(weights[rows]),
             mean=model.reflectance_mean[rows],
             modes=model.reflectance[:, rows],

@@ -13,20 +13,24 @@ from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float
 
-from fml_jax.codes import LIGHT, FinalCode, code_from_network, final_code_from_network
+from fml_jax.codes import FaceCode, FinalCode, code_from_network, final_code_from_network
 from fml_jax.errors import InputError
-from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
 from fml_jax.face_model.displacement_subspace import DisplacementSubspace, beyond_base
+from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.image_formation.points import Points, form_final_points, form_points
 from fml_jax.networks.encoders import EncoderOutput, encode, make_encoder
+from fml_jax.networks.final_stage import ResidualSample, final_layer, residual_count, unexplained
 from fml_jax.networks.local_stages import LocalStages
 from fml_jax.ops.arrays import Array
-from fml_jax.ops.products import Dense
 
 # Corrective spaces by name, with how many ReLU layers each has (supplement, section 3).
 KINDS = {"linear": 0, "relu1": 1, "relu2": 2}
+
+
+PARTS = ("local", "final", "correctives")  # of a network's parameters, beside the encoder
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,9 @@ class CorrectivesConfig:
     # To what geometry's corrections are confined: "all" is nothing, as in the paper; "beyond" is what the base level
     # cannot represent (`displacement_subspace.beyond_base`).
     subspace: Literal["all", "beyond"] = "all"
+    # From what δ and the final γ are predicted: the encoder's features, as in the paper, or these and what the base
+    # level leaves unexplained of the crop (networks/final_stage.py).
+    inputs: Literal["features", "residuals"] = "features"
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Network:
     mesh: Mesh | None = None  # the devices, if there are several
     subspace: DisplacementSubspace | None = None  # to which geometry's corrections are projected, if any
     basis: PointBasis | None = None  # the points of the local stages; None for a network without them
+    solver: ColourSolver | None = None  # solves the base level's colours on each crop; None leaves the encoder's
+    sample: ResidualSample | None = None  # where the final level looks at residuals; None where it does not
 
     def init(self, key: jax.Array) -> dict:
         """Fresh parameters; the final level begins as the base level."""
@@ -63,7 +72,10 @@ class Network:
             return params
         for_final, for_correctives = jax.random.split(jax.random.fold_in(key, 1))
         features = encode(self.encoder, params["encoder"], crops).features
-        params["final"] = self._final_layer.init(for_final, features)["params"]
+        inputs = [features]
+        if self.sample is not None:
+            inputs.append(jnp.zeros((1, residual_count(self.sample, self.basis))))
+        params["final"] = self._final_layer.init(for_final, *inputs)["params"]
         spaces = init_correctives(self.correctives, self.sizes, for_correctives)
         return params | ({"correctives": spaces} if spaces else {})
 
@@ -72,10 +84,27 @@ class Network:
         local = {"local": params["local"]} if self.basis is not None else {}
         return encode(self.encoder, params["encoder"] | local, crops, basis=self.basis)
 
-    def final_level(self, params: dict, output: EncoderOutput, model: BaseModel) -> tuple[FinalCode, Corrections]:
+    def base_level(self, output: EncoderOutput, model: BaseModel, crops: Float[Array, "B 240 240 3"]) -> FaceCode:
+        """The base level's codes [B, …].
+
+        Solved colours are constants of the optimisation: at the minimum of E_photo over them its derivative by the
+        geometry is that for fixed colours.
+        """
+        codes = code_from_network(output.raw, model.code_sizes)
+        if self.solver is None:
+            return codes
+        constant: FaceCode = jax.lax.stop_gradient(codes)
+        vertices = jax.vmap(lambda code: geometry(model, code.identity, code.expression))(constant)
+        solved = jax.vmap(self.solver.solve)(constant, vertices, crops)
+        return codes.replace(illumination=solved.illumination, reflectance=solved.reflectance)
+
+    def final_level(
+        self, params: dict, output: EncoderOutput, model: BaseModel, *, crops: Float[Array, "B 240 240 3"]
+    ) -> tuple[FinalCode, Corrections]:
         """Both levels' codes [B, …] and the corrections F_g(δ_g) and F_r(δ_r), [B, N, 3] each (eq. 1 and 2)."""
-        raw = jnp.concatenate([output.raw, self.final_level_outputs(params, output)], axis=-1)
-        code = final_code_from_network(raw, model.code_sizes, self.sizes)
+        base = self.base_level(output, model, crops)
+        outputs = self.final_level_outputs(params, output, self._unexplained(output, model, base, crops))
+        code = final_code_from_network(base, outputs, self.sizes)
         assert self.correctives is not None, "a network without correctives has no final level"
         spaces = {"params": params.get("correctives", {})}
         corrections: Any = self.correctives.apply(spaces, code.geometry, code.reflectance)
@@ -96,22 +125,34 @@ class Network:
         }
         return {**spaces, "geometry": {**own, **within}}
 
-    def corrective_parameters(self, params: dict, crops: Float[Array, "B 240 240 3"]) -> Float[Array, "B C"]:
-        """(δ_g, δ_r) of crops, RGB in [0, 1]; C = C_g + C_r."""
-        return self.final_level_outputs(params, self.encode(params, crops))[:, : sum(self.sizes)]
+    def final_level_outputs(
+        self, params: dict, output: EncoderOutput, residuals: Float[Array, "B R"] | None = None
+    ) -> Float[Array, "B outputs"]:
+        """δ_g, δ_r and the final γ as raw outputs of the final layer, C_g + C_r + 27 of them.
 
-    def final_level_outputs(self, params: dict, output: EncoderOutput) -> Float[Array, "B outputs"]:
-        """δ_g, δ_r and the final γ as raw outputs of the final layer, C_g + C_r + 27 of them."""
-        outputs = self._final_layer.apply({"params": params["final"]}, output.features)
+        Args:
+          residuals: what `final_stage.unexplained` returns, for a layer that looks at it.
+        """
+        inputs = (output.features,) if residuals is None else (output.features, residuals)
+        outputs = self._final_layer.apply({"params": params["final"]}, *inputs)
         if self.mesh is None:
             return outputs
         # Rows are not split: otherwise the sharding of the modes would propagate to δ and to the layer before it.
         spec = PartitionSpec(PartitionSpec.UNCONSTRAINED, None)
         return jax.lax.with_sharding_constraint(outputs, NamedSharding(self.mesh, spec))
 
+    def _unexplained(self, output: EncoderOutput, model: BaseModel, base: FaceCode, crops) -> Array | None:
+        if self.sample is None:
+            return None
+        vertices = jax.vmap(lambda code: geometry(model, code.identity, code.expression))(base)
+        skin = jax.vmap(lambda code: reflectance(model, code.reflectance))(base)
+        return unexplained(
+            self.sample, self.basis, output, base=base, vertices=vertices, reflectances=skin, crops=crops
+        )
+
     @property
-    def _final_layer(self):
-        return Dense(sum(self.sizes) + LIGHT, kernel_init=nn.initializers.zeros_init())
+    def _final_layer(self) -> nn.Module:
+        return final_layer(self.sizes, self.sample is not None)
 
 
 def make_network(
@@ -120,6 +161,7 @@ def make_network(
     model: BaseModel,
     *,
     local_stages: bool = False,
+    solve_colours: bool = False,
     mesh: Mesh | None = None,
 ) -> Network:
     """The network that a config describes.
@@ -127,6 +169,7 @@ def make_network(
     Args:
       encoder: a name that `make_encoder` knows.
       local_stages: with the stages of `local_stages` after the encoder.
+      solve_colours: the base level's light and reflectance are solved on each crop (`fitting.colours`).
       mesh: the devices, if there are several.
 
     Raises:
@@ -134,13 +177,16 @@ def make_network(
     """
     body = make_encoder(encoder, model.code_sizes.total)
     basis = PointBasis.of(model) if local_stages else None
+    solver = ColourSolver.of(model) if solve_colours else None
     if correctives.kind == "none":
-        return Network(body, mesh=mesh, basis=basis)
+        return Network(body, mesh=mesh, basis=basis, solver=solver)
     if correctives.kind not in KINDS:
         raise InputError(f"correctives.kind {correctives.kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     spaces = Correctives(model.vertex_count, KINDS[correctives.kind])
     subspace = beyond_base(model) if correctives.subspace == "beyond" else None
-    return Network(body, spaces, (correctives.geometry, correctives.reflectance), mesh, subspace, basis)
+    sizes = correctives.geometry, correctives.reflectance
+    sample = ResidualSample.of(model) if correctives.inputs == "residuals" else None
+    return Network(body, spaces, sizes, mesh, subspace=subspace, basis=basis, solver=solver, sample=sample)
 
 
 def level_points(
@@ -148,18 +194,16 @@ def level_points(
 ) -> dict[str, Points]:
     """The points of the faces predicted of crops (RGB in [0, 1]): "base" and, at level "full", "final"."""
     output = network.encode(params, crops)
-    base = jax.vmap(lambda raw: form_points(model, code_from_network(raw, model.code_sizes)))(output.raw)
+    base = jax.vmap(form_points, in_axes=(None, 0))(model, network.base_level(output, model, crops))
     if level != "full":
         return {"base": base}
-    code, corrections = network.final_level(params, output, model)
+    code, corrections = network.final_level(params, output, model, crops=crops)
     return {"base": base, "final": jax.vmap(form_final_points, in_axes=(None, 0, 0))(model, code, corrections)}
 
 
 def layers(params: dict) -> dict:
-    """A network's parameters in the layout of weights files: the encoder's, "final" and "local" beside them.
-
-    Correctives are left out.
+    """A network's parameters in the layout of weights files: the encoder's, and the other parts beside them.
 
     For the base level alone they can be used as an encoder's parameters.
     """
-    return params["encoder"] | {name: layer for name, layer in params.items() if name in ("final", "local")}
+    return params["encoder"] | {name: layer for name, layer in params.items() if name in PARTS}

@@ -14,6 +14,7 @@ from fml_jax.files import complete_or_absent
 from fml_jax.safe_npz import Header, check_headers, read_headers, read_npz
 
 FORMAT_VERSION = 1
+DELTA_MEAN, DELTA_FACTOR = "delta/mean", "delta/factor"  # names of the statistics of δ (`face_model.learned`)
 _NOTE = "metadata"
 _KIND = "weights file"
 _LONGEST_NOTE = 4 * 2**20  # bytes
@@ -77,7 +78,7 @@ def load_weights(path: str | Path, expected: Mapping[str, tuple[int, ...]] | Non
 
 
 def has_part(path: str | Path, part: str) -> bool:
-    """Whether a weights file holds a part of a `multilevel.Network` besides the encoder: "final" or "local".
+    """Whether a weights file holds one of `multilevel.PARTS`, which a network may have besides its encoder.
 
     Raises:
       InputError: the file is missing or not of this format.

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
+from fml_jax.face_model.correctives import Corrections, final_geometry, final_reflectance
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.landmark_projection import project_landmarks
@@ -24,7 +25,8 @@ class DecodedFace(NamedTuple):
 
 def decode(model: BaseModel, code: FaceCode) -> DecodedFace:
     """The face of one code (eq. 3 and 4) and its projection into the crop."""
-    return _projected(model, code, geometry(model, code.identity, code.expression))
+    vertices = geometry(model, code.identity, code.expression)
+    return projected_face(model, code, vertices, reflectances=reflectance(model, code.reflectance))
 
 
 _decode = jax.jit(decode)
@@ -45,7 +47,7 @@ def solve_and_decode(
     vertices = geometry(model, code.identity, code.expression)
     if solver is not None:
         code = solver.solve(code, vertices, crop)
-    return code, _projected(model, code, vertices)
+    return code, projected_face(model, code, vertices, reflectances=reflectance(model, code.reflectance))
 
 
 @jax.jit
@@ -56,10 +58,25 @@ def solve_and_decode_all(
     return jax.vmap(lambda code, crop: solve_and_decode(model, solver, code, crop=crop))(codes, crops)
 
 
-def _projected(model: BaseModel, code: FaceCode, vertices: Array) -> DecodedFace:
+@jax.jit
+def with_corrections(model: BaseModel, code: FaceCode, base: DecodedFace, *, added: Corrections) -> DecodedFace:
+    """The final level of one face (eq. 1 and 2).
+
+    Args:
+      base: the code's face.
+      added: F_g and F_r of all vertices.
+    """
+    vertices, skin = final_geometry(base.vertices, added), final_reflectance(base.reflectance, added)
+    return projected_face(model, code, vertices, reflectances=skin)
+
+
+def projected_face(
+    model: BaseModel, code: FaceCode, vertices: Float[Array, "N 3"], *, reflectances: Float[Array, "N 3"]
+) -> DecodedFace:
+    """The face of any geometry and reflectance in the pose of a code."""
     return DecodedFace(
         vertices=vertices,
-        reflectance=reflectance(model, code.reflectance),
+        reflectance=reflectances,
         landmarks=project_landmarks(model, code, vertices),
         projected=project(to_camera(vertices, code.rotation, code.translation)),
     )

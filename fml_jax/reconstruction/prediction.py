@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from absl import logging
 from flax.traverse_util import flatten_dict
 from jaxtyping import Float, UInt8
 
-from fml_jax.codes import FaceCode, code_from_network
+from fml_jax.codes import FaceCode, FinalCode, code_from_network
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
+from fml_jax.face_model.learned import FaceModel
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.encoders import EncoderOutput, encode, make_encoder
@@ -23,6 +23,7 @@ from fml_jax.networks.weights import has_part, load_weights, read_metadata
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
 from fml_jax.reconstruction.decoding import DecodedFace, solve_and_decode_all
+from fml_jax.reconstruction.final_level import FinalLevel, final_settings
 
 OPEN_WEIGHTS = Path(__file__).parent / "open_light.npz"
 
@@ -30,10 +31,11 @@ OPEN_WEIGHTS = Path(__file__).parent / "open_light.npz"
 class Prediction(NamedTuple):
     """What a network predicts of B crops; every array has the leading axis B."""
 
-    codes: FaceCode
+    codes: FaceCode  # of the base level
     scores: Array  # [B] in [0, 1]: whether a crop shows a well-framed face
-    faces: DecodedFace
+    faces: DecodedFace  # of the final level, where there is one, else of the base level
     landmark_uncertainty: Array | None = None  # [B, 68] crop pixels; None for a network without local stages
+    final_codes: FinalCode | None = None  # of both levels; None for a network without a final level
 
 
 def predict(
@@ -44,6 +46,7 @@ def predict(
     encoder: str = "light",
     solver: ColourSolver | None = None,
     basis: PointBasis | None = None,
+    final: FinalLevel | None = None,
 ) -> Prediction:
     """The faces in crops: a pure function, to be used under `jax.jit`, `jax.vmap`, `jax.grad` and sharding.
 
@@ -61,13 +64,18 @@ def predict(
       solver: `ColourSolver.of(model)` solves light and reflectance on each crop, as `Reconstructor` does by default;
         None leaves the network's own.
       basis: `PointBasis.of(model)`, which the local stages need; it is computed where it is not given.
+      final: `TrainedNetwork.final`; None predicts the base level alone.
     """
     crops = unit_range(crops) if crops.dtype == jnp.uint8 else crops
+    basis = PointBasis.of(model) if basis is None and "local" in params else basis
     output = _encoded(params, model, crops, encoder, basis)
     codes = code_from_network(output.raw, model.code_sizes)
     codes, faces = solve_and_decode_all(model, solver, codes, crops=crops)
+    final_codes = None
+    if final is not None:
+        final_codes, faces = final.of_base(model, output, codes, decoded=faces, crops=crops, basis=basis)
     uncertainty = None if output.local is None else output.local.points[-1].expected_distances[:, :68]
-    return Prediction(codes, jax.nn.sigmoid(output.logits), faces, uncertainty)
+    return Prediction(codes, jax.nn.sigmoid(output.logits), faces, uncertainty, final_codes)
 
 
 def predict_codes(
@@ -98,6 +106,7 @@ class TrainedNetwork:
     encoder: str  # its name, see `fml_jax.networks.encoders.make_encoder`
     version: str  # names the face model, the encoder and the weights' checksum
     metadata: dict  # the file's note: where the weights come from
+    final: FinalLevel | None = None  # of networks that have one
 
     def predict(
         self,
@@ -108,8 +117,24 @@ class TrainedNetwork:
         solver: ColourSolver | None = None,
         basis: PointBasis | None = None,
     ) -> Prediction:
-        """`fml_jax.predict` with this network's encoder; pure, so that `jax.jit(network.predict)` works."""
-        return predict(params, model, crops, encoder=self.encoder, solver=solver, basis=basis)
+        """`fml_jax.predict` with this network's encoder and final level.
+
+        Pure, so that `jax.jit(network.predict)` works.
+        """
+        return predict(params, model, crops, encoder=self.encoder, solver=solver, basis=basis, final=self.final)
+
+    def face_model(self, model: BaseModel | None = None) -> FaceModel:
+        """The learned face model of both levels, on all vertices of its base.
+
+        Args:
+          model: the face model of the network; None is the one that the package carries.
+
+        Raises:
+          InputError: the network has no final level.
+        """
+        if self.final is None:
+            raise InputError(f"{self.version}: this network has no final level, and so no learned face model")
+        return self.final.face_model(load_face_model() if model is None else model)
 
 
 def load_network(path: str | Path | None = None, model: BaseModel | None = None) -> TrainedNetwork:
@@ -130,11 +155,14 @@ def load_network(path: str | Path | None = None, model: BaseModel | None = None)
         body = make_encoder(about["encoder"], model.code_sizes.total)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    network = Network(body, basis=PointBasis.of(model) if has_part(path, "local") else None)
+    basis = PointBasis.of(model) if has_part(path, "local") else None
+    settings = final_settings(path, about, model)
+    network = Network(body, basis=basis) if settings is None else settings.network(body, model, basis)
     expected = flatten_dict(layers(jax.eval_shape(network.init, jax.random.key(0))), sep="/")
-    params, about = load_weights(path, {name: leaf.shape for name, leaf in expected.items()})
-    if has_part(path, "final"):
-        logging.warning("%s: the network's final level is not used; faces show its base level", path)
+    shapes = {name: leaf.shape for name, leaf in expected.items()}
+    params, about = load_weights(path, shapes | (settings.delta_shapes() if settings else {}))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     version = f"{model.name}, {about['encoder']} encoder, weights {digest}"
-    return TrainedNetwork(params, about["encoder"], version, about)
+    final = settings and settings.final_level(network, model, params)
+    base = {name: part for name, part in params.items() if name not in ("final", "correctives", "delta")}
+    return TrainedNetwork(base, about["encoder"], version, about, final)

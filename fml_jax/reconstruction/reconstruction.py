@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from fml_jax.codes import FaceCode
+from fml_jax.codes import FaceCode, FinalCode
+from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.files import checked_path
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.photos.crops import apply_affine, invert_affine
-from fml_jax.reconstruction import editing
+from fml_jax.reconstruction import editing, levels
 from fml_jax.reconstruction.pickling import packed, unpacked
 from fml_jax.reconstruction.pictures import render
+
+LEVELS = BASE, FINAL = "base", "final"
 
 # The function behind `Reconstruction.save`, as module and name. It is imported when a face is saved, because `export`
 # imports this module, which works without it.
@@ -41,7 +44,7 @@ class Reconstruction:
     vertices: np.ndarray  # [N, 3] mm, model space
     triangles: np.ndarray  # [T, 3]
     reflectance: np.ndarray  # [N, 3] sRGB-encoded, about [0, 1] but not clipped; r_b(β) plus F_r where there is one
-    code: FaceCode
+    code: FaceCode  # of the base level, with the light of the last level
     landmarks68: np.ndarray  # [68, 2] pixels of the photo
     projected: np.ndarray  # [N, 2] pixels of the photo: the vertices
     box: np.ndarray  # [4] x0, y0, x1, y1, pixels of the photo, as detected or given
@@ -57,6 +60,7 @@ class Reconstruction:
     # [68] pixels of the photo by which the network expects its landmarks to be off; None after refinement, and of
     # networks without local stages.
     landmark_uncertainty: np.ndarray | None = None
+    final_code: FinalCode | None = None  # both levels' codes; None where there is no final level
 
     def __repr__(self) -> str:
         place = ", ".join(f"{number:.0f}" for number in self.box)
@@ -82,6 +86,20 @@ class Reconstruction:
         """(yaw, pitch, roll) in degrees within the crop, zero facing the camera."""
         yaw, pitch, roll = (float(angle) for angle in turn_angles(rotation_matrix(self.code.rotation)))
         return yaw, pitch, roll
+
+    def level(self, name: str) -> "Reconstruction":
+        """This face at one level: "base" is the face model's own span, "final" has the learned corrections.
+
+        A face without a final level is its own base level. Corrections of a refinement belong to the final level.
+
+        Raises:
+          InputError: another name, or "final" for a face without a final level.
+        """
+        if name not in LEVELS:
+            raise InputError(f"level {name!r} is unknown; choose one of {', '.join(LEVELS)}")
+        if name == FINAL and self.final_code is None:
+            raise InputError(f"{self.source}: this face has no final level; its network predicts the base level alone")
+        return self if name == FINAL else levels.base_level(self)
 
     @property
     def expression_weights(self) -> dict[str, float]:

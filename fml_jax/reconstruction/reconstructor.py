@@ -28,7 +28,7 @@ from fml_jax.reconstruction.answers import DroppedFace, FaceStream, Failure, Rec
 from fml_jax.reconstruction.framing import corner_shift, framed_by
 from fml_jax.reconstruction.person import NetworkParts, Person, join_photos
 from fml_jax.reconstruction.prediction import Prediction, load_network, predict, predict_codes
-from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
+from fml_jax.reconstruction.reconstruction import FINAL, LEVELS, Reconstruction, in_photo
 from fml_jax.reconstruction.refinement import refine as refined
 from fml_jax.reconstruction.sources import Box, Names, as_list, checked_boxes, read_source, source_of
 
@@ -80,6 +80,7 @@ class Reconstructor:
         solve_colours: bool = True,
         min_score: float = MIN_SCORE,
         detector: str = AUTO,
+        level: str = FINAL,
     ) -> None:
         """Loads weights and the open face model.
 
@@ -91,11 +92,14 @@ class Reconstructor:
             the network's own.
           min_score: detected boxes that score lower are dropped; boxes given are kept.
           detector: a name of `fml_jax.photos.detection.DETECTORS`; "auto" is the best one that is installed.
+          level: "final" is both levels where the network has them; "base" leaves the final level out.
 
         Raises:
           InputError: unreadable weights, weights of another face model or encoder, a limit that is no number, or an
-            unknown detector.
+            unknown detector or level.
         """
+        if level not in LEVELS:
+            raise InputError(f"level {level!r} is unknown; choose one of {', '.join(LEVELS)}")
         for name, value in (("look_again", look_again), ("min_score", min_score)):
             if not isinstance(value, int | float) or math.isnan(value):
                 raise InputError(f"{name}={value!r} is no number; give one, such as {name}=0.5")
@@ -104,6 +108,7 @@ class Reconstructor:
         self.look_again, self.min_score, self.detector = look_again, min_score, detector_name(detector)
         self._solver = ColourSolver.of(self.model) if solve_colours else None
         self._basis = PointBasis.of(self.model) if "local" in self.network.params else None
+        self._final = self.network.final if level == FINAL else None
         self._triangles = np.asarray(self.model.topology.triangles)
 
     @classmethod
@@ -220,11 +225,11 @@ class Reconstructor:
                 encoder=self.network.encoder,
                 solver=self._solver,
                 basis=self._basis,
+                final=self._final,
             ),
             balanced(crops, gains),
         )
-        light = prediction.codes.illumination / gains[:, None]
-        return prediction._replace(codes=prediction.codes.replace(illumination=light))
+        return _under_the_crops_light(prediction, gains)
 
     def parts(self) -> NetworkParts:
         """What it predicts with, for functions of several crops."""
@@ -287,12 +292,13 @@ class Reconstructor:
 
     def _result(self, face: Face, index: int, prediction: Prediction, *, affine: np.ndarray) -> Reconstruction:
         """The reconstruction of one face from the prediction on its crop."""
-        decoded, uncertainty = prediction.faces, prediction.landmark_uncertainty
+        decoded, uncertainty, final = prediction.faces, prediction.landmark_uncertainty, prediction.final_codes
         return Reconstruction(
             vertices=np.asarray(decoded.vertices),
             triangles=self._triangles,
             reflectance=np.asarray(decoded.reflectance),
-            code=prediction.codes,
+            code=prediction.codes if final is None else final.lit,
+            final_code=final,
             landmarks68=in_photo(affine, np.asarray(decoded.landmarks)),
             projected=in_photo(affine, np.asarray(decoded.projected)),
             box=np.asarray(face.box, np.float64),
@@ -344,6 +350,15 @@ def _faces(
         return []
     name = names.of_path(photo) if isinstance(photo, str | os.PathLike) else names.of_array(rgb, number)
     return [Face(rgb, source, name, number, face.box, face.roll, _known_confidence(face, detector)) for face in found]
+
+
+def _under_the_crops_light(prediction: Prediction, gains: Float[np.ndarray, "B 3"]) -> Prediction:
+    """A prediction of balanced crops with the light of the crops themselves."""
+    codes, final = prediction.codes, prediction.final_codes
+    codes = codes.replace(illumination=codes.illumination / gains[:, None])
+    if final is not None:
+        final = final.replace(base=codes, illumination=final.illumination / gains[:, None])
+    return prediction._replace(codes=codes, final_codes=final)
 
 
 def _known_confidence(face: Detection, detector: str) -> float:

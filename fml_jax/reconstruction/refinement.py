@@ -9,7 +9,6 @@ import numpy as np
 from absl import logging
 from jaxtyping import Bool, Float
 
-from fml_jax.codes import FaceCode
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, restrict
 from fml_jax.face_model.files import load_face_model
@@ -23,8 +22,8 @@ from fml_jax.losses import Observation
 from fml_jax.ops.images import unit_range
 from fml_jax.ops.sampling import sample_bilinear
 from fml_jax.photos.crops import apply_affine, crop_photo
-from fml_jax.reconstruction.decoding import decode_one
-from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
+from fml_jax.reconstruction.levels import with_code
+from fml_jax.reconstruction.reconstruction import Reconstruction
 
 # Confidence of the network's own landmarks, which are used where none are detected.
 UNDETECTED_CONFIDENCE = 0.1
@@ -66,21 +65,6 @@ def observation_of(
         confidence = confidence * np.asarray(used, np.float32)
     targets = jnp.asarray(apply_affine(face.crop_from_photo, landmarks), jnp.float32)
     return Observation(_crop(face), targets, jnp.asarray(confidence))
-
-
-def with_code(face: Reconstruction, code: FaceCode) -> Reconstruction:
-    """The same face of the same photo with another code, without corrections."""
-    decoded = decode_one(face.model, code)
-    return replace(
-        face,
-        code=code,
-        vertices=np.asarray(decoded.vertices),
-        reflectance=np.asarray(decoded.reflectance),
-        reflectance_corrections=np.zeros_like(decoded.reflectance),
-        landmarks68=in_photo(face.crop_from_photo, np.asarray(decoded.landmarks)),
-        landmark_uncertainty=None,
-        projected=in_photo(face.crop_from_photo, np.asarray(decoded.projected)),
-    )
 
 
 def with_corrections(face: Reconstruction, used: Bool[np.ndarray, "N"] | None = None) -> Reconstruction:

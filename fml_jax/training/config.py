@@ -98,6 +98,7 @@ class RunConfig:
     reflectance_modes: int = _at_least(0, 0)  # how many of the face model's the base level uses; 0 is all
     detail: str = _one_of(tuple(DETAILS), "face")
     local_stages: bool = False  # with local stages after the encoder (networks/local_stages.py)
+    solve_colours: bool = False  # light and reflectance of the base level are solved on each crop (fitting/colours.py)
     correctives: CorrectivesConfig = CorrectivesConfig()
     data: DataConfig = DataConfig()
     start_from: str = ""  # a weights file to begin with, such as fml_jax/reconstruction/open_light.npz

@@ -35,20 +35,24 @@ def learned_model(
     """
     assert network.correctives is not None, "a network without correctives learns no face model"
     params = gathered(state.eval_params, mesh)
-    deltas = _deltas(network, state, mesh=mesh, batch=batch, photos=photos, faces=faces)
+    deltas = _deltas(network, model, state, mesh=mesh, batch=batch, photos=photos, faces=faces)
     spaces = network.corrective_spaces(jax.tree.map(jnp.asarray, params))
     mean, factor = map(jnp.asarray, delta_statistics(deltas))
     return FaceModel(model, spaces, mean, factor, nonlinearities=network.correctives.nonlinearities)
 
 
-def _deltas(network, state, *, mesh, batch, photos, faces) -> np.ndarray:
-    predict = jax.jit(
-        lambda params, crops: network.corrective_parameters(params, unit_range(crops)), out_shardings=replicated(mesh)
-    )
+def _deltas(network: Network, model, state, *, mesh, batch, photos, faces) -> np.ndarray:
+    def parameters(params, model, crops):
+        crops = unit_range(crops)
+        code, _ = network.final_level(params, network.encode(params, crops), model, crops=crops)
+        return jnp.concatenate([code.geometry, code.reflectance], axis=-1)
+
+    predict = jax.jit(parameters, out_shardings=replicated(mesh))
+    model = placed(model, replicated(mesh))
     found, first = [], int(state.step)
     for step in range(first, first + faces):  # ends much earlier, unless hardly a row is a face
         rows = batch(step)
-        deltas = jax.device_get(predict(state.eval_params, placed(rows["crop"], over_batch(mesh))))
+        deltas = jax.device_get(predict(state.eval_params, model, placed(rows["crop"], over_batch(mesh))))
         found.append(deltas[-photos:][rows["is_face"][-photos:] > 0])
         if sum(map(len, found)) >= faces:
             break

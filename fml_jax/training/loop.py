@@ -49,7 +49,14 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
     mesh = make_mesh(config.model_devices)
     for name, stage in config.ordered_stages.items():
         check_rows(name, stage, mesh)
-    network = make_network(config.encoder, config.correctives, model, local_stages=config.local_stages, mesh=mesh)
+    network = make_network(
+        config.encoder,
+        config.correctives,
+        model,
+        local_stages=config.local_stages,
+        solve_colours=config.solve_colours,
+        mesh=mesh,
+    )
     sources = {name: StageBatches(config.data, stage, config.seed) for name, stage in config.ordered_stages.items()}
     batches = {name: source.batch for name, source in sources.items()}
     photos, synthetic = (

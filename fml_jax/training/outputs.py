@@ -150,9 +150,12 @@ class RunOutputs:
         path = self._workdir / (prefix + WEIGHTS_FILE)
         params, learned = gathered(state.eval_params, self._mesh), self._learned_model(state, batch)
         if self._is_first:
+            arrays = layers(params)
             if learned is not None:
                 save_learned_model(self._workdir / (prefix + MODEL_FILE), learned)
-            save_weights(path, layers(params), self._metadata(int(state.step)))
+                delta = {"mean": learned.delta_mean, "factor": learned.delta_factor}
+                arrays |= {"correctives": learned.correctives, "delta": delta}
+            save_weights(path, arrays, self._metadata(int(state.step), has_final=learned is not None))
         return path
 
     def write_best_weights(self, described: TrainState, batch: Callable[[int], dict]) -> None:
@@ -175,10 +178,11 @@ class RunOutputs:
             self._network, self._model, state, mesh=self._mesh, batch=batch, photos=photos, faces=faces
         )
 
-    def _metadata(self, steps: int) -> dict:
-        folders = as_dict(self._config.data)
+    def _metadata(self, steps: int, *, has_final: bool) -> dict:
+        config, folders = self._config, as_dict(self._config.data)
         data = {field: Path(folder).name for field, folder in folders.items() if folder}
-        return {"encoder": self._config.encoder, "model": self._model.name, "steps": steps, "data": data}
+        about = {"encoder": config.encoder, "model": self._model.name, "steps": steps, "data": data}
+        return about | ({"final_level": as_dict(config.correctives) | {"detail": config.detail}} if has_final else {})
 
     def close(self) -> None:
         """Waits until everything is written."""

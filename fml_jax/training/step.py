@@ -233,10 +233,11 @@ def _local_part(
 def _base_part(network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:
     weights = stage.base
 
-    def energy(raw, observation):
-        return base_energy(model, code_from_network(raw, model.code_sizes), observation, weights=weights)
+    def energy(code, observation):
+        return base_energy(model, code, observation, weights=weights)
 
-    energies, terms = jax.vmap(energy)(output.raw, _observations(crops, batch))
+    codes = network.base_level(output, model, crops)
+    energies, terms = jax.vmap(energy)(codes, _observations(crops, batch))
     return _photo_part(output, batch, first, energies, terms, weights.keypoints)
 
 
@@ -258,7 +259,7 @@ def _landmark_part(network, params, model, output: EncoderOutput, crops, batch, 
 
 def _full_part(network: Network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:
     weights = stage.full
-    code, corrections = network.final_level(params, output, model)
+    code, corrections = network.final_level(params, output, model, crops=crops)
 
     # All rows of a step share one sample of skin pairs, since drawing it sorts all vertices.
     def energy(code, corrections, observation):

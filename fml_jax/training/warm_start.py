@@ -6,7 +6,7 @@ from absl import logging
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fml_jax.errors import InputError
-from fml_jax.networks.multilevel import layers
+from fml_jax.networks.multilevel import PARTS, layers
 from fml_jax.networks.weights import load_weights
 from fml_jax.training.step import TrainState
 
@@ -37,7 +37,7 @@ def warm_started(state: TrainState, path: str) -> TrainState:
 def _by_part(named: dict, params: dict) -> dict:
     """The inverse of `layers`; each parameter is placed on the devices of the one that it replaces."""
     tree = unflatten_dict(named, sep="/")
-    parts = {name: tree.pop(name) for name in ("final", "local") if name in params}
+    parts = {name: tree.pop(name) for name in PARTS if name in params}
     parts["encoder"] = tree
     return {
         part: jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), parts[part], params[part])

@@ -8,6 +8,7 @@ import pytest
 from fml_jax.codes import flatten_code
 from fml_jax.errors import InputError
 from fml_jax.face_model import load_face_model
+from fml_jax.image_formation.points import form_points
 from fml_jax.networks.multilevel import CorrectivesConfig, Network, layers, make_network
 from fml_jax.networks.weights import save_weights
 from fml_jax.reconstruction import Reconstructor
@@ -16,6 +17,10 @@ from tests.training.stub import LinearEncoder
 
 def settings(kind="linear", geometry=4, reflectance=3, subspace="all"):
     return CorrectivesConfig(kind, geometry, reflectance, subspace)
+
+
+def final_level(network, params, crops, model):
+    return network.final_level(params, network.encode(params, crops), model, crops=crops)
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def test_kinds_are_their_layers(build, kind, layers):
 @pytest.mark.parametrize("kind", ["linear", "relu1"])
 def test_the_final_level_starts_as_the_base_level(build, crops, tiny_model, kind):
     network, params = build(kind=kind)
-    code, corrections = network.final_level(params, network.encode(params, crops), tiny_model)
+    code, corrections = final_level(network, params, crops, tiny_model)
     assert code.geometry.shape == (2, 4) and code.reflectance.shape == (2, 3)
     np.testing.assert_allclose(corrections.geometry, 0, atol=1e-6)
     np.testing.assert_allclose(corrections.reflectance, 0, atol=1e-6)
@@ -72,8 +77,8 @@ def test_the_final_level_starts_as_the_base_level(build, crops, tiny_model, kind
 def test_the_final_layer_moves_the_final_level_alone(build, crops, tiny_model):
     network, params = build()
     changed = {**params, "final": jax.tree.map(lambda leaf: leaf + 0.1, params["final"])}
-    unchanged = network.final_level(params, network.encode(params, crops), tiny_model)
-    code, corrections = network.final_level(changed, network.encode(changed, crops), tiny_model)
+    unchanged = final_level(network, params, crops, tiny_model)
+    code, corrections = final_level(network, changed, crops, tiny_model)
     np.testing.assert_array_equal(flatten_code(code.base), flatten_code(unchanged[0].base))
     assert jnp.abs(code.illumination - unchanged[0].illumination).min() > 0
     assert jnp.abs(corrections.geometry).max() > 0.1 and jnp.abs(corrections.reflectance).max() > 0.01
@@ -82,7 +87,7 @@ def test_the_final_layer_moves_the_final_level_alone(build, crops, tiny_model):
 def test_without_parameters_there_is_a_light_of_its_own_and_no_correction(build, crops, tiny_model):
     network, params = build(geometry=0, reflectance=0)
     assert set(params) == {"encoder", "final"} and params["final"]["kernel"].shape[1] == 27
-    _, corrections = network.final_level(params, network.encode(params, crops), tiny_model)
+    _, corrections = final_level(network, params, crops, tiny_model)
     assert corrections.geometry.shape == (2, 81, 3) and not corrections.geometry.any()
 
 
@@ -90,7 +95,7 @@ def test_without_parameters_there_is_a_light_of_its_own_and_no_correction(build,
 def test_geometry_stays_in_its_subspace_in_the_network_and_in_the_face_model(build, crops, tiny_model, kind):
     network, params = build(kind=kind, subspace="beyond")
     params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), params)
-    code, corrections = network.final_level(params, network.encode(params, crops), tiny_model)
+    code, corrections = final_level(network, params, crops, tiny_model)
     for found in corrections.geometry:
         assert jnp.abs(found).max() > 0.01
         np.testing.assert_allclose(network.subspace.project(found), found, atol=1e-4)
@@ -123,6 +128,23 @@ def test_every_encoder_returns_the_input_of_its_last_layer(name, tiny_model):
     assert output.raw.shape == (2, 41) and output.features.shape == (2, params["encoder"]["code"]["kernel"].shape[0])
 
 
+def test_solved_colours_fit_the_crop_and_leave_geometry_to_the_encoder():
+    model = load_face_model()
+    network, plain = (make_network("light", settings("none"), model, solve_colours=each) for each in (True, False))
+    params = jax.jit(plain.init)(jax.random.key(0))
+    crops = jnp.full((1, 240, 240, 3), 0.25).at[..., 2].set(0.2)
+
+    def colours(network):
+        code = network.base_level(network.encode(params, crops), model, crops)
+        points = jax.vmap(form_points, in_axes=(None, 0))(model, code)
+        return code, np.asarray(points.colours[0])[np.asarray(model.regions["skin"]) & np.asarray(points.visible[0])]
+
+    (solved, fitted), (own, before) = colours(network), colours(plain)
+    assert np.abs(fitted - crops[0, 0, 0]).mean() < 0.2 * np.abs(before - crops[0, 0, 0]).mean()
+    for name in ("identity", "expression", "rotation", "translation"):
+        np.testing.assert_array_equal(getattr(solved, name), getattr(own, name))
+
+
 def test_weights_of_both_levels_serve_where_the_base_level_is_wanted(tmp_path):
     model = load_face_model()
     network = make_network("light", settings(), model)
@@ -130,5 +152,5 @@ def test_weights_of_both_levels_serve_where_the_base_level_is_wanted(tmp_path):
     save_weights(tmp_path / "w.npz", layers(params), {"encoder": "light", "model": model.name})
     crops = np.random.default_rng(0).integers(0, 255, (1, 240, 240, 3), dtype=np.uint8)
     codes, _ = Reconstructor(weights=tmp_path / "w.npz").codes(crops)
-    code, _ = network.final_level(params, network.encode(params, crops / 255.0), model)
+    code, _ = final_level(network, params, crops / 255.0, model)
     np.testing.assert_allclose(flatten_code(codes), flatten_code(code.base), rtol=2e-3, atol=2e-3)

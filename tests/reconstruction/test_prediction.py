@@ -113,9 +113,3 @@ def test_weights_of_another_encoder_are_refused(tmp_path):
 def test_weights_of_another_face_model_or_an_unknown_encoder_are_refused(tmp_path, metadata, reason):
     with pytest.raises(InputError, match=f"w.npz: .*{reason}"):
         fml_jax.load_network(rewritten(tmp_path / "w.npz", metadata=metadata))
-
-
-def test_a_final_level_that_is_not_used_is_reported(tmp_path, caplog):
-    path = rewritten(tmp_path / "w.npz", final={"kernel": np.zeros((4, 3)), "bias": np.zeros(3)})
-    fml_jax.load_network(path)
-    assert "w.npz: the network's final level is not used" in caplog.text

@@ -8,7 +8,6 @@ from jaxtyping import Float, UInt8
 
 from fml_jax.export.viewer.model_data import FINEST, displacements, model_key
 from fml_jax.export.viewer.packing import Packer, in_base64
-from fml_jax.face_model.base import geometry
 from fml_jax.fitting.named_shapes import named_shapes
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS
 from fml_jax.image_formation.parts import parts_of
@@ -88,12 +87,12 @@ def _add_expression(packer: Packer, face: Any) -> list[float]:
 
 def _add_base_level(packer: Packer, face: Any) -> list[str]:
     """Adds what the base level has otherwise than the final one; the names of the levels that differ."""
-    own = np.asarray(geometry(face.model, face.code.identity, face.code.expression))
-    moved, painted = own - np.asarray(face.vertices), np.asarray(face.reflectance_corrections)
+    base = face.level("base")
+    moved, painted = base.vertices - face.vertices, face.reflectance - base.reflectance
     if max(np.abs(moved).max(), np.abs(painted).max()) < _LEAST_CHANGE:
         return []
     packer.add_lengths("base_moved", moved, FINEST)
-    packer.add_shares("base_colours", np.asarray(face.reflectance) - painted)
+    packer.add_shares("base_colours", base.reflectance)
     return ["base", "final"]
 
 

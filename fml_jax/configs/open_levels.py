@@ -1,0 +1,47 @@
+"""Trains the final level of the network that the package ships: corrective modes, learned from photos.
+
+    fml-train --config=open_levels --workdir=runs/open_levels
+
+The data is that of `open_light`. It begins with the shipped encoder and local stages. Both levels' colours begin with
+those that are solved on each crop, so that the correctives learn what the base level cannot represent.
+"""
+
+from ml_collections import ConfigDict
+
+from fml_jax.configs.common import defaults, groups, stage
+from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+
+
+def get_config() -> ConfigDict:
+    """The settings of the run."""
+    config = defaults()
+    config.data.update(
+        synthetic="data/synthetic", synthetic_validation="data/synthetic_validation", photos="data/photos"
+    )
+    config.start_from, config.local_stages, config.solve_colours = str(OPEN_WEIGHTS), True, True
+    config.correctives.update(kind="linear", geometry=100, reflectance=100, subspace="beyond", inputs="residuals")
+    config.stages = {"levels": _stage(3000)}
+    config.stage_order = tuple(config.stages)
+    return config
+
+
+def _stage(steps: int) -> ConfigDict:
+    """A stage of photos alone, in which the final level is learned."""
+    result = stage(steps, synthetic=0, photos=32, learning_rate=1e-3)
+    result.level = "full"
+    result.full.update(photo=200.0, sparse=0.0, reg=0.01, rstd=1.0, contour="pose")
+    result.full.update(smo=1e3, ref=400.0, glo=900.0, sta=2.0)
+    result.local.update(points=0.0, distance=0.0)
+    result.score, result.ema_decay = 0.0, 0.995
+    rates = {
+        "encoder": 0.0,
+        "local": 0.0,
+        "final/residuals": 1e-3,
+        "final/outputs": 1e-4,
+        "correctives/geometry/offset": 0.15,
+        "correctives/geometry/modes": 2e-3,
+        "correctives/reflectance/offset": 5e-4,
+        "correctives/reflectance/modes": 3e-4,
+    }
+    result.optimizer.groups = groups(rates)
+    return result

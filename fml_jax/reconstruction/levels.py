@@ -1,0 +1,43 @@
+"""A reconstruction at one of its levels, and with another code."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from fml_jax.codes import FaceCode, FinalCode
+from fml_jax.photos.crops import apply_affine, invert_affine
+from fml_jax.reconstruction.decoding import decode_one
+
+
+def base_level(face: Any) -> Any:
+    """The base level of a `Reconstruction`, under its own light or that which the face was given since."""
+    code, final = face.code, face.final_code
+    if final is not None and np.array_equal(code.illumination, final.illumination):
+        code = code.replace(illumination=final.base.illumination)
+    return dataclasses.replace(with_code(face, code), landmark_uncertainty=face.landmark_uncertainty)
+
+
+def both_levels(face: Any) -> FaceCode | FinalCode:
+    """The codes of a `Reconstruction`'s levels as they are now: its expression or light may have been changed."""
+    final = face.final_code
+    if final is None:
+        return face.code
+    return final.replace(base=base_level(face).code, illumination=face.code.illumination)
+
+
+def with_code(face: Any, code: FaceCode) -> Any:
+    """The same face of the same photo with another code of the base level, without corrections."""
+    decoded = decode_one(face.model, code)
+    photo_from_crop = invert_affine(face.crop_from_photo)
+    return dataclasses.replace(
+        face,
+        code=code,
+        final_code=None,
+        vertices=np.asarray(decoded.vertices),
+        reflectance=np.asarray(decoded.reflectance),
+        reflectance_corrections=np.zeros_like(decoded.reflectance),
+        landmarks68=apply_affine(photo_from_crop, np.asarray(decoded.landmarks, np.float64)),
+        landmark_uncertainty=None,
+        projected=apply_affine(photo_from_crop, np.asarray(decoded.projected, np.float64)),
+    )

@@ -1,0 +1,138 @@
+"""Faces of both levels, from weights with a final level."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fml_jax import InputError, Reconstructor, load_face
+from fml_jax.codes import flatten_code
+from fml_jax.face_model import load_face_model
+from fml_jax.face_model.learned import corrections
+from fml_jax.networks.multilevel import CorrectivesConfig, layers, make_network
+from fml_jax.networks.weights import load_weights, save_weights
+from fml_jax.photos.crops import crop_photo
+from fml_jax.reconstruction.prediction import OPEN_WEIGHTS, load_network
+
+SIZES = (3, 2)
+
+
+def two_levels(inputs):
+    """A network of the shipped base level and of a random final level, and its parameters."""
+    model = load_face_model(detail="face")
+    settings = CorrectivesConfig("linear", *SIZES, inputs=inputs)
+    network = make_network("light", settings, model, local_stages=True, solve_colours=True)
+    params = jax.jit(network.init)(jax.random.key(0))
+    shipped, _ = load_weights(OPEN_WEIGHTS)
+    shipped = {name: part for name, part in shipped.items() if name not in ("final", "correctives", "delta")}
+    params |= {"local": shipped.pop("local"), "encoder": shipped}
+    params["final"] = jax.tree.map(
+        lambda leaf: leaf + 0.05 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), params["final"]
+    )
+    return network, model, params
+
+
+def save(path, params, inputs="features", **changed):
+    delta = {"mean": np.zeros(sum(SIZES)), "factor": np.eye(sum(SIZES))}
+    final = {"kind": "linear", "geometry": 3, "reflectance": 2, "inputs": inputs, "detail": "face", **changed}
+    about = {"encoder": "light", "model": load_face_model().name, "final_level": final}
+    save_weights(path, layers(params) | {"delta": delta}, about)
+    return path
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    _, _, params = two_levels("residuals")
+    return save(tmp_path_factory.mktemp("weights") / "two.npz", params, "residuals")
+
+
+@pytest.fixture(scope="module")
+def both(weights, face):
+    return Reconstructor(weights)(face.photo, [face.box])[0]
+
+
+def test_the_face_is_that_of_its_last_level(both, weights, face):
+    base = Reconstructor(weights, level="base")(face.photo, [face.box])[0]
+    assert base.final_code is None
+    level = both.level("base")
+    for name in ("vertices", "reflectance", "landmarks68", "illumination", "landmark_uncertainty"):
+        np.testing.assert_allclose(getattr(level, name), getattr(base, name), atol=2e-2)
+    assert both.level("final") is both
+    assert np.abs(both.vertices - level.vertices).max() > 0.1
+    assert np.abs(both.illumination - level.illumination).max() > 1e-3
+    assert np.abs(both.render("reflectance").astype(int) - level.render("reflectance")).max() > 3
+
+
+def test_corrections_fall_to_zero_at_the_edge_of_the_face(both):
+    moved = np.linalg.norm(both.vertices - both.level("base").vertices, axis=1)
+    regions = {name: np.asarray(mask) for name, mask in both.model.regions.items()}
+    assert moved[~regions["face"]].max() < 1e-3
+    triangles = both.triangles
+    at_the_edge = np.zeros(len(moved), bool)
+    outside = (regions["neck"] | regions["ears"] | regions["scalp"]) & ~regions["face"]
+    at_the_edge[triangles[outside[triangles].any(axis=1)]] = True
+    assert moved[at_the_edge].max() < 0.3 * moved.max()
+
+
+def test_it_is_what_training_computes(both, weights, face):
+    network, model, params = two_levels("residuals")
+    crops = crop_photo(face.photo, face.crop_from_photo)[None] / np.float32(255)
+    code, added = jax.jit(
+        lambda params, crops: network.final_level(params, network.encode(params, crops), model, crops=crops)
+    )(params, jnp.asarray(crops))
+    np.testing.assert_allclose(both.final_code.geometry, code.geometry[0], rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(both.final_code.reflectance, code.reflectance[0], rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(both.illumination, code.illumination[0], atol=0.02)
+    learned = load_network(weights).final
+    inner = np.abs(np.asarray(learned.extent[:, 0]) - 1) < 1e-6
+    moved = (both.vertices - both.level("base").vertices)[np.asarray(learned.rows)]
+    np.testing.assert_allclose(moved[inner], added.geometry[0][inner], atol=0.05)
+
+
+def test_the_learned_model_has_the_same_corrections(both, weights):
+    model = load_network(weights).face_model()
+    added = corrections(model, both.final_code)
+    level = both.level("base")
+    np.testing.assert_allclose(level.vertices + added.geometry, both.vertices, atol=1e-2)
+    np.testing.assert_allclose(level.reflectance + added.reflectance, both.reflectance, atol=1e-3)
+
+
+@pytest.mark.parametrize("ending", ["fml", "npz"])
+def test_both_levels_are_saved_and_loaded(both, weights, tmp_path, ending):
+    model = load_network(weights).face_model()
+    again = load_face(both.save(tmp_path / f"a.{ending}")[0], model=model)
+    np.testing.assert_allclose(again.vertices, both.vertices, atol=1e-2)
+    np.testing.assert_allclose(again.level("base").vertices, both.level("base").vertices, atol=1e-2)
+    np.testing.assert_allclose(flatten_code(again.level("base").code), flatten_code(both.level("base").code), atol=1e-4)
+
+
+def test_a_face_of_the_base_level_alone_has_no_final_one(face, weights):
+    base = Reconstructor(weights, level="base")(face.photo, [face.box])[0]
+    with pytest.raises(InputError, match="no final level"):
+        base.level("final")
+    with pytest.raises(InputError, match="level 'top' is unknown; choose one of base, final"):
+        base.level("top")
+    with pytest.raises(InputError, match="level 'top' is unknown"):
+        Reconstructor(weights, level="top")
+
+
+def test_the_papers_layer_serves_as_well(face, tmp_path):
+    _, _, params = two_levels("features")
+    found = Reconstructor(save(tmp_path / "plain.npz", params))(face.photo, [face.box])[0]
+    assert np.abs(found.vertices - found.level("base").vertices).max() > 0.01
+
+
+def test_a_final_level_that_cannot_be_shown_is_reported(tmp_path, caplog):
+    _, _, params = two_levels("features")
+    assert load_network(save(tmp_path / "fine.npz", params, detail="fine")).final is None
+    assert "fine.npz: its final level was trained at detail fine; faces show its base level" in caplog.text
+    save_weights(tmp_path / "old.npz", layers(params), {"encoder": "light", "model": load_face_model().name})
+    assert load_network(tmp_path / "old.npz").final is None
+    assert "old.npz: its final level cannot be used" in caplog.text
+
+
+@pytest.mark.parametrize("changed", [{"kind": "cubic"}, {"geometry": "many"}, {"geometry": 4}, {"inputs": "residuals"}])
+def test_a_damaged_note_is_refused(tmp_path, changed):
+    _, _, params = two_levels("features")
+    with pytest.raises(InputError, match="bad.npz"):
+        load_network(save(tmp_path / "bad.npz", params, **changed))
