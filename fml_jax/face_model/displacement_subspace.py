@@ -33,6 +33,26 @@ class DisplacementSubspace(NamedTuple):
         return along[:, None] * self.normals
 
 
+class ToneSubspace(NamedTuple):
+    """Corrections of reflectance without a mean over the skin: its tone is the base level's.
+
+    Were it free, E_ref and E_glo (eq. 13 and 14), which penalise differences of reflectance, would make all skin darker
+    and the light brighter.
+    """
+
+    share: jax.Array  # [N], each vertex's share of the mean
+
+    @classmethod
+    def of(cls, model: BaseModel) -> "ToneSubspace":
+        """For a model with the region "skin"."""
+        skin = jnp.asarray(model.regions["skin"], jnp.float32)
+        return cls(skin / jnp.maximum(skin.sum(), 1.0))
+
+    def project(self, reflectances: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
+        """Corrections less their mean over the skin, RGB."""
+        return reflectances - self.share @ reflectances
+
+
 def beyond_base(model: BaseModel) -> DisplacementSubspace:
     """The subspace beyond a model's base level and similarity transformations, over its "face" region."""
     normals, face = (

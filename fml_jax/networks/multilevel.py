@@ -5,7 +5,7 @@ final γ; and "correctives", Θ_g and Θ_r.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from fml_jax.codes import FaceCode, FinalCode, code_from_network, final_code_fro
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
-from fml_jax.face_model.displacement_subspace import DisplacementSubspace, beyond_base
+from fml_jax.face_model.displacement_subspace import DisplacementSubspace, ToneSubspace, beyond_base
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.image_formation.points import Points, form_final_points, form_points
@@ -33,6 +33,13 @@ KINDS = {"linear": 0, "relu1": 1, "relu2": 2}
 PARTS = ("local", "final", "correctives")  # of a network's parameters, beside the encoder
 
 
+class Subspaces(NamedTuple):
+    """Where the corrections of geometry and of reflectance lie; fields as of `Corrections`."""
+
+    geometry: DisplacementSubspace
+    reflectance: ToneSubspace
+
+
 @dataclass(frozen=True)
 class CorrectivesConfig:
     """The final level of a network."""
@@ -40,8 +47,8 @@ class CorrectivesConfig:
     kind: Literal["none", "linear", "relu1", "relu2"] = "none"  # "none" is the base level alone
     geometry: int = field(default=0, metadata={"least": 0})  # C_g, how many parameters the space has
     reflectance: int = field(default=0, metadata={"least": 0})  # C_r
-    # To what geometry's corrections are confined: "all" is nothing, as in the paper; "beyond" is what the base level
-    # cannot represent (`displacement_subspace.beyond_base`).
+    # To what corrections are confined: "all" is nothing, as in the paper; "beyond" is what the base level cannot
+    # represent of geometry (`displacement_subspace.beyond_base`), and no other skin tone (`ToneSubspace`).
     subspace: Literal["all", "beyond"] = "all"
     # From what δ and the final γ are predicted: the encoder's features, as in the paper, or these and what the base
     # level leaves unexplained of the crop (networks/final_stage.py).
@@ -56,7 +63,7 @@ class Network:
     correctives: Correctives | None = None
     sizes: tuple[int, int] = (0, 0)  # C_g, C_r
     mesh: Mesh | None = None  # the devices, if there are several
-    subspace: DisplacementSubspace | None = None  # to which geometry's corrections are projected, if any
+    subspaces: Subspaces | None = None  # to which corrections are projected, if any
     basis: PointBasis | None = None  # the points of the local stages; None for a network without them
     solver: ColourSolver | None = None  # solves the base level's colours on each crop; None leaves the encoder's
     sample: ResidualSample | None = None  # where the final level looks at residuals; None where it does not
@@ -108,22 +115,24 @@ class Network:
         assert self.correctives is not None, "a network without correctives has no final level"
         spaces = {"params": params.get("correctives", {})}
         corrections: Any = self.correctives.apply(spaces, code.geometry, code.reflectance)
-        if self.subspace is not None:
-            corrections = corrections._replace(geometry=jax.vmap(self.subspace.project)(corrections.geometry))
+        if self.subspaces is not None:
+            projected = {name: jax.vmap(space.project) for name, space in self.subspaces._asdict().items()}
+            corrections = Corrections(
+                **{name: project(getattr(corrections, name)) for name, project in projected.items()}
+            )
         return code, corrections
 
     def corrective_spaces(self, params: dict) -> dict:
-        """Θ in the layout of a face model; the last map of its geometry is projected to the subspace."""
+        """Θ in the layout of a face model; its last maps are projected to the subspaces."""
         spaces = params.get("correctives", {})
-        if self.subspace is None or "geometry" not in spaces:
+        if self.subspaces is None:
             return spaces
-        own = spaces["geometry"]
-        modes = own["modes"].reshape(-1, *own["offset"].shape)
-        within = {
-            "modes": jax.vmap(self.subspace.project)(modes).reshape(own["modes"].shape),
-            "offset": self.subspace.project(own["offset"]),
-        }
-        return {**spaces, "geometry": {**own, **within}}
+
+        def within(space, own):
+            modes = jax.vmap(space.project)(own["modes"].reshape(-1, *own["offset"].shape))
+            return {**own, "modes": modes.reshape(own["modes"].shape), "offset": space.project(own["offset"])}
+
+        return {name: within(getattr(self.subspaces, name), own) for name, own in spaces.items()}
 
     def final_level_outputs(
         self, params: dict, output: EncoderOutput, residuals: Float[Array, "B R"] | None = None
@@ -183,10 +192,10 @@ def make_network(
     if correctives.kind not in KINDS:
         raise InputError(f"correctives.kind {correctives.kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     spaces = Correctives(model.vertex_count, KINDS[correctives.kind])
-    subspace = beyond_base(model) if correctives.subspace == "beyond" else None
+    subspaces = Subspaces(beyond_base(model), ToneSubspace.of(model)) if correctives.subspace == "beyond" else None
     sizes = correctives.geometry, correctives.reflectance
     sample = ResidualSample.of(model) if correctives.inputs == "residuals" else None
-    return Network(body, spaces, sizes, mesh, subspace=subspace, basis=basis, solver=solver, sample=sample)
+    return Network(body, spaces, sizes, mesh, subspaces=subspaces, basis=basis, solver=solver, sample=sample)
 
 
 def level_points(

@@ -92,13 +92,16 @@ def test_without_parameters_there_is_a_light_of_its_own_and_no_correction(build,
 
 
 @pytest.mark.parametrize("kind", ["linear", "relu1"])
-def test_geometry_stays_in_its_subspace_in_the_network_and_in_the_face_model(build, crops, tiny_model, kind):
+def test_corrections_stay_in_their_subspaces_in_the_network_and_in_the_face_model(build, crops, tiny_model, kind):
     network, params = build(kind=kind, subspace="beyond")
     params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), params)
     code, corrections = final_level(network, params, crops, tiny_model)
     for found in corrections.geometry:
         assert jnp.abs(found).max() > 0.01
-        np.testing.assert_allclose(network.subspace.project(found), found, atol=1e-4)
+        np.testing.assert_allclose(network.subspaces.geometry.project(found), found, atol=1e-4)
+    for found in corrections.reflectance:
+        assert jnp.abs(found).max() > 0.01
+        np.testing.assert_allclose(found[np.asarray(tiny_model.regions["skin"], bool)].mean(axis=0), 0, atol=1e-5)
     spaces = {"params": network.corrective_spaces(params)}
     np.testing.assert_allclose(
         network.correctives.apply(spaces, code.geometry, code.reflectance), corrections, atol=1e-4
