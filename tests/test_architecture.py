@@ -14,6 +14,7 @@ ORDER = (
     "launchers",
     "configs",
     "training",
+    "video",
     "export",
     "evaluation",
     "synthetic",

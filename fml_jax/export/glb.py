@@ -20,17 +20,30 @@ _ELSE_ROUGH = 0.5
 _VERSION = "2.0"
 
 
-def write_glb(path: Path, head: Head, *, jpeg: bytes, extras: dict[str, Any]) -> None:
+class Animation(NamedTuple):
+    """How a head moves before a camera that looks along −z, in T frames."""
+
+    times: np.ndarray  # [T] seconds, ascending
+    rotation: np.ndarray  # [T, 4] unit quaternions x, y, z, w
+    translation: np.ndarray  # [T, 3] mm
+    weights: np.ndarray  # [T, K] of the head's targets
+    view_angle: float  # of the camera from top to bottom, radians; its picture is a square
+
+
+def write_glb(
+    path: Path, head: Head, *, jpeg: bytes, extras: dict[str, Any], animation: Animation | None = None
+) -> None:
     """Writes a head with one mesh, whose primitives are its surfaces.
 
     Args:
+      animation: of the mesh; a camera is written with it.
       jpeg: the texture of the surfaces that have texture coordinates, sRGB-encoded.
       extras: JSON values kept in the file's `asset`.
 
     Raises:
       OSError: the file cannot be written.
     """
-    path.write_bytes(_Glb().encoded(head, jpeg, extras))
+    path.write_bytes(_Glb().encoded(head, jpeg, extras, animation))
 
 
 class _Glb:
@@ -41,7 +54,7 @@ class _Glb:
         self._chunks: list[bytes] = []
         self._length = 0
 
-    def encoded(self, head: Head, jpeg: bytes, extras: dict[str, Any]) -> bytes:
+    def encoded(self, head: Head, jpeg: bytes, extras: dict[str, Any], animation: Animation | None) -> bytes:
         """The whole file."""
         document = self._document
         document.asset.extras = extras
@@ -54,9 +67,39 @@ class _Glb:
         document.meshes = [mesh]
         document.nodes = [gltf.Node(mesh=0, name="face")]
         document.scenes, document.scene = [gltf.Scene(nodes=[0])], 0
+        if animation is not None:
+            self._animate(animation)
         document.buffers = [gltf.Buffer(byteLength=self._length)]
         document.set_binary_blob(b"".join(self._chunks))
         return b"".join(document.save_to_bytes())
+
+    def _animate(self, animation: Animation) -> None:
+        """The motion of the first node, and the camera before which it moves."""
+        document, frames = self._document, self._values(animation.times[:, None], bounds=True)
+        moved = {
+            "rotation": animation.rotation,
+            "translation": animation.translation * _METRES,
+            "weights": animation.weights.reshape(-1, 1),
+        }
+        samplers = [gltf.AnimationSampler(input=frames, output=self._values(rows)) for rows in moved.values()]
+        channels = [
+            gltf.AnimationChannel(sampler=k, target=gltf.AnimationChannelTarget(node=0, path=name))
+            for k, name in enumerate(moved)
+        ]
+        document.animations = [gltf.Animation(name="clip", samplers=samplers, channels=channels)]
+        document.nodes[0].rotation = animation.rotation[0].tolist()
+        document.nodes[0].translation = (animation.translation[0] * _METRES).tolist()
+        lens = gltf.Perspective(aspectRatio=1.0, yfov=animation.view_angle, znear=0.01, zfar=100.0)
+        document.cameras = [gltf.Camera(type="perspective", perspective=lens, name="camera")]
+        document.nodes.append(gltf.Node(camera=0, name="camera"))
+        document.scenes[0].nodes = [0, 1]
+
+    def _values(self, rows: np.ndarray, *, bounds: bool = False) -> int:
+        """An accessor of numbers that are no attributes of vertices."""
+        rows = np.ascontiguousarray(rows, "<f4")
+        accessor = _accessor(len(rows), rows, bounds=bounds)
+        accessor.bufferView, accessor.byteOffset = self._view(rows.tobytes()), 0
+        return self._add(accessor)
 
     def _primitive(self, surface: Surface, targets: list["_Moves"]) -> gltf.Primitive:
         attributes = gltf.Attributes(
@@ -128,12 +171,13 @@ class _Glb:
         return len(self._document.bufferViews) - 1
 
 
+_TYPES = {1: gltf.SCALAR, 2: gltf.VEC2, 3: gltf.VEC3, 4: gltf.VEC4}
 _COMPONENTS = {np.dtype(np.uint16): gltf.UNSIGNED_SHORT, np.dtype(np.uint32): gltf.UNSIGNED_INT}
 
 
 def _accessor(count: int, rows: np.ndarray, *, bounds: bool) -> gltf.Accessor:
     """An accessor of `count` float vectors within the bounds of `rows`, without a buffer view."""
-    accessor = gltf.Accessor(byteOffset=None, componentType=gltf.FLOAT, count=count, type=f"VEC{rows.shape[1]}")
+    accessor = gltf.Accessor(byteOffset=None, componentType=gltf.FLOAT, count=count, type=_TYPES[rows.shape[1]])
     if bounds:
         accessor.min, accessor.max = (edge.astype(float).tolist() for edge in (rows.min(axis=0), rows.max(axis=0)))
     return accessor

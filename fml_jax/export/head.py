@@ -5,6 +5,7 @@ nearest to the face's expression, and REST: what is left of the expression, with
 show the face as it was reconstructed, and weights of zero show the same person with a neutral face.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -50,11 +51,24 @@ def head_of(face: Any) -> Head:
         solved = shapes.weights(expression)
         weights = np.append(solved, 1.0)
         codes = np.concatenate([shapes.codes, [expression - solved @ shapes.codes]])
+    return head_with(face, (*(shapes.names if shapes else ()), REST), codes, weights=weights)
+
+
+def head_with(
+    face: Any, names: Sequence[str], codes: Float[np.ndarray, "K m_e"], *, weights: Float[np.ndarray, "K"]
+) -> Head:
+    """The head of a `Reconstruction`'s person with targets of one's own.
+
+    Args:
+      names: of the targets.
+      codes: their expressions.
+      weights: of the head as it is stored; the last one is not 0.
+    """
     codes = codes.astype(np.float32)
     surfaces = _own_surfaces(face, codes)
     if parts_of(face.model) is not None:
         surfaces += [_part_surface(name, part, face, codes) for name, part in _parts().items()]
-    return Head(surfaces, (*(shapes.names if shapes else ()), REST), weights)
+    return Head(surfaces, tuple(names), weights)
 
 
 def _own_surfaces(face: Any, codes: np.ndarray) -> list[Surface]:

@@ -19,6 +19,15 @@ extension in the names. index.html shows all faces, viewer.html shows them in 3D
 network, from this folder. Up to 8 faces are in viewer.html itself, which is then complete in one file.
 failures.csv lists the photos without a face.
 
+A clip (--input=clip.mp4; pip install 'fml_jax[video]') gives for its k-th person, from 0 who is seen longest
+
+    clip_k.npz            pose, expression, light, landmarks of each frame; identity and skin of all
+    clip_k_arkit.csv      ARKit's weights and the head's angles, one line a frame
+    clip_k.glb            the head with its motion
+    clip_overlay.mp4      the faces on the clip, with its sound
+
+--formats=npz,csv,glb,overlay chooses. Ctrl-C leaves the files of the frames that were seen until then.
+
 --same_person says that all photos show one person. They get one identity and one skin, which several
 photos tell better than one; pose, expression and light are each photo's own.
 
@@ -38,11 +47,16 @@ from tqdm import tqdm
 
 from fml_jax.errors import InputError
 from fml_jax.files import checked_path, output_folder
+from fml_jax.launchers.clip_command import INTERRUPTED, reconstruct_clip_into
 from fml_jax.launchers.command_line import run_launcher
 
 _FLAGS = flags.FlagValues()
 _INPUT = flags.DEFINE_string(
-    "input", None, "Photo, folder of photos (with those below it), or a pattern.", required=True, flag_values=_FLAGS
+    "input",
+    None,
+    "Photo, folder of photos (with those below it), a pattern, or a clip.",
+    required=True,
+    flag_values=_FLAGS,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.", required=True, flag_values=_FLAGS)
 _REFINE = flags.DEFINE_bool(
@@ -104,8 +118,6 @@ _REDO = flags.DEFINE_bool(
     "redo", False, "Reconstruct photos again that are done already with the same settings.", flag_values=_FLAGS
 )
 
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
-
 
 def main() -> int:
     """Reconstructs the photos; returns the exit status."""
@@ -117,11 +129,20 @@ def main() -> int:
 
 
 def _reconstruct() -> int:
+    from fml_jax.photos.videos import VIDEO_SUFFIXES
+
     place, folder = checked_path(_INPUT.value), output_folder(_OUTPUT.value)
+    arguments = {"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value, "detector": _DETECTOR.value}
+    if place.suffix.lower() in VIDEO_SUFFIXES and not place.is_dir():
+        for flag in (_REFINE, _BOXES, _TEXTURE, _RUNNER, _SAME_PERSON, _REDO, _WORKERS):
+            if flag.present:
+                raise InputError(f"--{flag.name} goes with photos, not with a clip; leave it out")
+        formats = _FORMATS.value if _FORMATS.present else None
+        return reconstruct_clip_into(folder, place, arguments=arguments, formats=formats)
     return reconstruct_into(
         folder,
         [place],
-        arguments={"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value, "detector": _DETECTOR.value},
+        arguments=arguments,
         refine=_REFINE.value,
         boxes=_boxes(_BOXES.value),
         formats=_FORMATS.value,

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import pytest
 from skimage import data
 
 from fml_jax.export.code_files import read_code_file
+from fml_jax.video.clips import ClipWriter, Frame
 from tests.launchers.launching import launch
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +68,17 @@ def test_guide_to_several_photos(folder):
     np.testing.assert_array_equal(codes[0].identity, codes[1].identity)
     assert np.abs(codes[0].rotation - codes[1].rotation).max() > 0.01
     assert (folder / "person.glb").is_file()
+
+
+def test_guide_to_clips(folder):
+    photo = cv2.cvtColor(cv2.imread("photo.jpg"), cv2.COLOR_BGR2RGB)
+    with ClipWriter(folder / "clip.mp4", Fraction(25)) as writer:
+        for k in range(10):
+            writer.write(Frame(k, Fraction(k, 25), np.roll(photo, 2 * k, axis=1)))
+    run("video.md")
+    names = {path.name for path in (folder / "out").iterdir()}
+    assert names == {"clip_overlay.mp4", "clip_0.glb", "clip_0_arkit.csv", "clip_0.npz"}
+    assert [path.name for path in (folder / "out_csv").iterdir()] == ["clip_0_arkit.csv"]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from fml_jax.export.head import REST, head_of
 from fml_jax.fitting.named_shapes import named_shapes
 
 _TYPES = {5123: "<u2", 5125: "<u4", 5126: "<f4"}
-_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}
+_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
 _NODE = Path(__file__).parents[1] / "node"

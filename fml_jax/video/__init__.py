@@ -1,0 +1,1 @@
+"""Clips → one person's face over time: tracking, smoothing, and files."""
