@@ -79,10 +79,10 @@ def at_hits(
     """Vertex attributes (float32) at the P pixels of a raster that show a triangle, row by row."""
     triangle_index, barycentric = raster
     hit = triangle_index >= 0
-    attributes, corners, weights = np.asarray(attributes, np.float32), triangles[triangle_index[hit]], barycentric[hit]
-    found = np.zeros((len(corners), attributes.shape[1]), np.float32)
-    for corner, weight in zip(corners.T, weights.T, strict=True):
-        found += weight[:, None] * attributes[corner]
+    attributes, corners = np.asarray(attributes, np.float32), triangles.T[:, triangle_index[hit]]
+    found = np.zeros((corners.shape[1], attributes.shape[1]), np.float32)
+    for corner, weight in zip(corners, barycentric[hit].T, strict=True):
+        found += weight[:, None] * np.take(attributes, corner, axis=0)
     return found
 
 
@@ -129,16 +129,17 @@ def _solid(edges, *others):
 
 def _spans(weights, y, width):
     """The pixels first … last that a triangle covers in a row, for weights [3, 3, rows] of each row's triangle."""
-    first, last = np.zeros(len(y)), np.full(len(y), width - 1.0)
+    from_left, to_right = np.zeros(len(y)), np.full(len(y), width - 1.0)
     missed = np.zeros(len(y), bool)
     for constant, slope, along_y in weights:
         at_zero = constant + along_y * y
         with np.errstate(divide="ignore", invalid="ignore"):
             crossing = (-_EDGE_SLACK - at_zero) / slope
-        np.maximum(first, np.ceil(crossing), out=first, where=slope > 0)
-        np.minimum(last, np.floor(crossing), out=last, where=slope < 0)
+        from_left = np.maximum(from_left, np.where(slope > 0, crossing, 0))
+        to_right = np.minimum(to_right, np.where(slope < 0, crossing, width - 1))
         missed |= (slope == 0) & (at_zero < -_EDGE_SLACK)
-    first, last = (np.clip(each, -1, width).astype(np.int64) for each in (first, last))
+    first = np.minimum(np.ceil(from_left), width).astype(np.int64)
+    last = np.maximum(np.floor(to_right), -1).astype(np.int64)
     return first, np.where(missed, first - 1, last)
 
 
