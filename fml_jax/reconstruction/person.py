@@ -22,9 +22,10 @@ from fml_jax.photos.colour_balance import balanced, balancing_gains
 from fml_jax.photos.crops import crop_photo
 from fml_jax.reconstruction.answers import Reconstructions
 from fml_jax.reconstruction.evidence import Measurement, measure
+from fml_jax.reconstruction.levels import with_code
 from fml_jax.reconstruction.prediction import TrainedNetwork
 from fml_jax.reconstruction.reconstruction import Reconstruction
-from fml_jax.reconstruction.refinement import fitting_model, observation_of, with_code
+from fml_jax.reconstruction.refinement import fitting_model, observation_of
 
 REFINED = 32  # photos that are refined together at most: each takes memory and time
 BATCH = 32  # crops in one call of the network

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel
 from fml_jax.reconstruction import Reconstruction
-from fml_jax.reconstruction.refinement import with_code
+from fml_jax.reconstruction.levels import with_code
 
 
 @dataclass(frozen=True)
