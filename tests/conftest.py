@@ -27,7 +27,10 @@ import tests.type_checker  # noqa: E402, F401 (the import hook refers to it by n
 # Annotated functions of these rooms check the types and shapes of arguments and results while tests run. Fields of
 # pytrees are not checked: JAX also fills them with axis numbers and placeholders, which are no arrays.
 struct.PyTreeNode.__no_type_check__ = True
-_CHECKED = "ops codes face_model image_formation losses fitting networks photos reconstruction runners".split()
+_CHECKED = (
+    "ops codes face_model image_formation losses fitting networks photos reconstruction runners corpus "
+    "evaluation export launchers"
+).split()
 install_import_hook([f"fml_jax.{room}" for room in _CHECKED], "tests.type_checker.checked")
 
 _SHARED = Path(__file__).parents[2] / "shared"

@@ -242,7 +242,7 @@ def crowds(photos: HeldOutPhotos) -> Iterator[Picture]:
     faces, number = photos.lfw("crowds"), 0
     while True:
         rng = photos.rng("crowds", str(number))
-        across, down = rng.integers(3, 6, 2)
+        across, down = rng.integers(3, 6, 2).tolist()
         members = list(itertools.islice(faces, across * down))
         if len(members) < across * down:
             return

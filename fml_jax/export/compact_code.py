@@ -14,6 +14,7 @@ A part is either float32 numbers, or its largest magnitude as float32 and signed
 bits as `_PARTS` has, packed without gaps.
 """
 
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -142,7 +143,7 @@ def _decoded(body: bytes) -> CompactFace:
         raise ValueError("its photo's size or the face's place is impossible")
     texts, start = _texts(body, _HEADER.size)
     is_final = bool(flags & _FINAL)
-    lengths = [*sizes, 3, 3, np.prod(LIGHT_SHAPE), *(deltas if is_final else ()), *([27] if is_final else ())]
+    lengths = [*sizes, 3, 3, math.prod(LIGHT_SHAPE), *(deltas if is_final else ()), *([27] if is_final else ())]
     values, start = _all_parts(body, start, lengths, quantised=bool(flags & _QUANTISED))
     if start != len(body):
         raise ValueError("its length does not fit its code")

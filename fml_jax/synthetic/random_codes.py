@@ -55,7 +55,7 @@ def sample_face(
     identity = rng.normal(size=sizes.identity) * spread if like is None else np.asarray(like.identity)
     expression = units.sample(rng) * spread
     rotation = sample_rotation(rng)
-    light = sample_light(rng, brightness)
+    light = sample_light(rng, float(brightness))
     code = FaceCode(
         identity=_float32(identity),
         expression=_float32(expression),

@@ -32,7 +32,9 @@ ROLL = 25.0  # degrees by which a turned face still leans in its crop
 DARK_FACES = 0.12, 0.5  # of the brightness
 DARK_OTHERS = 0.06, 0.5  # dark places are darker than dark faces: most of them were dark before
 HEAD = 0.3  # of a box on each side of it also belongs to the head
+FOREHEAD = 0.3  # of the landmarks' height above them, besides
 BESIDE = 0.1  # boxes that overlap by no more show different things
+_TRIES = 20  # places drawn for one beside all faces
 LOOKS = 4  # parts of a photo that are searched for false boxes, and as many in the dark
 
 Crop = UInt8[np.ndarray, "240 240 3"]
@@ -141,6 +143,24 @@ def beside_dark(face: MarkedFace, rng: np.random.Generator) -> Crop:
     return _times(beside(face, rng), _between(DARK_OTHERS, rng))
 
 
+def enlarged(face: MarkedFace, rng: np.random.Generator) -> Crop:
+    """A part of a small place beside the face, cut out and enlarged, turned by any angle; its border pixels go on."""
+    low, high = face.landmarks68.min(axis=0), face.landmarks68.max(axis=0)
+    margin = (high - low) * [HEAD, HEAD + FOREHEAD]
+    head = Detection((*(low - margin).tolist(), *(high + margin).tolist()), 1.0)
+    picture = next((part for _ in range(_TRIES) if (part := _place(face.rgb, [head], rng)) is not None), None)
+    if picture is None:  # the face fills the photo
+        return beside(face, rng)
+    side = rng.uniform(0.2, 0.8) * len(picture)
+    x, y = rng.uniform(0, len(picture), 2) - side / 2
+    return crop_photo(picture, crop_from_photo((x, y, x + side, y + side), rng.uniform(-math.pi, math.pi)))
+
+
+def enlarged_dark(face: MarkedFace, rng: np.random.Generator) -> Crop:
+    """The same at 0.06 to 0.5 of its brightness."""
+    return _times(enlarged(face, rng), _between(DARK_OTHERS, rng))
+
+
 def badly_sized(face: MarkedFace, rng: np.random.Generator) -> Crop:
     """Far too small or too large in the crop."""
     low, high = ((0.25, 0.45), (2.2, 4.0))[rng.integers(2)]
@@ -177,6 +197,8 @@ HEADS: dict[str, Callable[[MarkedFace, np.random.Generator], Crop]] = {
 OTHERS: dict[str, Callable[[MarkedFace, np.random.Generator], Crop]] = {
     "beside": beside,
     "beside, dark": beside_dark,
+    "enlarged": enlarged,
+    "enlarged, dark": enlarged_dark,
     "badly sized": badly_sized,
     "badly turned": badly_turned,
 }
@@ -205,20 +227,29 @@ def false_box_crops(
       dark: the parts are searched at 0.06 to 0.5 of their brightness.
     """
     for _ in range(looks):
-        side = rng.uniform(0.12, 0.5) * min(rgb.shape[:2])
-        x, y = rng.uniform([0, 0], np.array(rgb.shape[1::-1]) - side)
-        part = Detection((x, y, x + side, y + side), 0.0)
-        if any(overlap(part, face) > BESIDE for face in faces):
+        picture = _place(rgb, faces, rng)
+        if picture is None:
             continue
-        size = int(rng.choice([96, 160, 240]))
-        angle = rng.uniform(-math.pi, math.pi)
-        centre = np.array([x, y]) + side / 2
-        linear = size / side * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-        picture = crop_photo(rgb, np.column_stack([linear, (size - 1) / 2 - linear @ centre]), size)
         if dark:
             picture = _times(picture, _between(DARK_OTHERS, rng))
         for found in candidates(picture):
             yield crop_photo(picture, crop_from_photo(found.box, found.roll)), found.confidence
+
+
+def _place(
+    rgb: UInt8[np.ndarray, "H W 3"], faces: Sequence[Detection], rng: np.random.Generator
+) -> UInt8[np.ndarray, "size size 3"] | None:
+    """A square of a photo, enlarged and turned at random; None where it shows a part of a face."""
+    side = rng.uniform(0.12, 0.5) * min(rgb.shape[:2])
+    x, y = rng.uniform([0, 0], np.array(rgb.shape[1::-1]) - side)
+    part = Detection((x, y, x + side, y + side), 0.0)
+    if any(overlap(part, face) > BESIDE for face in faces):
+        return None
+    size = int(rng.choice([96, 160, 240]))
+    angle = rng.uniform(-math.pi, math.pi)
+    centre = np.array([x, y]) + side / 2
+    linear = size / side * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    return crop_photo(rgb, np.column_stack([linear, (size - 1) / 2 - linear @ centre]), size)
 
 
 def crops_by_kind(
