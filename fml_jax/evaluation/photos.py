@@ -21,19 +21,37 @@ def colour_error(face: Reconstruction) -> float:
     return photometric_error(np.asarray(points.colours), seen, members)
 
 
+def face_colour_error(face: Reconstruction) -> float:
+    """Mean RGB distance from the photo over the visible vertices of the face without its eyes."""
+    points, seen = observed_points(face)
+    regions = face.model.regions
+    members = np.asarray(points.visible & regions["face"] & ~regions["eyes"])
+    return photometric_error(np.asarray(points.colours), seen, members)
+
+
 def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
-    """Errors of a reconstruction, and of the mean face and the mean reflectance in its place.
+    """Errors of a reconstruction, of its base level where it has two, and of the mean face and the mean reflectance.
 
     The mean face has the pose that fits the reference landmarks best (the reconstruction does not use them);
-    the mean reflectance has the light that fits the photo best.
+    the mean reflectance has the light that fits the photo best. "Colours" compare visible skin, "face colours" all
+    visible vertices of the face but the eyes.
     """
     points, seen, members = _seen_points(face)
     of_mean = relit(np.asarray(face.model.reflectance_mean), np.asarray(points.normals), seen, members=members)
-    return {
+    errors = {
         "landmarks": landmark_error(face.landmarks68, reference),
         "landmarks, mean face": landmark_error(_mean_face_landmarks(face, reference), reference),
         "colours": photometric_error(np.asarray(points.colours), seen, members),
         "colours, mean reflectance": photometric_error(of_mean, seen, members),
+        "colours, whole face": face_colour_error(face),
+    }
+    if face.final_code is None:
+        return errors
+    base = face.level("base")
+    return errors | {
+        "landmarks, base level": landmark_error(base.landmarks68, reference),
+        "colours, base level": colour_error(base),
+        "colours, whole face, base level": face_colour_error(base),
     }
 
 

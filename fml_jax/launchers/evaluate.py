@@ -48,7 +48,7 @@ def main() -> None:
         raise InputError("nothing to measure on; give --photos=FOLDER, --synthetic=CORPUS or both")
     reconstructor = Reconstructor(_WEIGHTS.value, min_score=0.0)
     if _PHOTOS.value:
-        unsolved = Reconstructor(_WEIGHTS.value, min_score=0.0, solve_colours=False)
+        unsolved = Reconstructor(_WEIGHTS.value, min_score=0.0, solve_colours=False, level="base")
         evaluate_photos(_PHOTOS.value, reconstructor, unsolved)
     if _SYNTHETIC.value:
         evaluate_synthetic(_SYNTHETIC.value, reconstructor)

@@ -81,6 +81,13 @@ _DETECTOR = flags.DEFINE_enum(
     "What finds the faces; auto is libfacedetection, or haar where that is not installed.",
     flag_values=_FLAGS,
 )
+_LEVEL = flags.DEFINE_enum(
+    "level",
+    "final",
+    ("base", "final"),
+    "final: with the corrections that were learned from photos. base: within the span of the face model.",
+    flag_values=_FLAGS,
+)
 _WORKERS = flags.DEFINE_integer(
     "workers",
     None,
@@ -132,7 +139,12 @@ def _reconstruct() -> int:
     from fml_jax.photos.videos import VIDEO_SUFFIXES
 
     place, folder = checked_path(_INPUT.value), output_folder(_OUTPUT.value)
-    arguments = {"weights": _WEIGHTS.value, "min_score": _MIN_SCORE.value, "detector": _DETECTOR.value}
+    arguments = {
+        "weights": _WEIGHTS.value,
+        "min_score": _MIN_SCORE.value,
+        "detector": _DETECTOR.value,
+        "level": _LEVEL.value,
+    }
     if place.suffix.lower() in VIDEO_SUFFIXES and not place.is_dir():
         for flag in (_REFINE, _BOXES, _TEXTURE, _RUNNER, _SAME_PERSON, _REDO, _WORKERS):
             if flag.present:
