@@ -45,6 +45,7 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
         "colours, mean reflectance": photometric_error(of_mean, seen, members),
         "colours, whole face": face_colour_error(face),
     }
+    errors |= _errors_by_uncertainty(face, reference)
     if face.final_code is None:
         return errors
     base = face.level("base")
@@ -52,6 +53,19 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
         "landmarks, base level": landmark_error(base.landmarks68, reference),
         "colours, base level": colour_error(base),
         "colours, whole face, base level": face_colour_error(base),
+    }
+
+
+def _errors_by_uncertainty(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
+    """Landmark errors where the network expects the smallest and the largest ones, if it expects any."""
+    if face.landmark_uncertainty is None:
+        return {}
+    order = np.argsort(face.landmark_uncertainty)
+    parts = {"surest half": order[: len(order) // 2], "least sure tenth": order[-(len(order) // 10 + 1) :]}
+    size = box_size(reference)
+    return {
+        f"landmarks, {name}": mean_distance(face.landmarks68[part], reference[part]) / size
+        for name, part in parts.items()
     }
 
 

@@ -20,6 +20,20 @@ def test_the_rows_that_cost_nothing(face, reference):
     assert 0.01 < network["colours"] < 0.3 and 0.01 < network["colours, mean reflectance"] < 0.3
 
 
+def test_landmarks_are_split_by_how_sure_the_network_is(face, reference):
+    import dataclasses
+
+    surest_first = np.linspace(1, 2, 68)
+    moved = reference + np.where(surest_first < 1.5, 0.0, 3.0)[:, None]
+    sure = dataclasses.replace(face, landmarks68=moved, landmark_uncertainty=surest_first)
+    errors = network_errors(sure, reference)
+    size = np.sqrt(np.prod(np.ptp(reference, axis=0)))
+    assert errors["landmarks, surest half"] == 0
+    assert errors["landmarks, least sure tenth"] == pytest.approx(np.hypot(3, 3) / size)
+    blind = dataclasses.replace(face, landmark_uncertainty=None)
+    assert "landmarks, surest half" not in network_errors(blind, reference)
+
+
 def test_the_mean_faces_row_does_not_depend_on_the_network(face, reference):
     import dataclasses
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fml_jax.face_model import load_face_model
-from fml_jax.face_model.displacement_subspace import along_normals, base_displacements, beyond_base
+from fml_jax.face_model.displacement_subspace import ToneSubspace, along_normals, base_displacements, beyond_base
 from fml_jax.face_model.topology import vertex_normals
 
 
@@ -53,3 +53,12 @@ def test_the_base_level_itself_is_left_nothing(model, subspace):
     along = along_normals(np.asarray(model.identity), normals)[:, :, None] * normals
     left = np.asarray(jax.vmap(subspace.project)(jnp.asarray(along * face[:, None], jnp.float32)))
     assert np.linalg.norm(left, axis=(1, 2)).max() < 1e-3 * np.linalg.norm(along[:, face], axis=(1, 2)).min()
+
+
+def test_the_skins_tone_stays_that_of_the_base_level(model):
+    drawn = np.random.default_rng(1).normal(0.2, 0.1, size=model.mean.shape).astype(np.float32)
+    tone, skin = ToneSubspace.of(model), np.asarray(model.regions["skin"], bool)
+    within = np.asarray(tone.project(drawn))
+    np.testing.assert_allclose(within[skin].mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(tone.project(within), within, atol=1e-5)
+    np.testing.assert_allclose(within - within[0], drawn - drawn[0], atol=1e-5)  # differences of vertices are kept
