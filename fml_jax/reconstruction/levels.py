@@ -3,11 +3,14 @@
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
 from fml_jax.codes import FaceCode, FinalCode
+from fml_jax.face_model.base import BaseModel
 from fml_jax.photos.crops import apply_affine, invert_affine
-from fml_jax.reconstruction.decoding import decode_one
+from fml_jax.reconstruction.decoding import DecodedFace, decode, decode_one
+from fml_jax.reconstruction.final_level import FinalLevel
 
 
 def base_level(face: Any) -> Any:
@@ -24,6 +27,30 @@ def both_levels(face: Any) -> FaceCode | FinalCode:
     if final is None:
         return face.code
     return final.replace(base=base_level(face).code, illumination=face.code.illumination)
+
+
+def with_final_code(face: Any, code: FinalCode, final: FinalLevel) -> Any:
+    """The same face of the same photo with another code of both levels.
+
+    Args:
+      final: the final level that the code belongs to.
+    """
+    base, decoded = with_code(face, code.base), jax.device_get(_decoded(face.model, final, code))
+    photo_from_crop = invert_affine(face.crop_from_photo)
+    return dataclasses.replace(
+        base,
+        code=code.lit,
+        final_code=code,
+        vertices=decoded.vertices,
+        reflectance=decoded.reflectance,
+        landmarks68=apply_affine(photo_from_crop, np.asarray(decoded.landmarks, np.float64)),
+        projected=apply_affine(photo_from_crop, np.asarray(decoded.projected, np.float64)),
+    )
+
+
+@jax.jit
+def _decoded(model: BaseModel, final: FinalLevel, code: FinalCode) -> DecodedFace:
+    return final.face(model, code, decode(model, code.base))
 
 
 def with_code(face: Any, code: FaceCode) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from fml_jax.codes import FaceCode
+from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, geometry
 from fml_jax.fitting.colours import ColourSolver
@@ -22,7 +22,7 @@ from fml_jax.photos.colour_balance import balanced, balancing_gains
 from fml_jax.photos.crops import crop_photo
 from fml_jax.reconstruction.answers import Reconstructions
 from fml_jax.reconstruction.evidence import Measurement, measure
-from fml_jax.reconstruction.levels import with_code
+from fml_jax.reconstruction.levels import with_code, with_final_code
 from fml_jax.reconstruction.prediction import TrainedNetwork
 from fml_jax.reconstruction.reconstruction import Reconstruction
 from fml_jax.reconstruction.refinement import fitting_model, observation_of
@@ -30,6 +30,7 @@ from fml_jax.reconstruction.refinement import fitting_model, observation_of
 REFINED = 32  # photos that are refined together at most: each takes memory and time
 BATCH = 32  # crops in one call of the network
 _FEWEST = 8  # crops are filled up to so many, which takes less time than to compile for fewer
+_DELTAS = ("geometry", "reflectance")  # names of δ in `FinalCode`
 _ROUNDS = 2  # of joining identities and fitting poses and expressions
 
 _measure = jax.jit(measure, static_argnames="encoder")
@@ -70,8 +71,8 @@ def join_photos(
     faces = _one_a_photo(network, list(found))
     if not faces:
         return []
-    joined = _with_codes(faces, join_crops(network, _crops(faces)))
-    return _refined(joined) if refine else joined
+    codes = join_crops(network, _crops(faces))
+    return _refined(_with_codes(faces, codes)) if refine else _with_final_codes(network, faces, codes)
 
 
 def join_crops(network: NetworkParts, crops: UInt8[np.ndarray, "B 240 240 3"]) -> FaceCode:
@@ -126,6 +127,20 @@ def _crops(faces: Sequence[Reconstruction]) -> UInt8[np.ndarray, "B 240 240 3"]:
 
 def _with_codes(faces: Sequence[Reconstruction], codes: FaceCode) -> list[Reconstruction]:
     return [with_code(face, jax.tree.map(operator.itemgetter(k), codes)) for k, face in enumerate(faces)]
+
+
+def _with_final_codes(network: NetworkParts, faces: Sequence[Reconstruction], codes: FaceCode) -> list[Reconstruction]:
+    """Faces of these base levels, and of the mean δ of their photos; each keeps its change of the light."""
+    final, found = network.trained.final, [face.final_code for face in faces if face.final_code is not None]
+    if final is None or len(found) < len(faces):
+        return _with_codes(faces, codes)
+    geometry, reflectance = (np.mean([getattr(each, name) for each in found], axis=0) for name in _DELTAS)
+    joined = []
+    for k, (face, own) in enumerate(zip(faces, found, strict=True)):
+        base = jax.tree.map(operator.itemgetter(k), codes)
+        light = base.illumination + (own.illumination - own.base.illumination)
+        joined.append(with_final_code(face, FinalCode(base, geometry, reflectance, light), final))
+    return joined
 
 
 def _places(count: int, fewest: int = 1) -> tuple[np.ndarray, np.ndarray]:

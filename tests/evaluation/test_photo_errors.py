@@ -17,6 +17,7 @@ def reference(shared):
 def test_the_rows_that_cost_nothing(face, reference):
     network, span = network_errors(face, reference), span_errors(face, reference)
     assert span["landmarks, best in span"] < 0.005 < network["landmarks, mean face"] < 0.06
+    assert network["colours, whole face"] < 0.9 * network["colours, whole face, base level"]
     assert 0.01 < network["colours"] < 0.3 and 0.01 < network["colours, mean reflectance"] < 0.3
 
 

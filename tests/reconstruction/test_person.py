@@ -49,6 +49,15 @@ def neutral_error(person, render):
     return geometry_error(person.neutral[None], true[None], members, scaled=False)
 
 
+def test_all_photos_have_the_same_corrections_of_the_final_level(person):
+    added = [face.vertices - face.level("base").vertices for face in person]
+    painted = [face.reflectance - face.level("base").reflectance for face in person]
+    assert np.abs(added[0]).max() > 0.1 and np.abs(painted[0]).max() > 0.01
+    for each, colours in zip(added[1:], painted[1:], strict=True):
+        np.testing.assert_allclose(each, added[0], atol=1e-2)
+        np.testing.assert_allclose(colours, painted[0], atol=1e-3)
+
+
 def test_renders_of_one_person_have_one_identity_and_different_expressions(renders, reconstructor):
     codes = [unflatten_code(each.code, reconstructor.model.code_sizes) for each in renders[0]]
     np.testing.assert_array_equal(codes[0].identity, codes[3].identity)
