@@ -4,6 +4,8 @@
 
 The data is that of `open_light`. It begins with the shipped encoder and local stages. Both levels' colours begin with
 those that are solved on each crop, so that the correctives learn what the base level cannot represent.
+
+3,000 steps of 32 photos take 25 to 35 minutes on two cores.
 """
 
 from ml_collections import ConfigDict
@@ -30,7 +32,7 @@ def _stage(steps: int) -> ConfigDict:
     result = stage(steps, synthetic=0, photos=32, learning_rate=1e-3)
     result.level = "full"
     result.full.update(photo=200.0, sparse=0.0, reg=0.01, rstd=1.0, contour="pose")
-    result.full.update(smo=1e3, ref=400.0, glo=900.0, sta=2.0)
+    result.full.update(smo=1e4, ref=800.0, glo=2000.0, sta=10.0)
     result.local.update(points=0.0, distance=0.0)
     result.score, result.ema_decay = 0.0, 0.995
     rates = {
