@@ -75,6 +75,7 @@ def tiny_face(number):
         "photo": np.full((40, 40, 3), 100, np.uint8),
         "model": model,
         "landmark_uncertainty": None,
+        "final_code": None,
     }
     return StubFace(**{field.name: fields[field.name] for field in dataclasses.fields(Reconstruction)})
 

@@ -9,6 +9,7 @@ import pytest
 from skimage import data
 
 from fml_jax.evaluation.photos import colour_error
+from fml_jax.face_model import load_face_model
 from fml_jax.face_model.topology import normals_at, vertex_normals
 from fml_jax.fitting.colours import ColourSolver, Surface, colour_weights, solve_colours
 from fml_jax.photos.crops import crop_photo
@@ -80,11 +81,14 @@ def test_the_solver_takes_every_few_of_the_vertices_that_tell(reconstructor):
     assert not np.asarray(model.regions["eyes"])[weighted].any()
 
 
-def test_normals_at_its_vertices_are_the_whole_meshs(reconstructor):
-    model = reconstructor.model
-    solver = ColourSolver.of(model)
-    part = normals_at(solver.rows, solver.rings, model.mean)
-    np.testing.assert_allclose(part, vertex_normals(model.topology, model.mean)[solver.rows], atol=1e-6)
+def test_normals_at_its_vertices_are_those_of_the_detail_that_is_trained(reconstructor):
+    whole, face = reconstructor.model, load_face_model(detail="face")
+    of_whole, of_face = ColourSolver.of(whole), ColourSolver.of(face)
+    part = normals_at(of_whole.rows, of_whole.rings, whole.mean)
+    np.testing.assert_allclose(part, vertex_normals(face.topology, face.mean)[of_face.rows], atol=1e-6)
+    # Only at the edges of the face do they differ from the whole mesh's.
+    same = np.abs(part - vertex_normals(whole.topology, whole.mean)[of_whole.rows]).max(axis=1) < 1e-5
+    assert 0.9 < same.mean() < 1
 
 
 def test_a_prior_may_hold_some_reflectances_and_leave_others(known):
@@ -115,9 +119,10 @@ def test_light_is_solved_first(known):
 
 
 def test_solved_colours_are_nearer_to_the_photo_and_move_nothing(face):
-    own = Reconstructor(solve_colours=False)(data.astronaut(), boxes=[tuple(face.box)])[0]
+    face = face.level("base")
+    own = Reconstructor(solve_colours=False, level="base")(data.astronaut(), boxes=[tuple(face.box)])[0]
     np.testing.assert_allclose(face.vertices, own.vertices, atol=1e-3)
-    np.testing.assert_array_equal(face.rotation, own.rotation)
+    np.testing.assert_allclose(face.rotation, own.rotation, atol=1e-6)
     assert colour_error(face) < 0.9 * colour_error(own)
     changed = np.abs(face.reflectance - own.reflectance).mean(axis=1)
     regions = {name: np.asarray(mask, bool) for name, mask in face.model.regions.items()}

@@ -125,7 +125,13 @@ def test_variants_differ_from_the_reference_in_what_they_are_named_after(name, s
     reference, variant = (get_config(f"{each},{size}").to_dict() for each in (REFERENCE, name))
     differ = {line.partition(":")[0] for line in changes(reference, variant)}
     assert differ - {"data.photos"} == expected[name] - {"data.photos"}
-    assert reference["correctives"] == {"kind": "linear", "geometry": 500, "reflectance": 500, "subspace": "all"}
+    assert reference["correctives"] == {
+        "kind": "linear",
+        "geometry": 500,
+        "reflectance": 500,
+        "subspace": "all",
+        "inputs": "features",
+    }
 
 
 def test_synthetic_faces_stand_in_for_photos_wherever_they_lie():

@@ -47,7 +47,9 @@ def test_a_run_learns_and_writes_its_weights(uninterrupted):
     assert np.mean(found[30:40]) < 0.9 * np.mean(found[:10]) and np.mean(found[-10:]) < 0.9 * np.mean(found[40:50])
     params, metadata = load_weights(uninterrupted / WEIGHTS_FILE)
     assert (
-        set(params) == {"hidden", "code", "score", "final"} and metadata["steps"] == 70 and metadata["model"] == "tiny"
+        set(params) == {"hidden", "code", "score", "final", "correctives", "delta"}
+        and metadata["steps"] == 70
+        and metadata["model"] == "tiny"
     )
     assert not (uninterrupted / "sheets").exists()  # which the stub's config does not ask for
 

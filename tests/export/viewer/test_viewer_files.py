@@ -54,7 +54,11 @@ def test_a_faces_numbers_are_those_of_the_reconstruction(face):
     np.testing.assert_allclose(arrays["colours"], np.clip(face.reflectance, 0, 1), atol=0.0021)
     np.testing.assert_allclose(data["light"], face.illumination, atol=1e-5)
     assert len(arrays["positions"]) > count  # teeth and tongue
-    assert data["levels"] == [] and "uncertainty" not in arrays and data["mask"] is None
+    assert data["levels"] == ["base", "final"] and "uncertainty" not in arrays and data["mask"] is None
+    base = face.level("base")
+    np.testing.assert_allclose(arrays["base_colours"], np.clip(base.reflectance, 0, 1), atol=0.0021)
+    np.testing.assert_allclose(arrays["base_moved"], base.vertices - face.vertices, atol=0.011)
+    assert face_data(base)["levels"] == []
 
 
 def test_shapes_and_rest_are_the_faces_expression(face):
@@ -71,6 +75,7 @@ def test_shapes_and_rest_are_the_faces_expression(face):
 
 
 def test_a_refined_face_has_two_levels(face):
+    face = face.level("base")
     added = np.full_like(face.reflectance, 0.1)
     data = face_data(replace(face, reflectance=face.reflectance + added, reflectance_corrections=added))
     assert data["levels"] == ["base", "final"]
@@ -80,7 +85,7 @@ def test_a_refined_face_has_two_levels(face):
 def test_uncertainty_and_mask_are_shown_where_a_face_has_them(face):
     spread = np.linspace(0.5, 4, len(face.vertices))
     fields = {**{name: getattr(face, name) for name in face.__dataclass_fields__}, "angles": face.angles}
-    rich = SimpleNamespace(**fields, illumination=face.illumination, translation=face.translation)
+    rich = SimpleNamespace(**fields, illumination=face.illumination, translation=face.translation, level=face.level)
     rich.uncertainty, rich.mask = spread, np.ones((240, 240))
     data = face_data(rich)
     np.testing.assert_allclose(unpacked(data)["uncertainty"][:, 0], spread, atol=0.011)

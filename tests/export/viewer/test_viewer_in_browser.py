@@ -97,13 +97,13 @@ def test_a_wipe_shows_one_picture_left_and_the_other_right_of_its_edge(browser, 
     with opened(browser, viewer) as page:
         shown(page)
         pictures = {}
-        for kind in ("geometry", "full"):
+        for kind in ("geometry", "final"):
             choose(page, kind)
             pictures[kind] = canvas(page)
         page.locator("#other").select_option("geometry")
         page.locator("#wipe").fill("0.5")
-        both, middle = canvas(page), pictures["full"].shape[1] // 2
-        np.testing.assert_array_equal(both[:, : middle - 2], pictures["full"][:, : middle - 2])
+        both, middle = canvas(page), pictures["final"].shape[1] // 2
+        np.testing.assert_array_equal(both[:, : middle - 2], pictures["final"][:, : middle - 2])
         np.testing.assert_array_equal(both[:, middle + 2 :], pictures["geometry"][:, middle + 2 :])
 
 
