@@ -5,7 +5,8 @@
 The data is that of `open_light`. It begins with the shipped encoder and local stages. Both levels' colours begin with
 those that are solved on each crop, so that the correctives learn what the base level cannot represent.
 
-3,000 steps of 32 photos take 25 to 35 minutes on two cores.
+3,000 steps of 32 photos take 25 to 40 minutes on two cores. The shipped level comes from four runs, which had other
+weights of the regularisers before those below; fml_jax/reconstruction/OPEN_LIGHT.md lists them.
 """
 
 from ml_collections import ConfigDict

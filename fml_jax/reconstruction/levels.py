@@ -35,17 +35,8 @@ def with_final_code(face: Any, code: FinalCode, final: FinalLevel) -> Any:
     Args:
       final: the final level that the code belongs to.
     """
-    base, decoded = with_code(face, code.base), jax.device_get(_decoded(face.model, final, code))
-    photo_from_crop = invert_affine(face.crop_from_photo)
-    return dataclasses.replace(
-        base,
-        code=code.lit,
-        final_code=code,
-        vertices=decoded.vertices,
-        reflectance=decoded.reflectance,
-        landmarks68=apply_affine(photo_from_crop, np.asarray(decoded.landmarks, np.float64)),
-        projected=apply_affine(photo_from_crop, np.asarray(decoded.projected, np.float64)),
-    )
+    decoded = jax.device_get(_decoded(face.model, final, code))
+    return dataclasses.replace(_shown(face, decoded), code=code.lit, final_code=code)
 
 
 @jax.jit
@@ -55,12 +46,14 @@ def _decoded(model: BaseModel, final: FinalLevel, code: FinalCode) -> DecodedFac
 
 def with_code(face: Any, code: FaceCode) -> Any:
     """The same face of the same photo with another code of the base level, without corrections."""
-    decoded = decode_one(face.model, code)
+    return dataclasses.replace(_shown(face, decode_one(face.model, code)), code=code, final_code=None)
+
+
+def _shown(face: Any, decoded: DecodedFace) -> Any:
+    """The same face of the same photo with decoded arrays, without corrections of single vertices."""
     photo_from_crop = invert_affine(face.crop_from_photo)
     return dataclasses.replace(
         face,
-        code=code,
-        final_code=None,
         vertices=np.asarray(decoded.vertices),
         reflectance=np.asarray(decoded.reflectance),
         reflectance_corrections=np.zeros_like(decoded.reflectance),

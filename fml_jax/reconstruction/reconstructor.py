@@ -89,7 +89,7 @@ class Reconstructor:
           look_again: a face is cropped and predicted a second time, upright and framed by the landmarks of its first
             prediction, where that moves a corner by more than this many crop pixels: 0 is always, infinity never.
           solve_colours: light and reflectance are solved on the crop, given the network's geometry; else they are
-            the network's own.
+            the network's own. The final level of the package's network was trained with solved ones.
           min_score: detected boxes that score lower are dropped; boxes given are kept.
           detector: a name of `fml_jax.photos.detection.DETECTORS`; "auto" is the best one that is installed.
           level: "final" is both levels where the network has them; "base" leaves the final level out.
