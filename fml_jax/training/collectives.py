@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from fml_jax.face_model.base import BaseModel
 from fml_jax.networks.multilevel import Network
@@ -53,7 +53,7 @@ def compile_stage(network: Network, model: BaseModel, stage: StageConfig, *, see
     return step.lower(state, *described).compile(), state
 
 
-def collectives(program: str, mesh: Mesh) -> list[Collective]:
+def collectives(program: str, mesh: Mesh | AbstractMesh) -> list[Collective]:
     """The exchanges in a compiled program's text (`compiled.as_text()`), in its order."""
     return list(_found(program, mesh))
 
@@ -70,12 +70,12 @@ def _bytes(array: re.Match) -> int:
     return int(np.prod(sides)) * max(int(array["bits"] or 8) // 8, 1)
 
 
-def _axis(line: str, mesh: Mesh) -> str:
+def _axis(line: str, mesh: Mesh | AbstractMesh) -> str:
     """The axis along which the members of a group differ."""
     groups = _groups(line)
     if groups is None:
         return "-"
-    places = np.stack(np.unravel_index(groups, mesh.devices.shape), axis=-1)
+    places = np.stack(np.unravel_index(groups, mesh.axis_sizes), axis=-1)
     differ = (places != places[:, :1]).any(axis=(0, 1))
     return " and ".join(name for name, along in zip(mesh.axis_names, differ, strict=True) if along) or "-"
 

@@ -19,7 +19,7 @@ from fml_jax.networks.weights import save_weights
 from fml_jax.training.batches import copy_cards
 from fml_jax.training.checkpoints import UNKNOWN, Checkpoints, HeldOut, changes
 from fml_jax.training.config import RunConfig, as_dict
-from fml_jax.training.held_out import HEADLINES, LOSS, Evaluator
+from fml_jax.training.held_out import HEADLINES, LOSS
 from fml_jax.training.learned import learned_model
 from fml_jax.training.metrics import CONFIG, VALIDATION, MetricsWriter
 from fml_jax.training.sharding import gathered
@@ -116,7 +116,7 @@ class RunOutputs:
         speed = {"images_per_second": images_per_second, "wait": wait, "seconds": time.time()}
         self._write(step, {**scalars, **speed})
 
-    def evaluate(self, step: int, state: TrainState, *, evaluator: Evaluator, stage: str) -> HeldOut:
+    def evaluate(self, step: int, state: TrainState, *, evaluator: Callable[[dict, str], dict], stage: str) -> HeldOut:
         """Measures a state on held-out faces and writes the result."""
         values = evaluator(state.eval_params, stage)
         if values and self._is_first:

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from fml_jax.errors import InputError
 from fml_jax.training.config import StageConfig
@@ -35,7 +35,7 @@ def make_mesh(model_devices: int = 1) -> Mesh:
     return jax.make_mesh((count // model_devices, model_devices), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """The same values on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
@@ -59,7 +59,7 @@ def check_rows(name: str, stage: StageConfig, mesh: Mesh) -> None:
         )
 
 
-def state_shardings(mesh: Mesh, state: Any) -> Any:
+def state_shardings(mesh: Mesh | AbstractMesh, state: Any) -> Any:
     """The placement of each array of a training state: corrective modes and their statistics are split over `model`.
 
     Args:

@@ -71,7 +71,7 @@ def state_of(params: dict, optimizer: optax.GradientTransformation, keep_ema: bo
     return TrainState(jnp.int32(0), params, ema_params, optimizer.init(params))
 
 
-def step_key(seed: int, step: jax.Array) -> jax.Array:
+def step_key(seed: int, step: int | jax.Array) -> jax.Array:
     """The key of a step's random numbers: a function of seed and step, so that a resumed run draws the same."""
     return jax.random.fold_in(jax.random.key(seed), step)
 

@@ -11,16 +11,11 @@ from fml_jax.face_model import load_face_model
 from fml_jax.face_model.displacement_subspace import beyond_base
 from fml_jax.face_model.topology import neighbour_counts, one_ring_sum
 from fml_jax.image_formation.points import form_points_of
+from fml_jax.ops.images import eight_bits, unit_range
 from fml_jax.synthetic import rendering
 from fml_jax.synthetic.beyond_span import hidden_population
-from fml_jax.synthetic.expressions import expression_units
 from fml_jax.synthetic.faces import build_synthetic
 from fml_jax.synthetic.rendering import render_synthetic
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_face_model()
 
 
 @pytest.fixture(scope="module")
@@ -99,23 +94,22 @@ def test_the_population_is_the_same_each_time(model, population):
         np.testing.assert_array_equal(getattr(again, name), part)
 
 
-def test_crops_show_the_stored_truth(model, population, monkeypatch):
+def test_crops_show_the_stored_truth(model, units, population, monkeypatch):
     """At the nose, the crop has the colours of the stored vertices and reflectance under the code's illumination."""
-    monkeypatch.setattr(rendering, "photographed", lambda rng, picture: picture)
-    face = render_synthetic(model, expression_units(model), np.random.default_rng(3), population=population)
+    monkeypatch.setattr(rendering, "photographed", lambda rng, picture: eight_bits(picture))
+    face = render_synthetic(model, units, np.random.default_rng(3), population=population)
     fewer = load_face_model(detail="face")
 
     def gaps(vertices, reflectance):
         points = form_points_of(fewer.topology, vertices, reflectance, code=unflatten_code(face.code, model.code_sizes))
         inner = np.asarray(points.visible & fewer.regions["nose"]) & (np.asarray(points.normals)[:, 2] < -0.5)
         x, y = np.rint(np.asarray(points.pixels)[inner]).astype(int).T
-        return np.median(np.abs(face.crop[y, x] - np.clip(np.asarray(points.colours)[inner], 0, 1)))
+        return np.median(np.abs(unit_range(face.crop[y, x]) - np.clip(np.asarray(points.colours)[inner], 0, 1)))
 
     assert gaps(*face.truth) < 0.02 < gaps(face.truth.vertices, np.asarray(fewer.reflectance_mean))
 
 
-def test_records_keep_the_truth(model, population, examples):
-    units = expression_units(model)
+def test_records_keep_the_truth(model, units, population, examples):
     for k, example in enumerate(examples):
         face = render_synthetic(model, units, np.random.default_rng([4, k]), population=population)
         np.testing.assert_allclose(example.truth.vertices, face.truth.vertices, atol=0.0051)

@@ -1,20 +1,8 @@
 """Expressions of synthetic faces: named units in the model's modes."""
 
 import numpy as np
-import pytest
 
-from fml_jax.face_model.files import load_arkit_shapes, load_face_model
-from fml_jax.synthetic.expressions import expression_units
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_face_model()
-
-
-@pytest.fixture(scope="module")
-def units(model):
-    return expression_units(model)
+from fml_jax.face_model.files import load_arkit_shapes
 
 
 def test_codes_move_the_face_as_the_named_shapes_do(model, units):

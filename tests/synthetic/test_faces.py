@@ -10,7 +10,6 @@ from fml_jax.corpus.card import open_corpus
 from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.corpus.records import decode, read_shard
 from fml_jax.errors import InputError
-from fml_jax.face_model import load_face_model
 from fml_jax.face_model.base import geometry
 from fml_jax.face_model.landmarks import landmarks68
 from fml_jax.image_formation.camera import project, to_camera
@@ -18,10 +17,10 @@ from fml_jax.image_formation.illumination import shading
 from fml_jax.image_formation.points import form_points
 from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
 from fml_jax.image_formation.sphere import fibonacci_sphere
+from fml_jax.ops.images import eight_bits, unit_range
 from fml_jax.photos.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, crop_from_landmarks
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE
 from fml_jax.synthetic import rendering
-from fml_jax.synthetic.expressions import expression_units
 from fml_jax.synthetic.faces import build_synthetic
 from fml_jax.synthetic.light import sample_light
 from fml_jax.synthetic.random_codes import sample_code, sample_rotation
@@ -31,13 +30,8 @@ COUNT = 5
 
 
 @pytest.fixture(scope="module")
-def model():
-    return load_face_model()
-
-
-@pytest.fixture(scope="module")
-def faces(model):
-    return [render_synthetic(model, expression_units(model), np.random.default_rng([0, k])) for k in range(COUNT)]
+def faces(model, units):
+    return [render_synthetic(model, units, np.random.default_rng([0, k])) for k in range(COUNT)]
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +58,20 @@ def test_landmarks_are_the_codes(model, faces):
         np.testing.assert_allclose(face.landmarks, pixels, atol=1e-2)
 
 
-def test_crop_shows_the_code(model, monkeypatch):
+def test_crop_shows_the_code(model, units, monkeypatch):
     """Where nothing hides the skin, the crop has the colours that the code's points have."""
-    monkeypatch.setattr(rendering, "photographed", lambda rng, picture: picture)
-    face = render_synthetic(model, expression_units(model), np.random.default_rng(3), style=PLAIN)
+    monkeypatch.setattr(rendering, "photographed", lambda rng, picture: eight_bits(picture))
+    face = render_synthetic(model, units, np.random.default_rng(3), style=PLAIN)
     points = form_points(model, unflatten_code(face.code, model.code_sizes))
     inner = np.asarray(points.visible & model.regions["nose"]) & (np.asarray(points.normals)[:, 2] < -0.5)
     x, y = np.rint(np.asarray(points.pixels)[inner]).astype(int).T
     expected = np.clip(np.asarray(points.colours)[inner], 0, 1)
-    assert np.median(np.abs(face.crop[y, x] - expected)) < 0.02
+    assert np.median(np.abs(unit_range(face.crop[y, x]) - expected)) < 0.02
 
 
-def test_framing_is_that_of_photos(model):
+def test_framing_is_that_of_photos(model, units):
     """Landmarks' boxes fill crops as `crop_from_landmarks` makes them, give or take the jitter."""
-    rng, units = np.random.default_rng(1), expression_units(model)
+    rng = np.random.default_rng(1)
     shifts, scales = [], []
     for _ in range(12):
         code = sample_code(model, units, rng)

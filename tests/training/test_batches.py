@@ -99,6 +99,6 @@ def test_photos_cannot_stand_in_for_renders(data):
         StageBatches(swapped, stage_of(2, 0), 0)
 
 
-def test_missing_folders_are_told():
+def test_missing_folders_are_told(tmp_path):
     with pytest.raises(InputError, match="--config.data.photos=/nowhere: no such folder; make one with: fml-prepare"):
-        copy_cards(DataConfig(photos="/nowhere"), None)
+        copy_cards(DataConfig(photos="/nowhere"), tmp_path)

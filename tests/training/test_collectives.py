@@ -4,10 +4,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
+from jax.sharding import AbstractMesh
 
 from fml_jax.training.collectives import Collective, collectives
 
@@ -16,8 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def mesh():
-    """A stub of a mesh of 4 × 2 devices."""
-    return SimpleNamespace(devices=np.arange(8).reshape(4, 2), axis_names=("data", "model"))
+    return AbstractMesh((4, 2), ("data", "model"))
 
 
 @pytest.mark.parametrize(

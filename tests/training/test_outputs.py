@@ -7,6 +7,7 @@ import pytest
 from jax import numpy as jnp
 
 from fml_jax.errors import InputError
+from fml_jax.networks.multilevel import Network
 from fml_jax.networks.weights import load_weights
 from fml_jax.training.checkpoints import UNKNOWN, HeldOut
 from fml_jax.training.config import as_dict
@@ -27,10 +28,10 @@ def state_at(step, value=0.0):
 @pytest.fixture
 def opened(tmp_path, tiny_model):
     """Opens the workdir for a config, as each start of a run does."""
-    every = []
+    every, network = [], Network(stub.LinearEncoder(41))
 
     def opened(config):
-        every.append(RunOutputs(config, tmp_path, network=None, model=tiny_model, mesh=make_mesh(1)))
+        every.append(RunOutputs(config, tmp_path, network=network, model=tiny_model, mesh=make_mesh(1)))
         return every[-1]
 
     yield opened

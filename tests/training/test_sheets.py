@@ -14,8 +14,8 @@ from tests.training import stub
 CELL = 204
 
 
-def crops(first, count, size=8):
-    return np.arange(first, first + count, dtype=np.uint8)[:, None, None, None] * np.ones((1, size, size, 3), np.uint8)
+def crops(first, count):
+    return np.arange(first, first + count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 240, 240, 3), np.uint8)
 
 
 def numbers(chosen):

@@ -6,26 +6,14 @@ import pytest
 from fml_jax.codes import unflatten_code
 from fml_jax.corpus.face_labels import BACKGROUND, FACE, OCCLUDER, occluded_share
 from fml_jax.errors import InputError
-from fml_jax.face_model import load_face_model
 from fml_jax.image_formation.points import form_points
 from fml_jax.synthetic import skin_detail
-from fml_jax.synthetic.expressions import expression_units
 from fml_jax.synthetic.occluders.blobs import make_blob
 from fml_jax.synthetic.occluders.kinds import SURFACES, checked_kinds, sample_kinds
 from fml_jax.synthetic.occluders.layers import Layer, SeenSurface, draw_layer, laid_over
 from fml_jax.synthetic.occluders.names import KINDS
 from fml_jax.synthetic.occluders.surfaces import ellipsoid, tube
 from fml_jax.synthetic.rendering import PLAIN, Style, render_synthetic
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_face_model()
-
-
-@pytest.fixture(scope="module")
-def units(model):
-    return expression_units(model)
 
 
 def rendered(model, units, seed, *kinds, **style):
