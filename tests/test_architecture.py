@@ -17,6 +17,7 @@ ORDER = (
     "video",
     "export",
     "evaluation",
+    "importers",
     "synthetic",
     "corpus",
     "reconstruction",

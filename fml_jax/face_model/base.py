@@ -34,6 +34,7 @@ class BaseModel(struct.PyTreeNode):
     landmarks: Landmarks
     regions: dict  # name → [N] bool; "face" is the photometric region, "skin" eq. 14's mask
     name: str = struct.field(pytree_node=False)
+    has_one_mesh: bool = struct.field(pytree_node=False, default=False)  # at details "standard" and "fine"
 
     @property
     def vertex_count(self) -> int:

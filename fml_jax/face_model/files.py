@@ -1,7 +1,8 @@
 """The file format of face models: an npz of plain arrays, validated when it is read.
 
 Format 1 has a coarse control mesh whose Catmull–Clark subdivision is the standard mesh. Format 2 has the standard mesh
-itself, its modes as integers, and further parts of a head (teeth, tongue, lashes) that follow the same codes.
+itself, its modes as integers, and further parts of a head (teeth, tongue, lashes) that follow the same codes. Format 3,
+which importers write, has triangles and modes as real numbers; its mesh is used as it is at every detail.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from fml_jax import safe_npz
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, restrict
 from fml_jax.face_model.integer_modes import restored
-from fml_jax.face_model.landmarks import Landmarks
+from fml_jax.face_model.landmarks import CONTOUR, Landmarks
 from fml_jax.face_model.subdivision import catmull_clark, subdivide_uv, triangulate
 from fml_jax.face_model.topology import make_topology
 
@@ -29,10 +30,7 @@ DETAILS = ("standard", "fine", "face")
 _COMMON_SHAPES = {
     "reflectance_mean": "N3",
     "reflectance": "rN3",
-    "quads": "Q4",
-    "fine_quads": "Q",
     "uv": "M2",
-    "uv_quads": "Q4",
     "region_names": "R",
     "regions": "RN",
     "landmarks478_vertices": "L3",
@@ -43,8 +41,9 @@ _COMMON_SHAPES = {
     "contour_weights": "YS3",
     "contour_candidates": "K",
 }
+_OF_QUADS = {"quads": "Q4", "fine_quads": "Q", "uv_quads": "Q4"}
 _SHAPES = {
-    1: {"mean": "C3", "identity": "iC3", "expression": "eC3", **_COMMON_SHAPES},
+    1: {"mean": "C3", "identity": "iC3", "expression": "eC3", **_COMMON_SHAPES, **_OF_QUADS},
     2: {
         "mean": "N3",
         "identity": "iN3",
@@ -55,8 +54,21 @@ _SHAPES = {
         "arkit_names": "A",
         "arkit_codes": "Ae",
         **_COMMON_SHAPES,
+        **_OF_QUADS,
+    },
+    3: {
+        "mean": "N3",
+        "identity": "iN3",
+        "expression": "eN3",
+        "arkit_names": "A",
+        "arkit_codes": "Ae",
+        "triangles": "T3",
+        "uv_triangles": "T3",
+        **_COMMON_SHAPES,
     },
 }
+_LANDMARK_COUNTS = {"landmarks478_vertices": 478, "landmarks68_from_478": 68}
+_MOST_TRIANGLES = 1000  # around a vertex: tables have a column for each
 _PART_SHAPES = {
     "part_names": "P",
     "part_of_vertex": "V",
@@ -90,7 +102,8 @@ def load_face_model(path: str | Path | None = None, detail: str = "standard") ->
       path: a model file; None is the open model that the package carries.
       detail: "standard" (the whole head, one subdivision of the control mesh), "face" (its
         photometric region and landmarks only, for training), or "fine" (a second subdivision of
-        the face region, the paper's N).
+        the face region, the paper's N). An imported model is not subdivided: its "fine" is its
+        "standard", the whole mesh.
 
     Raises:
       InputError: no such file or detail, or the file is not a face model.
@@ -108,7 +121,7 @@ def load_arkit_shapes(path: str | Path | None = None) -> dict[str, np.ndarray]:
     if arrays["format_version"] == 1:
         operator, _ = catmull_clark(arrays["quads"], len(arrays["mean"]))
         return dict(zip(names, _refined(operator, arrays["arkit"].astype(np.float32)), strict=True))
-    modes = restored(arrays["expression"], arrays["expression_steps"])
+    modes = _modes(arrays, "expression")
     shapes = np.tensordot(arrays["arkit_codes"].astype(np.float32), modes, 1)
     return dict(zip(names, shapes, strict=True))
 
@@ -162,7 +175,36 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """
     arrays = read_npz(path, *_SHAPES)
     check_shapes(path, arrays, _SHAPES[int(arrays["format_version"])])
+    _check_numbers(path, arrays)
     return arrays
+
+
+def _check_numbers(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Checks that vertex numbers are some of the mesh's, and that landmarks are as many as there should be.
+
+    Raises:
+      InputError: an array fails a check.
+    """
+    for name, count in _LANDMARK_COUNTS.items():
+        if len(arrays[name]) != count:
+            raise InputError(f"{path}: {name!r} has {len(arrays[name])} entries, not {count}")
+    if (
+        arrays["contour_vertices"].shape[:2] != (len(arrays["contour_yaws"]), CONTOUR)
+        or len(arrays["contour_yaws"]) < 2
+    ):
+        raise InputError(f"{path}: 'contour_vertices' are not {CONTOUR} points for each of two yaws or more")
+    control, standard, uv = len(arrays["mean"]), len(arrays["reflectance_mean"]), len(arrays["uv"])
+    limits = {"quads": control, "uv_quads": uv, "triangles": control, "uv_triangles": uv, "landmarks68_from_478": 478}
+    limits |= dict.fromkeys(("landmarks478_vertices", "contour_vertices", "contour_candidates"), standard)
+    for name, limit in limits.items():
+        if name not in arrays:
+            continue
+        numbers = arrays[name]
+        if numbers.dtype.kind not in "iu" or (numbers.size and not 0 <= numbers.min() <= numbers.max() < limit):
+            raise InputError(f"{path}: {name!r} names vertices outside 0…{limit - 1}")
+    faces = arrays["triangles" if "triangles" in arrays else "quads"]
+    if np.bincount(faces.ravel().astype(np.int64), minlength=1).max(initial=0) > _MOST_TRIANGLES:
+        raise InputError(f"{path}: over {_MOST_TRIANGLES} triangles share one vertex, which is no face")
 
 
 def read_npz(path: Path, *versions: int) -> dict[str, np.ndarray]:
@@ -205,6 +247,9 @@ def check_shapes(path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[s
             raise InputError(f"{path}: {name!r} holds values that are not finite")
 
 
+_PATHS: dict[str, Path] = {}  # by the models' names
+
+
 @cache
 def _build(path: Path, detail: str) -> BaseModel:
     arrays = read_arrays(path)
@@ -212,15 +257,25 @@ def _build(path: Path, detail: str) -> BaseModel:
     # With the file's checksum, so that weights and corpora of one file are refused with another of the same name.
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     model = model.replace(name=f"{model.name}-{digest[:8]}")
+    _PATHS[model.name] = path
     if detail == "face":
         return restrict(model, np.asarray(model.regions["face"]))
-    if detail == "fine":
+    if detail == "fine" and quads is not None:
         return _fine(model, quads, arrays)
     return model
 
 
-def _standard(arrays) -> tuple[BaseModel, np.ndarray]:
+def path_of(model: BaseModel) -> Path | None:
+    """The file that a model came from, at any detail and with any number of reflectance modes; None if it has none."""
+    return _PATHS.get(model.name.partition(",")[0])
+
+
+def _standard(arrays) -> tuple[BaseModel, np.ndarray | None]:
+    """The model at its standard detail, and its quads; None where it has triangles."""
     mean, modes, quads, uv, uv_quads = _standard_mesh(arrays)
+    triangles, uv_triangles = (
+        (arrays["triangles"], arrays["uv_triangles"]) if quads is None else (triangulate(quads), triangulate(uv_quads))
+    )
     regions = {
         str(name): jnp.asarray(mask, bool) for name, mask in zip(arrays["region_names"], arrays["regions"], strict=True)
     }
@@ -230,21 +285,24 @@ def _standard(arrays) -> tuple[BaseModel, np.ndarray]:
         expression=jnp.asarray(modes["expression"]),
         reflectance_mean=jnp.asarray(arrays["reflectance_mean"], jnp.float32),
         reflectance=jnp.asarray(modes["reflectance"], jnp.float32),
-        topology=make_topology(triangulate(quads), len(mean)),
+        topology=make_topology(triangles, len(mean)),
         uv=jnp.asarray(uv),
-        uv_triangles=jnp.asarray(triangulate(uv_quads), jnp.int32),
+        uv_triangles=jnp.asarray(uv_triangles, jnp.int32),
         landmarks=_landmarks(arrays),
         regions=regions,
         name=str(arrays["name"]),
+        has_one_mesh=quads is None,
     )
     return model, quads
 
 
 def _standard_mesh(arrays):
-    """Mean, modes by name, quads, uv and uv_quads of the standard mesh."""
+    """Mean, modes by name, quads, uv and uv_quads of the standard mesh; no quads where it has triangles."""
+    if arrays["format_version"] == 3:
+        modes = {name: _modes(arrays, name) for name in ("identity", "expression", "reflectance")}
+        return arrays["mean"], modes, None, arrays["uv"].astype(np.float32), None
     if arrays["format_version"] == 2:
-        names = ("identity", "expression", "reflectance")
-        modes = {name: restored(arrays[name], arrays[f"{name}_steps"]) for name in names}
+        modes = {name: _modes(arrays, name) for name in ("identity", "expression", "reflectance")}
         uv = arrays["uv"].astype(np.float32)
         return arrays["mean"], modes, arrays["quads"].astype(np.int64), uv, arrays["uv_quads"].astype(np.int64)
     operator, quads = catmull_clark(arrays["quads"], len(arrays["mean"]))
@@ -252,6 +310,12 @@ def _standard_mesh(arrays):
     modes = {name: _refined(operator, arrays[name].astype(np.float32)) for name in ("identity", "expression")}
     modes["reflectance"] = arrays["reflectance"]
     return _refined(operator, arrays["mean"][None])[0], modes, quads, uv, uv_quads
+
+
+def _modes(arrays, name: str) -> np.ndarray:
+    """Modes [K, N, 3] of format 2 or 3, float32."""
+    steps = f"{name}_steps"
+    return restored(arrays[name], arrays[steps]) if steps in arrays else arrays[name].astype(np.float32)
 
 
 def _fine(model: BaseModel, quads: np.ndarray, arrays) -> BaseModel:

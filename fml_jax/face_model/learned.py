@@ -6,7 +6,7 @@ of its base model, without the encoder and without photos.
 
 import os
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -133,8 +133,9 @@ def load_learned_model(path: str | Path) -> FaceModel:
     _check_correctives(path, spaces, arrays)
     _check_vertices(path, arrays)
     spaces = {name: _reshaped(space, (len(space["modes"]), 3 * len(arrays["mean"]))) for name, space in spaces.items()}
+    vectors: dict[str, Any] = {name: jnp.asarray(arrays[name]) for name in _BASE}
     base = BaseModel(
-        **{name: jnp.asarray(arrays[name]) for name in _BASE},
+        **vectors,
         topology=make_topology(arrays["triangles"], len(arrays["mean"])),
         landmarks=Landmarks(**jax.tree.map(jnp.asarray, tables["landmarks"])),
         regions=jax.tree.map(jnp.asarray, tables.get("regions", {})),

@@ -160,7 +160,7 @@ def final_settings(path: Path, about: dict, model: BaseModel) -> FinalSettings |
 
 def _rows(model: BaseModel, detail: object) -> np.ndarray | None:
     """The model's vertices that a network of a detail corrects; None for vertices that the model does not have."""
-    if detail == "standard":
+    if detail == "standard" or (detail == "fine" and model.has_one_mesh):
         return np.arange(model.vertex_count)
     return kept_vertices(model, np.asarray(model.regions["face"])) if detail == "face" else None
 

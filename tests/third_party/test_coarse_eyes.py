@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fml_jax.face_model.subdivision import triangulate
+from fml_jax.face_model.surfaces import closest_on_surface
 from third_party.open_face_model.coarse_eyes import (
     BACK_STEPS,
     KEPT_MERIDIANS,
@@ -14,7 +15,6 @@ from third_party.open_face_model.coarse_eyes import (
 from third_party.open_face_model.head_mesh import EYE
 from third_party.open_face_model.ict_facekit import read_face_kit
 from third_party.open_face_model.ict_head import MERIDIANS, cut_head
-from third_party.open_face_model.landmark_embedding import closest_on_surface
 from third_party.open_face_model.repairs import eyeball_centre
 
 FIRST = 11_248  # vertex of the eyeballs

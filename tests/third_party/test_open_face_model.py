@@ -10,19 +10,20 @@ import pytest
 from fml_jax.face_model.files import OPEN_MODEL, load_arkit_shapes, read_arrays
 from fml_jax.face_model.integer_modes import restored
 from fml_jax.face_model.subdivision import triangulate
+from fml_jax.face_model.surfaces import closest_on_surface, procrustes, vertex_normals
+from fml_jax.face_model.writing import write_npz
+from fml_jax.image_formation.plain_pictures import View, render
 from third_party.open_face_model import ict_head
-from third_party.open_face_model.archive import rounded, write_npz
+from third_party.open_face_model.archive import rounded
 from third_party.open_face_model.coarse_eyes import BACK_STEPS, KEPT_MERIDIANS, KEPT_RINGS, coarse_mesh, coarse_uv
 from third_party.open_face_model.complexions import EYE_WEIGHT, FACE_WEIGHT, OTHER_WEIGHT
 from third_party.open_face_model.head_mesh import cut_head, neck_border, read_base_mesh, straighten_neck
 from third_party.open_face_model.ict_facekit import read_face_kit
 from third_party.open_face_model.ict_identity import vertex_weights
 from third_party.open_face_model.ict_regions import NARROW_FACE
-from third_party.open_face_model.identity import align_by_similarity, build_identity, procrustes
+from third_party.open_face_model.identity import align_by_similarity, build_identity
 from third_party.open_face_model.inputs import GEOMETRY, GeometryPackage, Package, obtain
-from third_party.open_face_model.landmark_embedding import closest_on_surface
 from third_party.open_face_model.measure import Shapes, fit_identity
-from third_party.open_face_model.pictures import View, render, vertex_normals
 from third_party.open_face_model.principal_components import principal_modes
 from third_party.open_face_model.skins import linear_of_srgb, sample_texture, srgb_of_linear
 

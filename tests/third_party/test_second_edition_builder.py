@@ -6,6 +6,8 @@ import scipy.sparse as sparse
 from scipy.spatial import ConvexHull
 
 from fml_jax.errors import InputError
+from fml_jax.face_model.surfaces import Mesh, vertex_normals
+from fml_jax.importers.registration import Points, register, transfer
 from third_party.open_face_model.complexions import filled_in
 from third_party.open_face_model.contact import Margins, Pair
 from third_party.open_face_model.ict_expressions import Units, build_expressions
@@ -17,8 +19,6 @@ from third_party.open_face_model.ict_facekit import (
     read_vertices,
 )
 from third_party.open_face_model.ict_identity import build_identity
-from third_party.open_face_model.pictures import vertex_normals
-from third_party.open_face_model.registration import Mesh, register, transfer
 from third_party.open_face_model.repairs import Spreader, plausible_combinations, way_out
 
 
@@ -84,9 +84,8 @@ class TestRegistration:
         landmarks = np.arange(0, 1500, 75)
         corners = np.repeat(landmarks[:, None], 3, axis=1)
         weights = np.tile([1.0, 0, 0], (len(landmarks), 1))
-        found = register(
-            source, target, (corners, weights), target.vertices[landmarks], free=np.zeros(len(directions), bool)
-        )
+        landmarks = Points(corners, weights, target.vertices[landmarks])
+        found = register(source, target, landmarks, free=np.zeros(len(directions), bool))
         assert np.median(np.linalg.norm(found - target.vertices, axis=1)) < 4
         carry = transfer(Mesh(found, triangles), target.vertices, vertex_normals(target.vertices, triangles))
         assert np.percentile(carry.distance, 95) < 0.8

@@ -14,8 +14,9 @@ from absl import app, flags, logging
 
 from fml_jax.errors import InputError
 from fml_jax.face_model.subdivision import catmull_clark, subdivide_uv, triangulate
+from fml_jax.face_model.writing import write_npz
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE
-from third_party.open_face_model.archive import rounded, write_npz
+from third_party.open_face_model.archive import rounded
 from third_party.open_face_model.expressions import build_expressions
 from third_party.open_face_model.head_mesh import EYE, LINING, SKIN, HeadMesh, cut_head, read_base_mesh
 from third_party.open_face_model.ict_sources import adjacency

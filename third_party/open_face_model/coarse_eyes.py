@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fml_jax.face_model.subdivision import triangulate
+from fml_jax.face_model.surfaces import closest_on_surface
 from third_party.open_face_model.head_mesh import EYE
 from third_party.open_face_model.ict_head import MERIDIANS, Head, quads_of_rings
-from third_party.open_face_model.landmark_embedding import closest_on_surface
 from third_party.open_face_model.repairs import eyeball_centre
 
 KEPT_MERIDIANS = 16

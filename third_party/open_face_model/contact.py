@@ -7,9 +7,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fml_jax.face_model.subdivision import triangulate
-from third_party.open_face_model.landmark_embedding import closest_on_surface
+from fml_jax.face_model.surfaces import closest_on_surface, vertex_normals
 from third_party.open_face_model.openings import LID_MARGIN_RING, Opening, Openings, find_openings
-from third_party.open_face_model.pictures import vertex_normals
 
 REACH = 8.0  # mm: deeper than this nothing passes
 CLEAR = 0.5  # mm over the tangent plane of the nearest vertex: such points are outside

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.linalg
 
-from third_party.open_face_model.identity import BACK_WEIGHT, IdentityModes, align_by_similarity, procrustes
+from fml_jax.face_model.surfaces import procrustes
+from third_party.open_face_model.identity import BACK_WEIGHT, IdentityModes, align_by_similarity
 from third_party.open_face_model.principal_components import principal_modes
 
 SAMPLES = 1600

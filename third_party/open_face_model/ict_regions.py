@@ -5,11 +5,12 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
+from fml_jax.face_model.surfaces import vertex_normals
+from fml_jax.image_formation.plain_pictures import View
 from fml_jax.image_formation.raster import rasterize
 from third_party.open_face_model.head_mesh import EYE, LINING
 from third_party.open_face_model.ict_head import MERIDIANS, Head
 from third_party.open_face_model.openings import CONTACT_RING, LID_MARGIN_RING, Openings
-from third_party.open_face_model.pictures import View, vertex_normals
 from third_party.open_face_model.regions import Eyeball, Regions, inside_polygon, smooth_step
 
 NARROW_FACE = 6706  # ICT-FaceKit's "narrow face": without ears, throat and scalp

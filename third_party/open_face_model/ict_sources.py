@@ -7,6 +7,8 @@ import numpy as np
 import scipy.sparse as sparse
 
 from fml_jax.face_model.subdivision import triangulate
+from fml_jax.face_model.surfaces import vertex_normals
+from fml_jax.importers.registration import Transfer
 from third_party.open_face_model.complexions import filled_in
 from third_party.open_face_model.head_mesh import EYE
 from third_party.open_face_model.ict_facekit import HEAD, FaceKit, read_face_kit
@@ -15,8 +17,6 @@ from third_party.open_face_model.ict_regions import NARROW_FACE
 from third_party.open_face_model.inputs import GEOMETRY, SKINS, GeometryPackage, obtain, read_skins
 from third_party.open_face_model.makehuman_on_ict import RegisteredHead
 from third_party.open_face_model.openings import CONTACT_RING, LID_MARGIN_RING, Openings, find_openings
-from third_party.open_face_model.pictures import vertex_normals
-from third_party.open_face_model.registration import Transfer
 
 SMOOTHING = 8  # steps of averaging carried displacements with their neighbours
 DOUBTFUL_DISTANCE = 2.5  # mm between the registered surfaces: beyond, a skin's detail does not belong there

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fml_jax.face_model.surfaces import procrustes
 from third_party.open_face_model.head_mesh import EYE, LINING, MM_PER_UNIT, BaseMesh, HeadMesh, straighten_neck
 from third_party.open_face_model.inputs import GeometryPackage
 from third_party.open_face_model.principal_components import principal_modes
@@ -191,13 +192,3 @@ def align_by_similarity(heads: np.ndarray, landmarks: np.ndarray, rounds: int = 
             head[:] = scale * (head - centre) @ rotation.T + target_centre
         mean = heads.mean(0, dtype=np.float64)
     return mean
-
-
-def procrustes(points: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """The similarity target ≈ scale · rotation (points − centre) + target's centre, in the least squares sense."""
-    centre = points.mean(0)
-    centred, goal = points - centre, target - target.mean(0)
-    left, singular, right = np.linalg.svd(goal.T @ centred)
-    signs = np.array([1, 1, np.sign(np.linalg.det(left @ right))])
-    scale = (singular * signs).sum() / (centred**2).sum()
-    return scale, (left * signs) @ right, centre

@@ -9,16 +9,16 @@ from scipy.ndimage import distance_transform_edt
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
+from fml_jax.face_model.surfaces import closest_on_surface, vertex_normals
+from fml_jax.image_formation.plain_pictures import FIELD, Picture, View, render
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE, detect_landmarks
 from third_party.open_face_model.head_mesh import EYE, SKIN
-from third_party.open_face_model.pictures import FIELD, Picture, View, render, vertex_normals
 
 LANDMARKS, IRISES, CONTOUR = 478, slice(468, 478), 17
 CONTOUR_YAWS = np.arange(-75, 76, 15)
 FRONTAL_YAW = 25  # renders up to here place the fixed landmarks
 GRAZING = 0.3  # a landmark counts where the surface's normal keeps this cosine with the view
 REACH = 0.05  # of the picture's width: how far off the mesh a contour point may be
-NEAR_TRIANGLES = 16  # whose centres are nearest to a point: the nearest surface is among them
 OUTLIER = 3.0  # medians: detections farther off don't count in the refinement
 STRIP = 7.0  # mm: candidates lie within this distance of the contours …
 STRIP_YAW = 45  # … of yaws up to here, which cover the silhouettes beyond
@@ -68,19 +68,6 @@ class Embedding:
     seen: int  # renders in which MediaPipe saw the face
     shown: int
     errors: tuple[float, float]  # mm, mean distance of frontal detections: of the medians, and refined
-
-
-def closest_on_surface(
-    points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest points of a surface: the vertices [K, 3] of their triangles, and weights [K, 3]."""
-    corners = vertices[triangles]
-    near = cKDTree(corners.mean(1)).query(points, NEAR_TRIANGLES)[1]
-    weights = _closest_on_triangles(points[:, None], corners[near])
-    distance = np.linalg.norm((weights[..., None] * corners[near]).sum(2) - points[:, None], axis=-1)
-    best = distance.argmin(1)
-    rows = np.arange(len(points))
-    return triangles[near[rows, best]], weights[rows, best]
 
 
 def first_landmarks(surface: Surface, colours: np.ndarray) -> np.ndarray:
@@ -245,23 +232,3 @@ def _mirror_numbers(points):
 
 def _symmetrised(points, mirror):
     return (points + points[mirror] * [-1, 1, 1]) / 2
-
-
-def _closest_on_triangles(points, corners):
-    """Barycentric weights [..., 3] of triangles' [..., 3, 3] closest points: projected, then clipped to the edges."""
-    a, b, c = np.moveaxis(corners, -2, 0)
-    edges, offset = np.stack([b - a, c - a], axis=-2), points - a
-    gram = edges @ np.swapaxes(edges, -1, -2) + 1e-12 * np.eye(2)
-    inner = np.linalg.solve(gram, (edges @ offset[..., None]))[..., 0]
-    inside = np.concatenate([1 - inner.sum(-1, keepdims=True), inner], axis=-1)
-    candidates = [inside]
-    for first, second in ((0, 1), (1, 2), (2, 0)):
-        start, side = corners[..., first, :], corners[..., second, :] - corners[..., first, :]
-        t = np.clip(((points - start) * side).sum(-1) / np.maximum((side**2).sum(-1), 1e-12), 0, 1)
-        weights = np.zeros_like(inside)
-        weights[..., first], weights[..., second] = 1 - t, t
-        candidates.append(weights)
-    stacked = np.stack(candidates)
-    distance = np.linalg.norm((stacked[..., None] * corners).sum(-2) - points, axis=-1)
-    distance[0] = np.where((inside >= 0).all(-1), distance[0], np.inf)
-    return np.take_along_axis(stacked, distance.argmin(0)[None, ..., None], axis=0)[0]

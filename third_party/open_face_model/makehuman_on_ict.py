@@ -6,6 +6,8 @@ import numpy as np
 import scipy.sparse as sparse
 
 from fml_jax.face_model.subdivision import catmull_clark, subdivide_uv, triangulate
+from fml_jax.face_model.surfaces import Mesh, closest_on_surface
+from fml_jax.importers.registration import Points, Transfer, register, transfer
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE
 from third_party.open_face_model.head_mesh import (
     EYE,
@@ -19,8 +21,7 @@ from third_party.open_face_model.head_mesh import (
     straighten_neck,
 )
 from third_party.open_face_model.inputs import GeometryPackage
-from third_party.open_face_model.landmark_embedding import Surface, closest_on_surface, seen_landmarks
-from third_party.open_face_model.registration import Mesh, Transfer, register, transfer
+from third_party.open_face_model.landmark_embedding import Surface, seen_landmarks
 from third_party.open_face_model.skins import sample_texture
 
 # MediaPipe's numbers of the face's outline, which rests on the silhouette and so on no fixed place.
@@ -99,8 +100,7 @@ def register_makehuman(package: GeometryPackage, textures: list[np.ndarray], tar
     registered = register(
         Mesh(vertices, triangles),
         Mesh(target.vertices, target.triangles[target.parts == SKIN]),
-        (corners, weights),
-        wanted,
+        Points(corners, weights, wanted),
         free=free,
     )
     scale = np.sqrt(wanted.var(0).sum() / (vertices[corners] * weights[..., None]).sum(1).var(0).sum())

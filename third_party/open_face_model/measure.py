@@ -16,13 +16,12 @@ from scipy.spatial import cKDTree
 
 from fml_jax.face_model import BaseModel, load_arkit_shapes, load_face_model
 from fml_jax.face_model.files import OPEN_MODEL, read_arrays
+from fml_jax.face_model.surfaces import closest_on_surface, procrustes, vertex_normals
+from fml_jax.image_formation.plain_pictures import View, render
 from fml_jax.launchers.command_line import run_launcher
 from fml_jax.photos.landmarks import detect_landmarks
 from third_party.open_face_model.contact import contact_pairs_of, deepest
 from third_party.open_face_model.expressions import sample_weights
-from third_party.open_face_model.identity import procrustes
-from third_party.open_face_model.landmark_embedding import closest_on_surface
-from third_party.open_face_model.pictures import View, render, vertex_normals
 
 MODE_COUNTS = (0, 20, 40, 80)
 ROUNDS = 25

@@ -14,10 +14,10 @@ from absl import flags
 
 from fml_jax.face_model import BaseModel, load_face_model
 from fml_jax.face_model.files import OPEN_MODEL
+from fml_jax.image_formation.plain_pictures import View, render
 from fml_jax.launchers.command_line import run_launcher
 from fml_jax.photos.landmarks import detect_mesh
 from fml_jax.photos.reading import read_photo
-from third_party.open_face_model.pictures import View, render
 
 # MediaPipe's numbers of the two ends of each measure.
 MEASURES = {

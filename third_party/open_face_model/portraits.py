@@ -11,7 +11,7 @@ from absl import app, flags
 
 from fml_jax.face_model import BaseModel, load_face_model
 from fml_jax.face_model.files import OPEN_MODEL
-from third_party.open_face_model.pictures import View, render, sheet
+from fml_jax.image_formation.plain_pictures import View, render, sheet
 
 COLUMNS, ROWS = 5, 4
 OVERSAMPLING = 2  # pixels drawn a pixel kept, against jagged edges

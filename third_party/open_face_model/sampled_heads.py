@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fml_jax.image_formation.plain_pictures import View
 from third_party.open_face_model.landmark_embedding import Head
-from third_party.open_face_model.pictures import View
 
 
 def random_heads(operator, identity, expressions, reflectance, count: int) -> Iterator[Head]:

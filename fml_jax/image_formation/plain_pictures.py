@@ -1,9 +1,10 @@
-"""Pictures of the model while it is built: plain numpy, one light, the face in the middle."""
+"""Pictures of a face model alone, without a photo: plain NumPy, one light, the face in the middle."""
 
 from typing import NamedTuple
 
 import numpy as np
 
+from fml_jax.face_model.surfaces import vertex_normals
 from fml_jax.image_formation.raster import interpolate, rasterize
 
 FOCAL = 4.5  # picture widths
@@ -63,15 +64,6 @@ def render(
     shaded = interpolate(lit, triangles, (triangle_index, barycentric))
     image = np.where((triangle_index >= 0)[..., None], shaded, background)
     return Picture((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), triangle_index, barycentric)
-
-
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """[N, 3] unit normals, weighted by area."""
-    a, b, c = vertices[triangles].transpose(1, 0, 2)
-    areas = np.cross(b - a, c - a)
-    corners = triangles.ravel()
-    normals = np.stack([np.bincount(corners, np.repeat(axis, 3), len(vertices)) for axis in areas.T], axis=1)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
 def sheet(images: list[np.ndarray], columns: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Face models of other people's layouts → the project's model file."""

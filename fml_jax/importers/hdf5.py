@@ -1,0 +1,67 @@
+"""Reading HDF5 files from untrusted sources: plain numbers of the file itself, no more than its size allows."""
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from fml_jax.errors import InputError
+from fml_jax.importers.raw_model import allowance, existing
+
+
+def read_hdf5(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
+    """The datasets of these names that are there.
+
+    Their sizes are checked from their headers before any is read. Links to other files are not followed.
+
+    Raises:
+      InputError: no such file, no HDF5, h5py is missing, or a dataset holds no plain numbers or too many.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise InputError(f"{path}: HDF5 files need h5py; run: pip install h5py") from None
+    existing(path, "HDF5 file")
+    try:
+        with h5py.File(path, "r") as file:
+            found = {name: data for name in names if (data := _dataset(h5py, file, path, name)) is not None}
+            _check_sizes(path, found)
+            return {name: data[()] for name, data in found.items()}
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not an HDF5 file that can be read ({reason}); copy or download it again") from None
+
+
+def _dataset(h5py, file, path, name):
+    """A dataset; None if it is missing. Each part of its name must be a part of this file."""
+    at = file
+    for part in name.split("/"):
+        if not isinstance(at, h5py.Group):
+            return None
+        link = at.get(part, getlink=True)
+        if link is None:
+            return None
+        if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
+            raise InputError(f"{path}: {name!r} is a link to another place, which is not followed; save the file anew")
+        at = at[part]
+    if not isinstance(at, h5py.Dataset):
+        return None
+    if at.external or at.is_virtual:
+        raise InputError(f"{path}: {name!r} lies in another file, which is not read; save the file anew")
+    if at.shape is None or at.dtype.kind not in "fiu":
+        raise InputError(f"{path}: {name!r} holds {at.dtype} and not plain numbers")
+    return at
+
+
+def _check_sizes(path, datasets):
+    # A chunk is read as a whole, and may be larger than its dataset.
+    sizes = [
+        max(math.prod(data.shape), math.prod(data.chunks or ())) * data.dtype.itemsize for data in datasets.values()
+    ]
+    if sum(sizes) > allowance(path):
+        raise InputError(
+            f"{path}: its arrays would take {sum(sizes) // 2**20} MiB; its size allows for {allowance(path) // 2**20}"
+        )

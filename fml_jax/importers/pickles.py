@@ -1,0 +1,281 @@
+"""Reading arrays out of pickles from untrusted sources, without running anything that they name.
+
+Pickles are programs. Here their instructions build plain values only: a class or function that a pickle names is kept
+as a name, and what it would be called with is kept beside it. Nothing is imported or called. NumPy's arrays, SciPy's
+compressed sparse matrices and Chumpy's arrays are then recognised by these names and made from their bytes.
+"""
+
+import math
+import pickletools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sparse
+
+from fml_jax.errors import InputError
+from fml_jax.importers.raw_model import existing
+
+MOST_BYTES = 2 * 2**30
+_MOST_INSTRUCTIONS = 200_000
+_MOST_AXES = 8
+_RECONSTRUCT = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+_FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
+_MARK = object()
+
+
+@dataclass
+class Named:
+    """Something that a pickle names (`name`), calls with `arguments`, or gives a `state`."""
+
+    name: str
+    arguments: Any = None
+    state: Any = None
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    """The dictionary in a pickle: strings, numbers, arrays, and `Named` for all else.
+
+    Raises:
+      InputError: no such file, none of this kind, or it is too large or too long.
+    """
+    size = existing(path, "pickle").stat().st_size
+    if size > MOST_BYTES:
+        raise InputError(f"{path}: {size // 2**20} MiB; pickles of up to {MOST_BYTES // 2**20} MiB are read")
+    try:
+        value = _run(path, path.read_bytes())
+    except InputError:
+        raise
+    except Exception as error:  # damaged instructions fail in many ways
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a pickle that can be read ({reason}); copy or download it again") from None
+    content = value.state if isinstance(value, Named) else value
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: the pickle holds no dictionary of arrays; it is no model file")
+    return {name: each for name, each in content.items() if isinstance(name, str)}
+
+
+def numbers(path: Path, content: Mapping[str, Any], name: str) -> np.ndarray:
+    """One of a pickle's entries as an array of numbers.
+
+    Raises:
+      InputError: it is missing, or no such array.
+    """
+    if name not in content:
+        raise InputError(f"{path}: the model lacks {name!r}")
+    try:
+        return _array(content[name])
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError, AttributeError) as error:
+        raise InputError(f"{path}: {name!r} is no array of numbers ({str(error)[:200]})") from None
+
+
+def _array(value: Any) -> np.ndarray:
+    if isinstance(value, Named):
+        module = value.name.rpartition(".")[0]
+        if value.name in _RECONSTRUCT:
+            return _numpys(value.state)
+        if value.name in _FROM_BUFFER:
+            content, kind, shape, order = value.arguments
+            return _numpys((1, shape, kind, order == "F", bytes(content)))
+        if module.startswith("scipy.sparse") and isinstance(value.state, dict):
+            return _sparse(value.name, value.state)
+        if module.startswith("chumpy") and isinstance(value.state, dict) and "x" in value.state:
+            inner = value.state["x"]
+            if isinstance(inner, Named) and inner.name.startswith("chumpy"):
+                raise ValueError("arrays within arrays")
+            return _array(inner)
+        raise ValueError(f"{value.name} is not read")
+    if isinstance(value, int | float):
+        return np.array(value)
+    raise ValueError(f"a {type(value).__name__} is not read")
+
+
+def _numpys(state: Any) -> np.ndarray:
+    """An array of its pickled state: (version, shape, type, whether the first axis is adjacent, bytes)."""
+    _, shape, kind, is_fortran, content = state
+    dtype = _dtype(kind)
+    if not isinstance(content, bytes):
+        content = content.encode("latin-1")
+    sane = isinstance(shape, tuple) and len(shape) <= _MOST_AXES and all(isinstance(n, int) and n >= 0 for n in shape)
+    if not sane or math.prod(shape) * dtype.itemsize != len(content):
+        raise ValueError("its shape is not that of its content")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
+
+
+def _dtype(kind: Any) -> np.dtype:
+    if not isinstance(kind, Named) or kind.name != "numpy.dtype" or not isinstance(kind.arguments, tuple):
+        raise ValueError("its type is not NumPy's")
+    code = kind.arguments[0]
+    if not isinstance(code, str) or len(code) > 3 or code[:1] not in "fiub":
+        raise ValueError(f"its type {str(code)[:20]!r} is no number")
+    order = kind.state[1] if isinstance(kind.state, tuple) and len(kind.state) > 1 else "="
+    return np.dtype(f"{order}{code}" if order in ("<", ">") else code)
+
+
+def _sparse(name: str, state: dict) -> np.ndarray:
+    kind = name.rpartition(".")[2]
+    shape: Any = state.get("_shape", state.get("shape"))
+    sane = isinstance(shape, tuple) and len(shape) == 2 and all(isinstance(n, int) for n in shape)
+    if kind not in ("csc_matrix", "csr_matrix") or not sane or math.prod(shape) > MOST_BYTES // 64:
+        raise ValueError(f"{kind} of shape {shape} is not read")
+    data, indices, starts = (_array(state[part]) for part in ("data", "indices", "indptr"))
+    rows, columns = shape if kind == "csr_matrix" else shape[::-1]
+    lengths = np.diff(starts)
+    if len(starts) != rows + 1 or starts[0] != 0 or (lengths < 0).any() or starts[-1] != len(data):
+        raise ValueError("its sparse entries do not fit its shape")
+    if len(indices) != len(data) or (len(indices) and not 0 <= indices.min() <= indices.max() < columns):
+        raise ValueError("its sparse entries lie outside its shape")
+    dense = sparse.csr_matrix((data, indices, starts), (rows, columns)).toarray()
+    return dense if kind == "csr_matrix" else dense.T
+
+
+def _run(path: Path, program: bytes) -> Any:
+    argument: Any
+    stack: list[Any] = []
+    memory: dict[int, Any] = {}
+    for count, (instruction, argument, _) in enumerate(pickletools.genops(program)):
+        if count > _MOST_INSTRUCTIONS:
+            raise InputError(f"{path}: over {_MOST_INSTRUCTIONS} instructions, which no face model takes")
+        name = instruction.name
+        if name == "STOP":
+            return stack.pop()
+        if name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name in _VALUES:
+            stack.append(argument)
+        elif name in _MAKERS:
+            stack.append(_MAKERS[name]())
+        elif name in _ACTIONS:
+            _ACTIONS[name](stack)
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            memory[argument] = stack[-1]
+        elif name == "MEMOIZE":
+            memory[len(memory)] = stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memory[argument])
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            stack.append(_global(stack, argument))
+        elif name not in ("PROTO", "FRAME"):
+            raise InputError(f"{path}: the pickle uses {name}, which no face model needs; it is not read")
+    raise InputError(f"{path}: the pickle ends too early; copy or download it again")
+
+
+def _global(stack, argument):
+    if argument is None:
+        name, module = stack.pop(), stack.pop()
+        if not (isinstance(name, str) and isinstance(module, str)):
+            raise ValueError("a name that is no text")
+        return Named(f"{module}.{name}")
+    return Named(argument.replace(" ", ".", 1))
+
+
+def _since_mark(stack):
+    items = []
+    while (item := stack.pop()) is not _MARK:
+        items.append(item)
+    return items[::-1]
+
+
+def _pushed(make):
+    return lambda stack: stack.append(make(_since_mark(stack)))
+
+
+def _paired(items):
+    if len(items) % 2:
+        raise ValueError("a key without a value")
+    for key in items[::2]:
+        if not isinstance(key, str | bytes | int):  # the hash of nested tuples may take for ever
+            raise ValueError("a key that is no name")
+    return zip(items[::2], items[1::2], strict=True)
+
+
+def _entries(target):
+    """The dictionary that entries are set in: of an object such as OrderedDict, its state."""
+    if isinstance(target, Named):
+        target.state = {} if target.state is None else target.state
+        target = target.state
+    if not isinstance(target, dict):
+        raise ValueError("entries set in no dictionary")
+    return target
+
+
+def _set_item(stack):
+    value, key = stack.pop(), stack.pop()
+    _entries(stack[-1]).update(_paired([key, value]))
+
+
+def _set_items(stack):
+    items = _since_mark(stack)
+    _entries(stack[-1]).update(_paired(items))
+
+
+def _append(stack):
+    item = stack.pop()
+    _listed(stack[-1]).append(item)
+
+
+def _appends(stack):
+    items = _since_mark(stack)
+    _listed(stack[-1]).extend(items)
+
+
+def _listed(target):
+    if not isinstance(target, list):
+        raise ValueError("items appended to no list")
+    return target
+
+
+def _call(stack):
+    """REDUCE and NEWOBJ: the name and its arguments, uncalled."""
+    arguments, function = stack.pop(), stack.pop()
+    if not isinstance(function, Named):
+        raise ValueError("a call of no function")
+    if function.name.rpartition(".")[2] == "_reconstructor" and isinstance(arguments, tuple) and arguments:
+        kind = arguments[0]  # copyreg's way to make an object of a class
+        stack.append(Named(kind.name if isinstance(kind, Named) else "unknown"))
+    elif function.name == "_codecs.encode" and arguments and isinstance(arguments[0], str):
+        stack.append(arguments[0].encode("latin-1"))  # how Python 3 writes bytes for Python 2
+    else:
+        stack.append(Named(function.name, arguments))
+
+
+def _build(stack):
+    state = stack.pop()
+    if not isinstance(stack[-1], Named):
+        raise ValueError("a state of no object")
+    stack[-1].state = state
+
+
+def _tuple_of(count):
+    def action(stack):
+        items = [stack.pop() for _ in range(count)]
+        stack.append(tuple(items[::-1]))
+
+    return action
+
+
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "MARK": _MARK}
+_VALUES = frozenset(
+    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE "
+    "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
+)
+_MAKERS = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
+_ACTIONS = {
+    "LIST": _pushed(list),
+    "TUPLE": _pushed(tuple),
+    "DICT": _pushed(lambda items: dict(_paired(items))),
+    "TUPLE1": _tuple_of(1),
+    "TUPLE2": _tuple_of(2),
+    "TUPLE3": _tuple_of(3),
+    "SETITEM": _set_item,
+    "SETITEMS": _set_items,
+    "APPEND": _append,
+    "APPENDS": _appends,
+    "REDUCE": _call,
+    "NEWOBJ": _call,
+    "BUILD": _build,
+    "POP": lambda stack: stack.pop(),
+    "POP_MARK": _since_mark,
+}
