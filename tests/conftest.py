@@ -29,7 +29,7 @@ import tests.type_checker  # noqa: E402, F401 (the import hook refers to it by n
 struct.PyTreeNode.__no_type_check__ = True
 _CHECKED = (
     "ops codes face_model image_formation losses fitting networks photos reconstruction runners corpus "
-    "evaluation export launchers training synthetic"
+    "evaluation export importers launchers training synthetic"
 ).split()
 install_import_hook([f"fml_jax.{room}" for room in _CHECKED], "tests.type_checker.checked")
 

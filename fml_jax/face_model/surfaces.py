@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Integer
 from scipy.spatial import cKDTree
 
 NEAR_TRIANGLES = 16  # whose centres are nearest to a point: the nearest surface is among them
@@ -85,6 +85,8 @@ def procrustes(
     return float(scale), (left * signs) @ right, centre
 
 
-def at(values: Float[np.ndarray, "N C"], corners: Int[np.ndarray, "P 3"], weights: Float[np.ndarray, "P 3"]):
-    """[P, C]: values of vertices at points on the surface, as `closest_on_surface` returns them."""
+def at(
+    values: Float[np.ndarray, "N C"], corners: Integer[np.ndarray, "P 3"], weights: Float[np.ndarray, "P 3"]
+) -> Float[np.ndarray, "P C"]:
+    """Values of vertices at points on the surface, as `closest_on_surface` returns them."""
     return (values[corners] * weights[..., None]).sum(1)

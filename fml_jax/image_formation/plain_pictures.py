@@ -49,6 +49,7 @@ def render(
     vertices: np.ndarray,
     triangles: np.ndarray,
     colours: np.ndarray,
+    *,
     view: View = _FRONT,
     light: tuple[float, float, float] | np.ndarray = (-0.25, 0.4, 0.9),
     ambient: float = 0.45,

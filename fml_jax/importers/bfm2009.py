@@ -68,7 +68,7 @@ def _full(path: Path) -> RawModel:
         mean,
         triangles,
         identity * np.float32(_MM_OF_MICROMETRES),
-        reflectance_mean=vectors(path, "texMU", arrays["texMU"], count) / np.float32(_GREY_LEVELS),
+        reflectance_mean=vectors(path, "texMU", arrays["texMU"], vertex_count=count) / np.float32(_GREY_LEVELS),
         reflectance=reflectance / np.float32(_GREY_LEVELS),
         notes=(*_turned(turned), "texture / 255 is taken as sRGB-encoded reflectance"),
     )
@@ -90,7 +90,7 @@ def _front(path: Path) -> RawModel:
         triangles,
         bases["idBase"] * np.float32(_MM_OF_DECIMETRES),
         expression=bases["exBase"] * np.float32(_MM_OF_DECIMETRES),
-        reflectance_mean=vectors(path, "meantex", arrays["meantex"], count) / np.float32(_GREY_LEVELS),
+        reflectance_mean=vectors(path, "meantex", arrays["meantex"], vertex_count=count) / np.float32(_GREY_LEVELS),
         reflectance=bases["texBase"] / np.float32(_GREY_LEVELS),
     )
     if "keypoints" in arrays:

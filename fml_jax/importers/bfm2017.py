@@ -56,7 +56,7 @@ def _has(arrays, kind):
 def _principal(path, arrays, kind, count=None):
     """Mean [N, 3], and modes [K, N, 3] times their standard deviations."""
     name = f"{kind}/model"
-    mean = vectors(path, f"{name}/mean", arrays[f"{name}/mean"], count)
+    mean = vectors(path, f"{name}/mean", arrays[f"{name}/mean"], vertex_count=count)
     variance = np.asarray(arrays[f"{name}/pcaVariance"], np.float64).ravel()
     if not np.isfinite(variance).all() or (variance < 0).any():
         raise InputError(f"{path}: '{name}/pcaVariance' holds values that are no variances; check the file")

@@ -77,7 +77,9 @@ def _sheet(pictures):
 
 
 def _drawn(model: BaseModel, vertices: np.ndarray, colours: np.ndarray, yaw: float) -> np.ndarray:
-    return render(_centred(model, vertices), np.asarray(model.topology.triangles), colours, View(yaw, 0, _SIZE)).image
+    return render(
+        _centred(model, vertices), np.asarray(model.topology.triangles), colours, view=View(yaw, 0, _SIZE)
+    ).image
 
 
 def _centred(model: BaseModel, vertices: np.ndarray) -> np.ndarray:
@@ -95,7 +97,7 @@ def _with_landmarks(model: BaseModel, clay: np.ndarray, yaw: float) -> np.ndarra
     view, marks = View(yaw, 0, _SIZE), model.landmarks
     vertices = _centred(model, np.asarray(model.mean, np.float64))
     triangles = np.asarray(model.topology.triangles)
-    picture = render(vertices, triangles, clay, view).image.copy()
+    picture = render(vertices, triangles, clay, view=view).image.copy()
     fixed = _points(vertices, marks.fixed_vertices, marks.fixed_weights)
     row = int(np.abs(np.asarray(marks.contour_yaws) - yaw).argmin())
     contour = _points(vertices, marks.contour_vertices[row], marks.contour_weights[row])

@@ -49,7 +49,7 @@ def existing(path: Path, kind: str) -> Path:
     return path
 
 
-def vectors(path: Path, name: str, array: np.ndarray, vertex_count: int | None = None) -> np.ndarray:
+def vectors(path: Path, name: str, array: np.ndarray, *, vertex_count: int | None = None) -> np.ndarray:
     """Coordinates of one shape, adjacent for a vertex (x y z x y z …), as [N, 3].
 
     Raises:

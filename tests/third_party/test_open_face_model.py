@@ -284,7 +284,7 @@ class TestBuilder:
 
     def test_render_shows_a_head(self, arrays, standard):
         vertices, _, triangles = standard
-        picture = render(vertices, triangles, arrays["reflectance_mean"].astype(float), View(size=96))
+        picture = render(vertices, triangles, arrays["reflectance_mean"].astype(float), view=View(size=96))
         assert 0.15 < (picture.triangle_index >= 0).mean() < 0.7
 
     def test_fit_recovers_modes_and_similarity(self, arrays, standard, regions):

@@ -163,7 +163,7 @@ def _on_skin_and_eyes(surface, points):
 
 
 def _draw(surface, head) -> Picture:
-    return render(head.vertices, surface.triangles, head.colours, head.view, head.light)
+    return render(head.vertices, surface.triangles, head.colours, view=head.view, light=head.light)
 
 
 def _visible(surface, head, picture, landmarks):

@@ -156,7 +156,7 @@ def detection_rate(model: BaseModel, renders: int) -> float:
         colours = np.asarray(model.reflectance_mean) + _random(model.reflectance, rng, 1.0)
         view = View(rng.uniform(-35, 35), rng.uniform(-15, 15))
         light = np.array([rng.uniform(-0.7, 0.7), rng.uniform(-0.1, 0.7), 1.0])
-        picture = render(shape, triangles, np.clip(colours, 0.01, 1), view, light)
+        picture = render(shape, triangles, np.clip(colours, 0.01, 1), view=view, light=light)
         seen += detect_landmarks(picture.image) is not None
     return seen / renders
 

@@ -62,7 +62,8 @@ def renders(model: BaseModel) -> Iterator[np.ndarray]:
     while True:
         shape = mean + np.tensordot(rng.standard_normal(len(identity)), identity, 1)
         colour = colours + np.tensordot(rng.standard_normal(len(reflectance)), reflectance, 1)
-        yield render(shape, triangles, np.clip(colour, 0.01, 1), View(rng.uniform(-6, 6), rng.uniform(-6, 6))).image
+        view = View(rng.uniform(-6, 6), rng.uniform(-6, 6))
+        yield render(shape, triangles, np.clip(colour, 0.01, 1), view=view).image
 
 
 def photos(folder: Path) -> Iterator[np.ndarray]:

@@ -29,7 +29,7 @@ def random_portrait(model: BaseModel, rng: np.random.Generator, size: int) -> np
     view = View(rng.uniform(-30, 30), rng.uniform(-6, 6), OVERSAMPLING * size)
     light = np.array([rng.uniform(-0.5, 0.5), 0.4, 0.9])
     triangles = np.asarray(model.topology.triangles)
-    picture = render(shape, triangles, np.clip(colours, 0.01, 1), view, light, background=0.86)
+    picture = render(shape, triangles, np.clip(colours, 0.01, 1), view=view, light=light, background=0.86)
     return cv2.resize(picture.image, (size, size), interpolation=cv2.INTER_AREA)
 
 
