@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Float
 
@@ -100,10 +101,11 @@ def neutral_code(sizes: CodeSizes) -> FaceCode:
 
 def flatten_code(code: FaceCode) -> Float[Array, "*batch code"]:
     """The parts in the order of the fields, illumination row by row: [..., `code.sizes.total`]."""
-    illumination = jnp.asarray(code.illumination)
-    gamma = illumination.reshape(*illumination.shape[:-2], LIGHT)
+    gamma = code.illumination.reshape(*code.illumination.shape[:-2], LIGHT)
     parts = [code.identity, code.expression, code.reflectance, code.rotation, code.translation, gamma]
-    return jnp.concatenate([jnp.asarray(part) for part in parts], axis=-1)
+    # Files of a face are written without JAX, which would compile a program for the shapes.
+    join = np.concatenate if all(isinstance(part, np.ndarray) for part in parts) else jnp.concatenate
+    return join(parts, axis=-1)
 
 
 def unflatten_code(vector: Float[Array, "*batch code"], sizes: CodeSizes) -> FaceCode:

@@ -1,15 +1,13 @@
 """XLA's compiled programs on disk: many tests, in several processes, compile the same ones."""
 
-import contextlib
-import hashlib
 import os
-import time
 from pathlib import Path
+
+from fml_jax import compilation_cache
 
 # pytest's own cache folder, which `pytest --cache-clear` empties.
 _FOLDER = Path(__file__).parents[1] / ".pytest_cache" / "d" / "compiled"
 _SECONDS_KEPT = 14 * 24 * 3600
-_PROCESSOR = Path("/proc/cpuinfo")
 
 
 def share_compiled_programs() -> None:
@@ -17,24 +15,11 @@ def share_compiled_programs() -> None:
 
     JAX's own setting of a folder (JAX_COMPILATION_CACHE_DIR) overrides it.
     """
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_FOLDER / _processor()))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    os.environ.setdefault(compilation_cache.ENVIRONMENT_VARIABLE, str(_FOLDER))
+    compilation_cache.keep_compiled_programs()
 
 
 def remove_old_programs(folder: Path = _FOLDER) -> None:
-    """Removes programs that were compiled two weeks ago or earlier: most are of sources that have changed since."""
-    for path in folder.glob("*/*"):
-        with contextlib.suppress(OSError):  # another run removed it
-            if path.stat().st_mtime < time.time() - _SECONDS_KEPT:
-                path.unlink()
-
-
-def _processor() -> str:
-    """The kind of processor: a program compiled for another one may have instructions that this one lacks."""
-    if not _PROCESSOR.is_file():
-        return "any"
-    lines = {
-        line for line in _PROCESSOR.read_text().splitlines() if line.startswith(("flags", "Features", "model name"))
-    }
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:12]
+    """Removes programs that were used two weeks ago or earlier: most are of sources that have changed since."""
+    for place in folder.glob("*"):
+        compilation_cache.remove_old_programs(place, _SECONDS_KEPT)

@@ -30,6 +30,7 @@ ORDER = (
     "runners",
     "codes",
     "ops",
+    "compilation_cache",
     "worker_processes",
     "safe_npz",
     "files",

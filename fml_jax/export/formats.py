@@ -19,7 +19,7 @@ from fml_jax.export.meshes import write_material, write_obj, write_ply
 from fml_jax.export.photo_texture import photo_texture
 from fml_jax.export.png import as_jpeg, write_png
 from fml_jax.export.textures import atlas_of
-from fml_jax.face_model.topology import vertex_normals
+from fml_jax.face_model.topology import mesh_normals
 from fml_jax.ops.images import eight_bits
 
 OVERLAY_SIZE = 480
@@ -45,7 +45,7 @@ class Contents:
     @cached_property
     def normals(self) -> Float[np.ndarray, "N 3"]:
         """Of the vertices, in model space."""
-        return np.asarray(vertex_normals(self.face.model.topology, self.face.vertices))
+        return mesh_normals(np.asarray(self.face.triangles), np.asarray(self.face.vertices))
 
     @cached_property
     def buffers(self) -> dict[str, np.ndarray]:

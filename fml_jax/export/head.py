@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import FacePart, load_face_parts
+from fml_jax.face_model.topology import mesh_normals
 from fml_jax.fitting.named_shapes import named_shapes
 from fml_jax.image_formation.parts import NOT_DRAWN, parts_of
 
@@ -124,10 +125,7 @@ def _parts() -> dict[str, FacePart]:
 
 
 def _normals(triangles: np.ndarray, vertices: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
-    """`vertex_normals` of NumPy arrays: to compile that for each part would take seconds."""
-    a, b, c = (vertices[corner] for corner in triangles.T)
-    areas = np.repeat(np.cross(b - a, c - a), 3, axis=0)
-    sums = np.stack([np.bincount(triangles.ravel(), axis, len(vertices)) for axis in areas.T], axis=1)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    # A vertex without a surface around it has some unit vector, as file formats ask.
-    return np.where(lengths > 0, sums / np.maximum(lengths, 1e-30), [0.0, 0.0, 1.0]).astype(np.float32)
+    """`mesh_normals`, where a vertex without a surface around it has some unit vector, as file formats ask."""
+    normals = mesh_normals(triangles, vertices)
+    normals[~normals.any(axis=1)] = [0, 0, 1]
+    return normals

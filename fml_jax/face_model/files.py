@@ -277,19 +277,25 @@ def _standard(arrays) -> tuple[BaseModel, np.ndarray | None]:
         (arrays["triangles"], arrays["uv_triangles"]) if quads is None else (triangulate(quads), triangulate(uv_quads))
     )
     regions = {
-        str(name): jnp.asarray(mask, bool) for name, mask in zip(arrays["region_names"], arrays["regions"], strict=True)
+        str(name): np.asarray(mask, bool) for name, mask in zip(arrays["region_names"], arrays["regions"], strict=True)
     }
+    # `jnp.asarray` would compile a program for each shape.
+    parts = jax.device_put(
+        {
+            "mean": mean.astype(np.float32),
+            "identity": modes["identity"],
+            "expression": modes["expression"],
+            "reflectance_mean": arrays["reflectance_mean"].astype(np.float32),
+            "reflectance": modes["reflectance"].astype(np.float32),
+            "uv": uv,
+            "uv_triangles": uv_triangles.astype(np.int32),
+            "regions": regions,
+        }
+    )
     model = BaseModel(
-        mean=jnp.asarray(mean, jnp.float32),
-        identity=jnp.asarray(modes["identity"]),
-        expression=jnp.asarray(modes["expression"]),
-        reflectance_mean=jnp.asarray(arrays["reflectance_mean"], jnp.float32),
-        reflectance=jnp.asarray(modes["reflectance"], jnp.float32),
+        **parts,
         topology=make_topology(triangles, len(mean)),
-        uv=jnp.asarray(uv),
-        uv_triangles=jnp.asarray(uv_triangles, jnp.int32),
         landmarks=_landmarks(arrays),
-        regions=regions,
         name=str(arrays["name"]),
         has_one_mesh=quads is None,
     )
@@ -356,10 +362,9 @@ def _landmarks(arrays) -> Landmarks:
         "contour_yaws": "contour_yaws",
         "contour_weights": "contour_weights",
     }
-    return Landmarks(
-        **{field: jnp.asarray(arrays[name].astype(np.int32)) for field, name in integers.items()},
-        **{field: jnp.asarray(arrays[name].astype(np.float32)) for field, name in reals.items()},
-    )
+    tables = {field: arrays[name].astype(np.int32) for field, name in integers.items()}
+    tables |= {field: arrays[name].astype(np.float32) for field, name in reals.items()}
+    return Landmarks(**jax.device_put(tables))
 
 
 def _refined(operator, displacements: np.ndarray) -> np.ndarray:

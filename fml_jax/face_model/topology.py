@@ -43,20 +43,19 @@ def make_topology(triangles: np.ndarray, vertex_count: int) -> Topology:
     sides = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     edges = np.unique(np.sort(sides[sides[:, 0] != sides[:, 1]], axis=1), axis=0)
     starts, ends = np.concatenate([edges, edges[:, ::-1]]).T
-    return Topology(
-        triangles=jnp.asarray(triangles),
-        rings=jnp.asarray(_walks(triangles, vertex_count)),
-        neighbours=jnp.asarray(_padded_rows(starts, ends, vertex_count, padding=vertex_count)),
-        edges=jnp.asarray(edges),
-        vertex_edges=jnp.asarray(
-            _padded_rows(starts, np.arange(len(starts), dtype=np.int32), vertex_count, len(starts))
-        ),
-    )
+    tables = {
+        "triangles": triangles,
+        "rings": _walks(triangles, vertex_count),
+        "neighbours": _padded_rows(starts, ends, vertex_count, padding=vertex_count),
+        "edges": edges,
+        "vertex_edges": _padded_rows(starts, np.arange(len(starts), dtype=np.int32), vertex_count, len(starts)),
+    }
+    return Topology(**jax.device_put(tables))
 
 
 def rings_of(triangles: np.ndarray, vertex_count: int) -> Int[Array, "W N"]:
     """`Topology.rings` of some of a mesh's triangles [T, 3]."""
-    return jnp.asarray(_walks(np.asarray(triangles, np.int32), vertex_count))
+    return jax.device_put(_walks(np.asarray(triangles, np.int32), vertex_count))
 
 
 def vertex_normals(topology: Topology, vertices: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
@@ -65,6 +64,15 @@ def vertex_normals(topology: Topology, vertices: Float[Array, "N 3"]) -> Float[A
     A vertex with no area around it has a zero normal (and so is never visible).
     """
     return _unit(area_sums(vertices, topology))
+
+
+def mesh_normals(triangles: Int[np.ndarray, "T 3"], vertices: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
+    """`vertex_normals` of NumPy arrays, for pictures and files: to compile that for each mesh takes seconds."""
+    a, b, c = (vertices[corner] for corner in triangles.T)
+    areas = np.repeat(np.cross(b - a, c - a), 3, axis=0)
+    sums = np.stack([np.bincount(triangles.ravel(), axis, len(vertices)) for axis in areas.T], axis=1)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    return (sums / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 def normals_at(rows: Int[Array, "S"], rings: Int[Array, "W S"], vertices: Float[Array, "N 3"]) -> Float[Array, "S 3"]:

@@ -214,19 +214,19 @@ class ColourSolver(NamedTuple):
         """The solver for faces of a model, which needs the regions "face", "skin", "brows" and "eyes"."""
         weights = colour_weights(model)
         rows = np.flatnonzero(weights)[::_STRIDE]
-        eyes, brows, skin = (
-            model.reflectance[:, np.flatnonzero(np.asarray(model.regions[name], bool))]
-            for name in ("eyes", "brows", "skin")
-        )
+        modes, rings = np.asarray(model.reflectance), np.asarray(face_rings(model))
+        eyes, brows, skin = (modes[:, np.asarray(model.regions[name], bool)] for name in ("eyes", "brows", "skin"))
         contrast = brows - skin.mean(axis=1, keepdims=True)
-        return cls(
-            rows=jnp.asarray(rows),
-            rings=face_rings(model)[:, rows],
-            weights=jnp.asarray(weights[rows]),
-            mean=model.reflectance_mean[rows],
-            modes=model.reflectance[:, rows],
-            prior=PRIOR * jnp.eye(len(eyes)) + EYES * _mean_square(eyes) + BROW_CONTRAST * _mean_square(contrast),
-        )
+        near_networks = PRIOR * np.eye(len(eyes), dtype=np.float32)
+        parts = {
+            "rows": rows,
+            "rings": rings[:, rows],
+            "weights": weights[rows],
+            "mean": np.asarray(model.reflectance_mean)[rows],
+            "modes": modes[:, rows],
+            "prior": near_networks + EYES * _mean_square(eyes) + BROW_CONTRAST * _mean_square(contrast),
+        }
+        return cls(**jax.device_put(parts))
 
     def solve(self, code: FaceCode, vertices: Float[Array, "N 3"], crop: Float[Array, "240 240 3"]) -> FaceCode:
         """The code with the γ and β that fit a crop best. Pure; may be jitted and vmapped.

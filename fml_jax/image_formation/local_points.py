@@ -35,22 +35,27 @@ class PointBasis(struct.PyTreeNode):
     @classmethod
     def of(cls, model: BaseModel) -> "PointBasis":
         """The basis of a face model."""
-        marks = model.landmarks
-        chosen = jnp.concatenate([marks.ibug_from_mediapipe[CONTOUR:], jnp.asarray(EYE_POINTS)])
-        rows = jnp.concatenate([model.mean[None], model.identity, model.expression])
-
-        def on_mesh(vertices, weights):
-            return jnp.einsum("m...kc,...k->m...c", rows[:, vertices], weights)
-
-        contour = on_mesh(marks.contour_vertices, marks.contour_weights)
-        fixed = on_mesh(marks.fixed_vertices[chosen], marks.fixed_weights[chosen])
-        return cls(marks.contour_yaws, jnp.moveaxis(contour, 1, 0), fixed, model.code_sizes)
+        return _basis(model)
 
     def rows(self, rotation: Float[Array, "3 3"]) -> Float[Array, "modes P 3"]:
         """The basis with the contour of a pose, [1 + M, P, 3]. No gradient flows through the choice of the contour."""
         left, right, blend = contour_blend(self.contour_yaws, rotation)
         contour = (1 - blend) * self.contour[left] + blend * self.contour[right]
         return jnp.concatenate([contour, self.fixed], axis=1)
+
+
+@jax.jit
+def _basis(model: BaseModel) -> PointBasis:
+    marks = model.landmarks
+    chosen = jnp.concatenate([marks.ibug_from_mediapipe[CONTOUR:], jnp.asarray(EYE_POINTS)])
+    rows = jnp.concatenate([model.mean[None], model.identity, model.expression])
+
+    def on_mesh(vertices, weights):
+        return jnp.einsum("m...kc,...k->m...c", rows[:, vertices], weights)
+
+    contour = on_mesh(marks.contour_vertices, marks.contour_weights)
+    fixed = on_mesh(marks.fixed_vertices[chosen], marks.fixed_weights[chosen])
+    return PointBasis(marks.contour_yaws, jnp.moveaxis(contour, 1, 0), fixed, model.code_sizes)
 
 
 def free_parameters(sizes: CodeSizes) -> Int[np.ndarray, "M"]:

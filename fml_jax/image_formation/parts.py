@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jaxtyping import Float, Int
@@ -46,14 +45,14 @@ def join_parts(parts: dict[str, FacePart]) -> PartsMesh:
     drawn = [parts[name] for name in names]
     starts = np.cumsum([0] + [len(part.mean) for part in drawn])
     triangles = np.concatenate([part.triangles + start for part, start in zip(drawn, starts[:-1], strict=True)])
-    return PartsMesh(
-        mean=jnp.asarray(np.concatenate([part.mean for part in drawn])),
-        identity=jnp.asarray(np.concatenate([part.identity for part in drawn], axis=1)),
-        expression=jnp.asarray(np.concatenate([part.expression for part in drawn], axis=1)),
-        reflectance=jnp.asarray(np.concatenate([part.reflectance for part in drawn])),
-        shade=jnp.asarray(np.concatenate([_shade(name, parts[name]) for name in names]), jnp.float32),
-        topology=make_topology(triangles, int(starts[-1])),
-    )
+    arrays = {
+        "mean": np.concatenate([part.mean for part in drawn]),
+        "identity": np.concatenate([part.identity for part in drawn], axis=1),
+        "expression": np.concatenate([part.expression for part in drawn], axis=1),
+        "reflectance": np.concatenate([part.reflectance for part in drawn]),
+        "shade": np.concatenate([_shade(name, parts[name]) for name in names]).astype(np.float32),
+    }
+    return PartsMesh(**jax.device_put(arrays), topology=make_topology(triangles, int(starts[-1])))
 
 
 def _shade(name: str, part: FacePart) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Rotations as axis-angle vectors, smooth everywhere, zero included."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
@@ -36,6 +37,12 @@ def _rodrigues_factors(squared):
     a = jnp.where(small, a_series, jnp.sin(angle) / angle)
     b = jnp.where(small, b_series, (1 - jnp.cos(angle)) / exact)
     return a, b
+
+
+@jax.jit
+def head_angles(rotations: Float[Array, "B 3"]) -> Float[jax.Array, "B 3"]:
+    """`turn_angles` of heads by their axis-angle rotations: (yaw, pitch, roll) in degrees within their crops."""
+    return jax.vmap(lambda rotation: turn_angles(rotation_matrix(rotation)))(rotations)
 
 
 def turn_angles(rotation: Float[Array, "3 3"]) -> Float[Array, "3"]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from fml_jax.compilation_cache import keep_compiled_programs
 from fml_jax.errors import InputError
 
 _HELP_FLAGS = {"-h", "-help", "--help", "-helpshort", "--helpshort"}
@@ -60,6 +61,7 @@ def run_launcher(
 
 def _call(main: Callable[[], int | None], name: str, _: list[str]) -> int | None:
     logging.set_verbosity(logging.WARNING)  # JAX and Orbax log much at absl's default level
+    keep_compiled_programs()
     try:
         return main()
     except InputError as error:

@@ -58,7 +58,6 @@ _DATA_WORKERS = flags.DEFINE_integer(
 
 def main() -> None:
     """Trains the config."""
-    from fml_jax.training.compilation_cache import keep_compiled_programs
     from fml_jax.training.config import run_config
     from fml_jax.training.host_memory import keep_freed_memory
     from fml_jax.training.loop import train
@@ -66,7 +65,6 @@ def main() -> None:
 
     keep_freed_memory()
     join_processes()
-    keep_compiled_programs()
     try:
         weights = train(run_config(_CONFIG.value), Path(_WORKDIR.value), _DATA_WORKERS.value)
     except NonFiniteLoss as error:

@@ -43,7 +43,7 @@ class ResidualSample(NamedTuple):
     def of(cls, model: BaseModel) -> "ResidualSample":
         """The sample of a model's face without its eyes."""
         rows = np.flatnonzero(colour_weights(model))[::_STRIDE]
-        return cls(jnp.asarray(rows), face_rings(model)[:, rows])
+        return cls(*jax.device_put((rows, np.asarray(face_rings(model))[:, rows])))
 
     def residuals(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -74,7 +74,7 @@ def load_weights(path: str | Path, expected: Mapping[str, tuple[int, ...]] | Non
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if broken:
         raise InputError(f"{path}: weights {broken[0]!r} are not finite")
-    return unflatten_dict({name: jnp.asarray(array) for name, array in arrays.items()}, sep="/"), metadata
+    return jax.device_put(unflatten_dict(arrays, sep="/")), metadata
 
 
 def has_part(path: str | Path, part: str) -> bool:

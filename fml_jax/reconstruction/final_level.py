@@ -116,11 +116,11 @@ class FinalSettings(NamedTuple):
 
     def final_level(self, network: Network, model: BaseModel, params: dict) -> FinalLevel:
         """The final level of parameters as `load_weights` returns them."""
-        extent = jnp.asarray(_extent(model, self.rows))
+        extent, rows = jax.device_put((_extent(model, self.rows), self.rows))
         return FinalLevel(
             layer=params["final"],
             spaces=params.get("correctives", {}),
-            rows=jnp.asarray(self.rows),
+            rows=rows,
             extent=extent,
             delta_mean=params["delta"]["mean"],
             delta_factor=params["delta"]["factor"],

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
-from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
+from fml_jax.image_formation.rotation import head_angles
 from fml_jax.ops.arrays import Array
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, crop_from_landmarks
 from fml_jax.reconstruction.reconstruction import in_photo
@@ -34,9 +33,3 @@ def corner_shift(before: Float[np.ndarray, "2 3"], after: Float[np.ndarray, "2 3
     end = CROP_SIZE - 1
     corners = np.array([[0, 0], [end, 0], [0, end], [end, end]], np.float64)
     return float(np.linalg.norm(apply_affine(after, in_photo(before, corners)) - corners, axis=1).max())
-
-
-@jax.jit
-def head_angles(rotations: Float[Array, "B 3"]) -> Float[jax.Array, "B 3"]:
-    """(yaw, pitch, roll) in degrees within the crops, see `rotation.turn_angles`."""
-    return jax.vmap(lambda rotation: turn_angles(rotation_matrix(rotation)))(rotations)

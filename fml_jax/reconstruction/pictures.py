@@ -5,18 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import cv2
-import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from fml_jax.errors import InputError
-from fml_jax.face_model.topology import vertex_normals
-from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
-from fml_jax.image_formation.drawing import Paint, clay, draw, shown_on_photos
-from fml_jax.image_formation.illumination import shading
-from fml_jax.image_formation.parts import form_parts, joined_rows, joined_triangles, parts_of
-from fml_jax.image_formation.points import Points
+from fml_jax.image_formation.camera import CROP_SIZE
+from fml_jax.image_formation.drawing import Paint, clay, draw
 from fml_jax.photos.crops import apply_affine, crop_photo
+from fml_jax.reconstruction.head_view import HeadView, head_view
 
 PAINTED = ("overlay", "changed", "geometry", "reflectance", "shading")  # pictures of the mesh
 _WHITE_SKIN = 0.8
@@ -72,39 +68,25 @@ def _checked_size(size: Any) -> int:
 
 def _painted_pictures(face, kinds, crop, size):
     """The mesh over the crop or over a plain ground."""
-    positions = np.asarray(to_camera(face.vertices, face.code.rotation, face.code.translation))
-    normals = np.asarray(vertex_normals(face.model.topology, positions))
-    paints = {kind: Paint(_colours(face, kind, normals)) for kind in kinds}
-    for kind in {"overlay", "changed"} & set(paints):
-        paints[kind] = paints[kind]._replace(ground=crop / np.float32(255), opacity=shown_on_photos(face.model))
-    pixels, depth, triangles = np.asarray(project(positions)), positions[:, 2], face.triangles
-    parts = parts_of(face.model)
-    if parts is not None:
-        points = jax.device_get(form_parts(parts, face.code))
-        triangles = joined_triangles(len(pixels), triangles, parts)
-        pixels, depth = joined_rows(pixels, points.pixels), np.concatenate([depth, points.positions[:, 2]])
-        shade = np.asarray(parts.shade)[:, None]
-        paints = {kind: _with_parts(paint, kind, points, shade) for kind, paint in paints.items()}
-    return draw(pixels, depth, triangles, paints=paints, size=size)
+    view = head_view(face)
+    paints = {kind: _paint(view, kind, len(face.vertices), crop) for kind in kinds}
+    return draw(view.pixels, view.positions[:, 2], view.triangles, paints=paints, size=size)
 
 
-def _with_parts(paint: Paint, kind: str, points: Points, shade: np.ndarray) -> Paint:
-    """Paint of a face and its teeth, tongue and mouth's lining; on the photo these leave the photo's own visible."""
-    normals, skin = np.asarray(points.normals), np.asarray(points.reflectance)
-    colours = {"geometry": shade * clay(normals), "reflectance": skin}.get(kind, np.asarray(points.colours))
-    if kind not in ("overlay", "changed"):
-        return paint._replace(colours=joined_rows(paint.colours, colours))
-    shown = np.full((len(colours), 1), kind == "changed", np.float32)
-    return paint._replace(colours=joined_rows(paint.colours, colours), opacity=joined_rows(paint.opacity, shown))
-
-
-def _colours(face, kind, normals):
+def _paint(view: HeadView, kind: str, own: int, crop: np.ndarray) -> Paint:
+    """One picture's paint of a head, whose own vertices are the first `own`, and the inside of its mouth."""
     if kind == "geometry":
-        return clay(normals)
+        return Paint(view.shade * clay(view.normals))
     if kind == "reflectance":
-        return face.reflectance
-    light = np.asarray(shading(normals, face.code.illumination))
-    return light * (_skin_not_overexposed(light[normals[:, 2] < 0]) if kind == "shading" else face.reflectance)
+        return Paint(view.reflectance)
+    colours = view.light * view.reflectance
+    if kind == "shading":
+        light = view.light[:own]
+        colours[:own] = light * _skin_not_overexposed(light[view.normals[:own, 2] < 0])
+        return Paint(colours)
+    opacity = view.shown.copy()  # on the photo, teeth and tongue leave the photo's own visible
+    opacity[own:] = kind == "changed"
+    return Paint(colours, crop / np.float32(255), opacity)
 
 
 def _skin_not_overexposed(light):

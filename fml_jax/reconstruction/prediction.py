@@ -23,7 +23,7 @@ from fml_jax.networks.weights import has_part, load_weights, read_metadata
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
 from fml_jax.reconstruction.decoding import DecodedFace, solve_and_decode_all
-from fml_jax.reconstruction.final_level import FinalLevel, final_settings
+from fml_jax.reconstruction.final_level import FinalLevel, FinalSettings, final_settings
 
 OPEN_WEIGHTS = Path(__file__).parent / "open_light.npz"
 
@@ -137,6 +137,17 @@ class TrainedNetwork:
         return self.final.face_model(load_face_model() if model is None else model)
 
 
+def expected_shapes(network: Network, settings: FinalSettings | None) -> dict[str, tuple[int, ...]]:
+    """The shapes that a network's parameters have in a weights file, by their names there.
+
+    Args:
+      settings: what the file notes about the final level, if the network has one.
+    """
+    expected = flatten_dict(layers(jax.eval_shape(network.init, jax.random.key(0))), sep="/")
+    shapes = {name: leaf.shape for name, leaf in expected.items()}
+    return shapes | (settings.delta_shapes() if settings else {})
+
+
 def load_network(path: str | Path | None = None, model: BaseModel | None = None) -> TrainedNetwork:
     """Reads a weights file for `predict`.
 
@@ -158,9 +169,9 @@ def load_network(path: str | Path | None = None, model: BaseModel | None = None)
     basis = PointBasis.of(model) if has_part(path, "local") else None
     settings = final_settings(path, about, model)
     network = Network(body, basis=basis) if settings is None else settings.network(body, model, basis)
-    expected = flatten_dict(layers(jax.eval_shape(network.init, jax.random.key(0))), sep="/")
-    shapes = {name: leaf.shape for name, leaf in expected.items()}
-    params, about = load_weights(path, shapes | (settings.delta_shapes() if settings else {}))
+    # A test checks the package's own weights, since to trace a network takes half a second.
+    shapes = None if path == OPEN_WEIGHTS else expected_shapes(network, settings)
+    params, about = load_weights(path, shapes)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     version = f"{model.name}, {about['encoder']} encoder, weights {digest}"
     final = settings and settings.final_level(network, model, params)

@@ -15,7 +15,7 @@ from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.files import checked_path
-from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
+from fml_jax.image_formation.rotation import head_angles
 from fml_jax.photos.crops import apply_affine, invert_affine
 from fml_jax.reconstruction import editing, levels
 from fml_jax.reconstruction.pickling import packed, unpacked
@@ -84,7 +84,7 @@ class Reconstruction:
     @cached_property
     def angles(self) -> tuple[float, float, float]:
         """(yaw, pitch, roll) in degrees within the crop, zero facing the camera."""
-        yaw, pitch, roll = (float(angle) for angle in turn_angles(rotation_matrix(self.code.rotation)))
+        yaw, pitch, roll = np.asarray(head_angles(self.rotation[None]))[0].tolist()
         return yaw, pitch, roll
 
     def level(self, name: str) -> "Reconstruction":

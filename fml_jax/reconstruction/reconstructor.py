@@ -46,9 +46,6 @@ LOOK_AGAIN = 36.0
 # Detected boxes whose crops score lower are dropped.
 MIN_SCORE = 0.5
 
-_predict = jax.jit(predict, static_argnames="encoder")
-_predict_codes = jax.jit(predict_codes, static_argnames="encoder")
-
 
 class Face(NamedTuple):
     """A box in a photo, to be predicted."""
@@ -218,7 +215,7 @@ class Reconstructor:
         """
         gains = balancing_gains(crops)
         prediction = _in_batches(
-            lambda part: _predict(
+            lambda part: _compiled(predict, len(part))(
                 self.network.params,
                 self.model,
                 part,
@@ -239,7 +236,7 @@ class Reconstructor:
         """The network's own codes and scores, without faces; NumPy arrays."""
         gains = balancing_gains(crops)
         codes, network_scores = _in_batches(
-            lambda part: _predict_codes(
+            lambda part: _compiled(predict_codes, len(part))(
                 self.network.params, self.model, part, encoder=self.network.encoder, basis=self._basis
             ),
             balanced(crops, gains),
@@ -369,6 +366,17 @@ def _replaced(rows: np.ndarray, places: list[int], new: np.ndarray) -> np.ndarra
     rows = rows.copy()
     rows[places] = new
     return rows
+
+
+@functools.cache
+def _compiled(function: Callable, crops: int) -> Callable:
+    """`predict` or `predict_codes` for so many crops, compiled.
+
+    For single crops LLVM optimises nothing: a program is ready in half the time, and takes a fifth longer for each.
+    """
+    quick = crops == 1 and jax.default_backend() == "cpu"
+    options = {"xla_backend_optimization_level": 0} if quick else None
+    return jax.jit(function, static_argnames="encoder", compiler_options=options)
 
 
 def _in_batches(function: Callable, crops: np.ndarray) -> Any:

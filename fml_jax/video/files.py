@@ -16,8 +16,8 @@ from fml_jax.export.png import as_jpeg
 from fml_jax.export.textures import atlas_of
 from fml_jax.fitting.named_shapes import named_shapes
 from fml_jax.image_formation.camera import FOCAL_IN_CROP_WIDTHS
+from fml_jax.image_formation.rotation import head_angles
 from fml_jax.ops.images import eight_bits
-from fml_jax.reconstruction.framing import head_angles
 from fml_jax.video.clip_face import ClipFace
 
 FORMAT_VERSION = 1

@@ -13,10 +13,11 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from fml_jax.image_formation.rotation import head_angles
 from fml_jax.photos.boxes import Detection
 from fml_jax.photos.crops import CROP_SIZE, apply_affine, crop_from_photo, crop_photo, invert_affine
 from fml_jax.reconstruction.evidence import Measurement
-from fml_jax.reconstruction.framing import corner_shift, framed_by, head_angles
+from fml_jax.reconstruction.framing import corner_shift, framed_by
 
 CHUNK = 8  # frames that are measured in one call
 MOVED = 30.0  # crop pixels by which a corner may be off the crop about the face before the frame is measured again

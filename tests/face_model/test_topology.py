@@ -7,6 +7,7 @@ from fml_jax.face_model.topology import (
     area_sums,
     edge_differences,
     make_topology,
+    mesh_normals,
     neighbour_counts,
     normals_at,
     one_ring_sum,
@@ -21,6 +22,15 @@ def test_normals_agree_with_the_reference(tiny_model):
         reference.vertex_normal(i, np.asarray(vertices), np.asarray(tiny_model.topology.triangles)) for i in range(81)
     ]
     np.testing.assert_allclose(vertex_normals(tiny_model.topology, vertices), slow, atol=1e-5)
+
+
+def test_normals_of_numpy_arrays_are_the_same(tiny_model):
+    triangles = np.asarray(tiny_model.topology.triangles)
+    vertices = np.append(tiny_model.mean, [[9, 9, 9]], axis=0)  # the last one has no triangle
+    wanted = vertex_normals(make_topology(triangles, len(vertices)), vertices)
+    found = mesh_normals(triangles, vertices)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert not found[-1].any()
 
 
 def test_normal_gradients_agree_with_finite_differences_of_the_reference(tiny_model):

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 import subprocess
 import sys
 
@@ -92,6 +93,12 @@ def test_a_batch_may_be_sharded_over_devices(network, face, crops, tmp_path):
     subprocess.run(command, check=True, env={**os.environ, **setting}, timeout=300)
     both = jax.jit(network.predict)(network.params, face.model, crops)
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), both.faces.vertices, atol=2e-2)
+
+
+def test_the_packages_own_weights_which_are_not_checked_have_the_shapes_that_are_expected(tmp_path, network, face):
+    copied = fml_jax.load_network(shutil.copy(OPEN_WEIGHTS, tmp_path), face.model)  # a file that is checked
+    assert_close(copied.params, network.params, atol=0)
+    assert_close(copied.final, network.final, atol=0)
 
 
 def rewritten(path, *, metadata=None, **changed):

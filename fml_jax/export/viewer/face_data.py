@@ -3,6 +3,7 @@
 from typing import Any
 
 import cv2
+import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -17,6 +18,7 @@ from fml_jax.photos.crops import crop_photo
 FRAME = 1.6  # sides of the crop that the photo in the viewer has
 PHOTO_SIZES = (240, 768)  # pixels, the smallest and the largest
 _QUALITY = 85  # of the photo
+_rotation = jax.jit(rotation_matrix)
 _LEAST_CHANGE = 1e-3  # mm; and as a share of white
 
 
@@ -39,7 +41,7 @@ def face_data(face: Any) -> dict[str, Any]:
         "model": model_key(face.model),
         "score": round(float(face.score), 3),
         "angles": [round(angle, 1) for angle in face.angles],
-        "rotation": _numbers(rotation_matrix(face.code.rotation)),
+        "rotation": _numbers(_rotation(face.code.rotation)),
         "translation": _numbers(face.translation),
         "light": _numbers(face.illumination),
         "focal": FOCAL_IN_CROP_WIDTHS,

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from fml_jax.compilation_cache import processor
+
+ROOT = Path(__file__).parents[1]
 
 PROGRAM = """
 import json
 import jax
-from fml_jax.training.compilation_cache import keep_compiled_programs
+from fml_jax.compilation_cache import keep_compiled_programs
 
 found = {"hits": 0, "misses": 0}
 names = {f"/jax/compilation_cache/cache_{name}": name for name in found}
@@ -30,11 +32,10 @@ print(json.dumps({"folder": str(folder), **found}))
 
 
 def run(**environment):
-    kept = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PLATFORMS": "cpu"}
-    others = {name: value for name, value in os.environ.items() if "COMPILATION_CACHE" not in name}
+    others = {name: value for name, value in os.environ.items() if "_CACHE" not in name} | {"JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", PROGRAM]
     result = subprocess.run(
-        command, cwd=ROOT, env={**others, **kept, **environment}, capture_output=True, text=True, check=True
+        command, cwd=ROOT, env={**others, **environment}, capture_output=True, text=True, check=True
     )
     return json.loads(result.stdout.splitlines()[-1])
 
@@ -42,7 +43,7 @@ def run(**environment):
 @pytest.mark.parametrize("variable, folder", [("FML_COMPILATION_CACHE", ""), ("XDG_CACHE_HOME", "fml_jax/compiled")])
 def test_the_next_process_finds_what_was_compiled(tmp_path, variable, folder):
     first, second = (run(**{variable: str(tmp_path)}) for _ in range(2))
-    assert first["folder"] == second["folder"] == str(tmp_path / folder)
+    assert first["folder"] == second["folder"] == str(tmp_path / folder / processor())
     assert first["hits"] == 0 < first["misses"] and second["misses"] == 0 < second["hits"]
 
 
