@@ -44,6 +44,20 @@ def open_corpus(folder: str | os.PathLike) -> Corpus:
         ) from None
 
 
+def check_face_model(corpus: Corpus, name: str) -> None:
+    """Checks that a corpus of renders shows the face model of this name, whatever its version.
+
+    Raises:
+      InputError: it shows another, whose codes mean other faces.
+    """
+    rendered = str(corpus.card.get("model", name))
+    if rendered.rpartition("-")[0] != name.rpartition("-")[0]:
+        raise InputError(
+            f"{corpus.folder}: rendered from the face model {rendered}, not {name}; "
+            "make a corpus with fml-prepare --layout=synthetic --face_model=FILE"
+        )
+
+
 def is_synthetic(card: dict[str, Any]) -> bool:
     """Whether a corpus holds renders, which have no person and hence no validation split."""
     return all(source.get("layout") == "synthetic" for source in card["sources"])

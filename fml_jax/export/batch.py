@@ -73,6 +73,9 @@ class Settings:
         weights = Path(arguments.pop("weights", None) or OPEN_WEIGHTS)
         arguments["detector"] = detector_name(arguments.get("detector", AUTO))
         digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else str(weights)
+        if "face_model" in arguments:
+            model = Path(arguments.pop("face_model"))
+            digest += hashlib.sha256(model.read_bytes()).hexdigest() if model.is_file() else str(model)
         given = [digest, sorted(arguments.items()), self.refine, self.boxes]
         given += [self.texture] * (self.texture != TEXTURES[0]) + ["same person"] * self.same_person
         return json.dumps(given)

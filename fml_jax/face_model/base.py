@@ -35,6 +35,7 @@ class BaseModel(struct.PyTreeNode):
     regions: dict  # name → [N] bool; "face" is the photometric region, "skin" eq. 14's mask
     name: str = struct.field(pytree_node=False)
     has_one_mesh: bool = struct.field(pytree_node=False, default=False)  # at details "standard" and "fine"
+    file: str = struct.field(pytree_node=False, default="")  # that it was read from; "" for the package's own
 
     @property
     def vertex_count(self) -> int:

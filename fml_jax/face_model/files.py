@@ -247,27 +247,19 @@ def check_shapes(path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[s
             raise InputError(f"{path}: {name!r} holds values that are not finite")
 
 
-_PATHS: dict[str, Path] = {}  # by the models' names
-
-
 @cache
 def _build(path: Path, detail: str) -> BaseModel:
     arrays = read_arrays(path)
     model, quads = _standard(arrays)
     # With the file's checksum, so that weights and corpora of one file are refused with another of the same name.
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    model = model.replace(name=f"{model.name}-{digest[:8]}")
-    _PATHS[model.name] = path
+    file = "" if path == OPEN_MODEL.resolve() else str(path)
+    model = model.replace(name=f"{model.name}-{digest[:8]}", file=file)
     if detail == "face":
         return restrict(model, np.asarray(model.regions["face"]))
     if detail == "fine" and quads is not None:
         return _fine(model, quads, arrays)
     return model
-
-
-def path_of(model: BaseModel) -> Path | None:
-    """The file that a model came from, at any detail and with any number of reflectance modes; None if it has none."""
-    return _PATHS.get(model.name.partition(",")[0])
 
 
 def _standard(arrays) -> tuple[BaseModel, np.ndarray | None]:

@@ -35,13 +35,18 @@ _shapes: dict[tuple[str, int], NamedShapes] = {}
 
 
 def named_shapes(model: BaseModel) -> NamedShapes | None:
-    """The named shapes of a face model with the open model's expression modes; None for any other."""
+    """The named shapes of a face model with the open model's expression modes, or of the file that it was read from.
+
+    None for any other.
+    """
     key = (model.name, model.vertex_count)
     open_model = load_face_model().name
-    if model.name != open_model and not model.name.startswith(f"{open_model}, "):
+    if not model.file and model.name != open_model and not model.name.startswith(f"{open_model}, "):
         return None
     if key not in _shapes:
-        codes = load_arkit_codes()
+        codes = load_arkit_codes(model.file or None)
+        if not codes:
+            return None
         _shapes[key] = NamedShapes(
             tuple(codes), np.stack(list(codes.values())).astype(np.float64), _displacement_factor(model)
         )

@@ -15,8 +15,8 @@ import jax
 from absl import flags
 
 from fml_jax.errors import InputError
-from fml_jax.launchers.command_line import run_launcher
-from fml_jax.launchers.config_flag import define_config_flag, parse_with_config
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
+from fml_jax.launchers.config_flag import define_config_flag, parse_with_config, with_face_model
 
 if TYPE_CHECKING:
     from fml_jax.training.config import RunConfig
@@ -26,6 +26,7 @@ _CONFIG = define_config_flag(_FLAGS)
 _DEVICES = flags.DEFINE_integer(
     "devices", 0, "Number of virtual CPU devices; 0 is the devices of the machine.", lower_bound=0, flag_values=_FLAGS
 )
+_FACE_MODEL = define_face_model_flag(_FLAGS)
 _STAGE = flags.DEFINE_string("stage", None, "One stage of the config; without it, all of them.", flag_values=_FLAGS)
 
 
@@ -36,7 +37,7 @@ def main() -> None:
         jax.config.update("jax_num_cpu_devices", _DEVICES.value)
     from fml_jax.training.config import run_config
 
-    report(run_config(_CONFIG.value))
+    report(run_config(with_face_model(_CONFIG.value, _FACE_MODEL.value)))
 
 
 def report(config: "RunConfig") -> None:

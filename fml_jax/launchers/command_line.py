@@ -7,13 +7,23 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import no_type_check
 
 from absl import app, flags, logging
 
 from fml_jax.compilation_cache import keep_compiled_programs
 from fml_jax.errors import InputError
 
+flags.disclaim_key_flags()  # --face_model belongs to the launcher that defines it, and appears in its help
+
+_FACE_MODEL_HELP = "A face model that fml-import-face-model wrote, instead of the open model."
 _HELP_FLAGS = {"-h", "-help", "--help", "-helpshort", "--helpshort"}
+
+
+@no_type_check  # absl finds the module that the flag belongs to by the stack; a wrapper would stand in between
+def define_face_model_flag(flag_values: flags.FlagValues) -> flags.FlagHolder:
+    """Defines the flag --face_model, which has the same meaning for all commands."""
+    return flags.DEFINE_string("face_model", None, _FACE_MODEL_HELP, flag_values=flag_values)
 
 
 def run_launcher(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import no_type_check
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 import fml_jax.configs
 from fml_jax.errors import InputError
@@ -23,6 +23,13 @@ def define_config_flag(flag_values: flags.FlagValues) -> flags.FlagHolder:
     flag = config_flags.DEFINE_config_file("config", None, _HELP.format(", ".join(named_configs())), flag_values)
     flags.mark_flag_as_required("config", flag_values)
     return flag
+
+
+def with_face_model(config: ConfigDict, path: str | None) -> ConfigDict:
+    """The config with the face model of the flag --face_model, if that is given."""
+    if path is not None:
+        config.model = path
+    return config
 
 
 def named_configs() -> dict[str, Path]:

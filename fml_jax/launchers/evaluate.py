@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from fml_jax.errors import InputError
 from fml_jax.files import output_folder
-from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 
 if TYPE_CHECKING:
     from fml_jax.reconstruction import Reconstructor
@@ -36,6 +36,7 @@ _REFINE = flags.DEFINE_bool(
 _WEIGHTS = flags.DEFINE_string(
     "weights", None, "A weights.npz instead of the network that comes along.", flag_values=_FLAGS
 )
+_FACE_MODEL = define_face_model_flag(_FLAGS)
 
 YAW_BINS = ((0, 15), (15, 30), (30, 90))
 
@@ -46,9 +47,11 @@ def main() -> None:
 
     if not (_PHOTOS.value or _SYNTHETIC.value):
         raise InputError("nothing to measure on; give --photos=FOLDER, --synthetic=CORPUS or both")
-    reconstructor = Reconstructor(_WEIGHTS.value, min_score=0.0)
+    reconstructor = Reconstructor(_WEIGHTS.value, min_score=0.0, face_model=_FACE_MODEL.value)
     if _PHOTOS.value:
-        unsolved = Reconstructor(_WEIGHTS.value, min_score=0.0, solve_colours=False, level="base")
+        unsolved = Reconstructor(
+            _WEIGHTS.value, min_score=0.0, solve_colours=False, level="base", face_model=_FACE_MODEL.value
+        )
         evaluate_photos(_PHOTOS.value, reconstructor, unsolved)
     if _SYNTHETIC.value:
         evaluate_synthetic(_SYNTHETIC.value, reconstructor)
@@ -158,10 +161,12 @@ def evaluate_synthetic(corpus: str, reconstructor: "Reconstructor") -> None:
     import jax
 
     from fml_jax.codes import unflatten_code
+    from fml_jax.corpus.card import check_face_model, open_corpus
     from fml_jax.corpus.loader import CorpusBatches
     from fml_jax.evaluation.tables import markdown
     from fml_jax.training.held_out import synthetic_errors
 
+    check_face_model(open_corpus(corpus), reconstructor.model.name)
     faces = len(CorpusBatches(corpus, "all", 1))
     batch = CorpusBatches(corpus, "all", faces, jitter=0.0).batch(0)
     codes, _ = reconstructor.codes(batch["crop"])

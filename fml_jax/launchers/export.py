@@ -12,12 +12,13 @@ from pathlib import Path
 
 from absl import flags
 
-from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 
 _FLAGS = flags.FlagValues()
 _MODEL = flags.DEFINE_string(
     "model", None, "A face model or learned face model instead of the one of the package.", flag_values=_FLAGS
 )
+_FACE_MODEL = define_face_model_flag(_FLAGS)
 _OUTPUT = flags.DEFINE_string("output", None, "The file: NAME.h5 or NAME.npz.", required=True, flag_values=_FLAGS)
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     """Writes the file; returns the exit status."""
     from fml_jax.export.morphable import export_face_model
 
-    path = export_face_model(_OUTPUT.value, _loaded(_MODEL.value))
+    path = export_face_model(_OUTPUT.value, _loaded(_MODEL.value or _FACE_MODEL.value))
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return 0
 

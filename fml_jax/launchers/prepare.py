@@ -31,7 +31,7 @@ from absl import flags
 from fml_jax.corpus.examples import DETECTORS, Settings
 from fml_jax.corpus.layouts import LAYOUTS, Source
 from fml_jax.errors import InputError
-from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 from fml_jax.synthetic.occluders.names import KINDS, UNOCCLUDED
 
 _FLAGS = flags.FlagValues()
@@ -65,6 +65,7 @@ _SECONDS = flags.DEFINE_float(
 )
 _COUNT = flags.DEFINE_integer("count", 16000, "Synthetic faces to render.", lower_bound=1, flag_values=_FLAGS)
 _SEED = flags.DEFINE_integer("seed", 0, "Synthetic faces: another seed gives other faces.", flag_values=_FLAGS)
+_FACE_MODEL = define_face_model_flag(_FLAGS)
 _BEYOND = flags.DEFINE_boolean(
     "beyond",
     False,
@@ -133,7 +134,7 @@ def _synthetic() -> dict:
     if len(_INPUT.value) > 1:
         raise InputError("--input: synthetic faces take their backgrounds from one folder")
     return build_synthetic(
-        load_face_model(),
+        load_face_model(_FACE_MODEL.value),
         _OUTPUT.value,
         _COUNT.value,
         seed=_SEED.value,
@@ -149,8 +150,9 @@ def _synthetic() -> dict:
 def _photos() -> dict:
     from fml_jax.corpus.building import build_corpus
 
-    if _BEYOND.value or _TRUTH.value or _OCCLUDERS.value is not None or _UNOCCLUDED.value is not None:
-        only = "--beyond, --truth, --occluders and --unoccluded"
+    ours = (_BEYOND.value, _TRUTH.value, _FACE_MODEL.value)
+    if any(ours) or _OCCLUDERS.value is not None or _UNOCCLUDED.value is not None:
+        only = "--beyond, --truth, --face_model, --occluders and --unoccluded"
         raise InputError(f"{only} belong to --layout=synthetic; leave them out for photos")
     settings: dict[str, Any] = {"detector": _DETECTOR.value}
     settings |= {name: flag.value for name, flag in _THRESHOLDS.items() if flag.value is not None}

@@ -48,7 +48,7 @@ from tqdm import tqdm
 from fml_jax.errors import InputError
 from fml_jax.files import checked_path, output_folder
 from fml_jax.launchers.clip_command import INTERRUPTED, reconstruct_clip_into
-from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 
 _FLAGS = flags.FlagValues()
 _INPUT = flags.DEFINE_string(
@@ -65,6 +65,7 @@ _REFINE = flags.DEFINE_bool(
 _WEIGHTS = flags.DEFINE_string(
     "weights", None, "A weights.npz of fml-train instead of the network of the package.", flag_values=_FLAGS
 )
+_FACE_MODEL = define_face_model_flag(_FLAGS)
 _BOXES = flags.DEFINE_multi_string(
     "box",
     None,
@@ -145,6 +146,7 @@ def _reconstruct() -> int:
         "min_score": _MIN_SCORE.value,
         "detector": _DETECTOR.value,
         "level": _LEVEL.value,
+        "face_model": _FACE_MODEL.value,
     }
     if place.suffix.lower() in VIDEO_SUFFIXES and not place.is_dir():
         for flag in (_REFINE, _BOXES, _TEXTURE, _RUNNER, _SAME_PERSON, _REDO, _WORKERS):

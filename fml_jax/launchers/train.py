@@ -25,8 +25,8 @@ from pathlib import Path
 from absl import flags
 
 from fml_jax.errors import InputError
-from fml_jax.launchers.command_line import run_launcher
-from fml_jax.launchers.config_flag import define_config_flag, parse_with_config
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
+from fml_jax.launchers.config_flag import define_config_flag, parse_with_config, with_face_model
 
 _FLAGS = flags.FlagValues()
 _CONFIG = define_config_flag(_FLAGS)
@@ -37,6 +37,7 @@ _WORKDIR = flags.DEFINE_string(
     required=True,
     flag_values=_FLAGS,
 )
+_FACE_MODEL = define_face_model_flag(_FLAGS)
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "With several processes: HOST:PORT of the first one, or auto.", flag_values=_FLAGS
 )
@@ -66,7 +67,9 @@ def main() -> None:
     keep_freed_memory()
     join_processes()
     try:
-        weights = train(run_config(_CONFIG.value), Path(_WORKDIR.value), _DATA_WORKERS.value)
+        weights = train(
+            run_config(with_face_model(_CONFIG.value, _FACE_MODEL.value)), Path(_WORKDIR.value), _DATA_WORKERS.value
+        )
     except NonFiniteLoss as error:
         sys.exit(f"train: {error}")
     print(f"weights: {weights}")

@@ -16,7 +16,7 @@ from absl import flags
 
 from fml_jax.errors import InputError
 from fml_jax.files import checked_path, output_folder
-from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 
 _FLAGS = flags.FlagValues()
 _INPUT = flags.DEFINE_string("input", None, "The photo.", required=True, flag_values=_FLAGS)
@@ -24,6 +24,10 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.", require
 _LIGHT = flags.DEFINE_string("light", None, "A photo, or a lamp's direction x,y,z.", flag_values=_FLAGS)
 _EXPRESSION = flags.DEFINE_string(
     "expression", None, "A photo, or weights of ARKit's shapes, NAME:WEIGHT,NAME:WEIGHT.", flag_values=_FLAGS
+)
+_FACE_MODEL = define_face_model_flag(_FLAGS)
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "A weights.npz of fml-train instead of the network of the package.", flag_values=_FLAGS
 )
 _REFINE = flags.DEFINE_bool("refine", False, "Fit the faces to their photos first.", flag_values=_FLAGS)
 _FORMATS = flags.DEFINE_list("formats", ["npz", "glb", "overlay"], "As in fml-reconstruct.", flag_values=_FLAGS)
@@ -38,7 +42,7 @@ def main() -> int:
 
     folder = output_folder(_OUTPUT.value)
     lamp_direction, weights = _numbers(_LIGHT.value), _weights(_EXPRESSION.value)
-    reconstructor = Reconstructor.default()
+    reconstructor = Reconstructor(_WEIGHTS.value, face_model=_FACE_MODEL.value)
 
     def largest(path: str) -> Any:
         return reconstructor(checked_path(path), refine=_REFINE.value)[0]

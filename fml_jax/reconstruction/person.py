@@ -159,7 +159,7 @@ def _refined(faces: list[Reconstruction]) -> list[Reconstruction]:
         jax.tree.map(lambda *parts: jnp.stack(parts), *each)
         for each in ([face.code for face in filled], [observation_of(face) for face in filled])
     )
-    fitted = fit_shared_energy(fitting_model(), codes, observations, eyes=codes.reflectance[0], used=used)
+    fitted = fit_shared_energy(fitting_model(faces[0].model), codes, observations, eyes=codes.reflectance[0], used=used)
     return _with_codes(faces, jax.device_get(fitted))
 
 

@@ -1,4 +1,4 @@
-"""Reconstructions as pickles: without the face model that the package carries, and with a part of the photo."""
+"""Reconstructions as pickles: without their face model, which a file has, and with a part of the photo."""
 
 from typing import Any
 
@@ -22,8 +22,9 @@ def packed(fields: dict[str, Any]) -> dict[str, Any]:
     small = {**fields, "photo": _packed_photo(fields["photo"], fields["crop_from_photo"])}
     if not fields["reflectance_corrections"].any():
         small["reflectance_corrections"] = None
-    if fields["model"] is load_face_model():
-        small["model"], small["triangles"] = fields["model"].name, None
+    file = fields["model"].file
+    if fields["model"] is load_face_model(file or None):
+        small["model"], small["triangles"] = (fields["model"].name, file), None
     return small
 
 
@@ -31,16 +32,17 @@ def unpacked(small: dict[str, Any]) -> dict[str, Any]:
     """The inverse of `packed`; beyond the part of the photo that was kept, the photo is black.
 
     Raises:
-      InputError: the package carries another face model than the one that the face was made with.
+      InputError: the face model's file is missing, or has changed since the face was made.
     """
     fields = {**small, "photo": _unpacked_photo(small["photo"])}
     if small["reflectance_corrections"] is None:
         fields["reflectance_corrections"] = np.zeros_like(small["reflectance"])
-    if isinstance(small["model"], str):
-        model = load_face_model()
-        if (model.name, model.vertex_count) != (small["model"], len(small["vertices"])):
+    if isinstance(small["model"], tuple):
+        name, file = small["model"]
+        model = load_face_model(file or None)
+        if (model.name, model.vertex_count) != (name, len(small["vertices"])):
             raise InputError(
-                f"this face was pickled with the face model {small['model']}, but the package has {model.name}; "
+                f"this face was pickled with the face model {name}, but {file or 'the package'} has {model.name}; "
                 "reconstruct it again"
             )
         fields["model"], fields["triangles"] = model, np.asarray(model.topology.triangles)

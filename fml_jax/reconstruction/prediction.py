@@ -161,7 +161,8 @@ def load_network(path: str | Path | None = None, model: BaseModel | None = None)
     path, model = Path(OPEN_WEIGHTS if path is None else path), load_face_model() if model is None else model
     about = read_metadata(path)
     if about["model"] != model.name:
-        raise InputError(f"{path}: made for the face model {about['model']}, not {model.name}")
+        remedy = "give that model (--face_model) or weights that were trained with this one (--weights)"
+        raise InputError(f"{path}: made for the face model {about['model']}, not {model.name}; {remedy}")
     try:
         body = make_encoder(about["encoder"], model.code_sizes.total)
     except InputError as error:

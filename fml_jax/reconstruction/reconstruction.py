@@ -18,6 +18,7 @@ from fml_jax.files import checked_path
 from fml_jax.image_formation.rotation import head_angles
 from fml_jax.photos.crops import apply_affine, invert_affine
 from fml_jax.reconstruction import editing, levels
+from fml_jax.reconstruction.other_model import FaceInModel, in_model
 from fml_jax.reconstruction.pickling import packed, unpacked
 from fml_jax.reconstruction.pictures import render
 
@@ -120,6 +121,16 @@ class Reconstruction:
           InputError: a face of another model, or an unknown shape.
         """
         return editing.with_expression(self, expression)
+
+    def in_model(self, path: str | Path) -> FaceInModel:
+        """This face in another model: the nearest of its span, with the residual in mm; see `other_model.in_model`.
+
+            face.in_model("flame.npz").face.save("face.obj")
+
+        Raises:
+          InputError: no such file, or it is no face model.
+        """
+        return in_model(self, checked_path(path))
 
     def render(self, kind: str = "overlay", size: int | None = None) -> UInt8[np.ndarray, "size size 3"]:
         """A picture of the crop; see `reconstruction.pictures.render`."""

@@ -78,8 +78,9 @@ class Reconstructor:
         min_score: float = MIN_SCORE,
         detector: str = AUTO,
         level: str = FINAL,
+        face_model: str | Path | None = None,
     ) -> None:
-        """Loads weights and the open face model.
+        """Loads weights and their face model.
 
         Args:
           weights: a weights file that training wrote; None is the network that the package carries.
@@ -89,6 +90,7 @@ class Reconstructor:
             the network's own. The final level of the package's network was trained with solved ones.
           min_score: detected boxes that score lower are dropped; boxes given are kept.
           detector: a name of `fml_jax.photos.detection.DETECTORS`; "auto" is the best one that is installed.
+          face_model: the file of the model that the weights were trained with; None is the open model.
           level: "final" is both levels where the network has them; "base" leaves the final level out.
 
         Raises:
@@ -100,7 +102,7 @@ class Reconstructor:
         for name, value in (("look_again", look_again), ("min_score", min_score)):
             if not isinstance(value, int | float) or math.isnan(value):
                 raise InputError(f"{name}={value!r} is no number; give one, such as {name}=0.5")
-        self.model: BaseModel = load_face_model()
+        self.model: BaseModel = load_face_model(face_model)
         self.network = load_network(weights, self.model)
         self.look_again, self.min_score, self.detector = look_again, min_score, detector_name(detector)
         self._solver = ColourSolver.of(self.model) if solve_colours else None

@@ -45,9 +45,11 @@ def refine(
       used: landmarks that may be fitted (the others are for measuring the fit).
     """
     observation = observation_of(face, landmarks, used)
-    code = fit_landmarks(_landmark_model(), face.code, observation.landmarks, confidence=observation.confidence)
-    code = fit_colours(fitting_model(), code, observation.image)
-    code = fit_energy(fitting_model(), code, observation, eyes=face.code.reflectance)
+    code = fit_landmarks(
+        _landmark_model(face.model), face.code, observation.landmarks, confidence=observation.confidence
+    )
+    code = fit_colours(fitting_model(face.model), code, observation.image)
+    code = fit_energy(fitting_model(face.model), code, observation, eyes=face.code.reflectance)
     return with_corrections(with_code(face, jax.device_get(code)))
 
 
@@ -141,15 +143,23 @@ def _is_elsewhere(found: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.linalg.norm(found.mean(axis=0) - expected.mean(axis=0)) > ELSEWHERE * size)
 
 
+def fitting_model(model: BaseModel) -> BaseModel:
+    """A model's face region; its weights prefer bare skin, since few or no modes express beards and brows."""
+    return _fitting_model(model.file)
+
+
 @cache
-def fitting_model() -> BaseModel:
-    """The face region; its weights prefer bare skin, since few or no modes express beards and brows."""
-    model = load_face_model(detail="face")
+def _fitting_model(file: str) -> BaseModel:
+    model = load_face_model(file or None, detail="face")
     return model.replace(regions={**model.regions, "face": jnp.asarray(colour_weights(model))})
 
 
-@cache
-def _landmark_model() -> BaseModel:
+def _landmark_model(model: BaseModel) -> BaseModel:
     """Only the vertices that landmarks depend on, which is all that `fit_landmarks` needs."""
-    model = fitting_model()
+    return _landmark_model_of(model.file)
+
+
+@cache
+def _landmark_model_of(file: str) -> BaseModel:
+    model = _fitting_model(file)
     return restrict(model, np.zeros(model.vertex_count, bool))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fml_jax.face_model.base import BaseModel
-from fml_jax.face_model.files import load_arkit_shapes
+from fml_jax.face_model.files import load_arkit_codes, load_arkit_shapes
 
 _AT_REST = 0.1  # share of faces without expression
 _OF_ALL_MODES = 0.15  # share with independent modes, which include what units do not reach
@@ -67,9 +67,16 @@ class ExpressionUnits:
 def expression_units(model: BaseModel) -> ExpressionUnits:
     """The open model's named shapes, each as the least-squares combination of its modes over all vertices.
 
+    Shapes that another model lacks do nothing.
+
     Args:
-      model: the open model at "standard" detail, whose vertices the named shapes have.
+      model: at "standard" detail, whose vertices the named shapes have.
     """
+    if model.file:
+        own = load_arkit_codes(model.file)
+        names = tuple(load_arkit_codes())
+        nothing = np.zeros(len(model.expression), np.float32)
+        return ExpressionUnits(names, np.stack([own.get(name, nothing) for name in names]))
     shapes = load_arkit_shapes()
     modes = np.asarray(model.expression).reshape(len(model.expression), -1)
     displacements = np.stack([shape.ravel() for shape in shapes.values()])

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from fml_jax.corpus.card import CARD, is_synthetic, open_corpus
+from fml_jax.corpus.card import CARD, check_face_model, is_synthetic, open_corpus
 from fml_jax.corpus.loader import CorpusBatches
 from fml_jax.errors import InputError
 from fml_jax.files import complete_or_absent
@@ -81,6 +81,17 @@ def validation_batch(data: DataConfig, kind: str, rows: int) -> dict[str, np.nda
     else:
         return None
     return source.batch(0)
+
+
+def check_face_models(data: DataConfig, name: str) -> None:
+    """Checks that the corpora of renders with known codes show the face model of this name.
+
+    Raises:
+      InputError: one shows another model.
+    """
+    for field in ("synthetic", "synthetic_validation"):
+        if getattr(data, field) and (corpus := open_corpus(existing_folder(data, field))):
+            check_face_model(corpus, name)
 
 
 def copy_cards(data: DataConfig, workdir: Path) -> list[str]:

@@ -11,7 +11,7 @@ from fml_jax.face_model.base import BaseModel, with_reflectance_modes
 from fml_jax.face_model.files import load_face_model
 from fml_jax.files import output_folder
 from fml_jax.networks.multilevel import Network, make_network
-from fml_jax.training.batches import StageBatches, validation_batch
+from fml_jax.training.batches import StageBatches, check_face_models, validation_batch
 from fml_jax.training.config import RunConfig
 from fml_jax.training.held_out import Evaluator
 from fml_jax.training.outputs import RunOutputs
@@ -46,6 +46,7 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
     output_folder(workdir)
     truth = load_face_model(config.model or None, config.detail)
     model = with_reflectance_modes(truth, config.reflectance_modes) if config.reflectance_modes else truth
+    check_face_models(config.data, truth.name)
     mesh = make_mesh(config.model_devices)
     for name, stage in config.ordered_stages.items():
         check_rows(name, stage, mesh)

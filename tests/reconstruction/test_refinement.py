@@ -8,6 +8,7 @@ from skimage import data
 
 from fml_jax.errors import InputError
 from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance
+from fml_jax.face_model import load_face_model
 from fml_jax.fitting import energy
 from fml_jax.fitting.energy import fit_energy
 from fml_jax.losses import Observation
@@ -31,7 +32,7 @@ def test_a_real_face_is_refined_to_its_landmarks(face, reference):
 
 def test_light_and_eyes_are_held(face, reference, monkeypatch):
     """Without the penalties the light and the eyes' reflectance move much further."""
-    model = refinement.fitting_model()
+    model = refinement.fitting_model(load_face_model())
     crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
     targets = jnp.asarray(apply_affine(face.crop_from_photo, reference), jnp.float32)
     observation = Observation(crop, targets, jnp.ones(68))
