@@ -38,6 +38,7 @@ from fml_jax.files import PARTIAL_SUFFIX, DiskFullError
 from fml_jax.photos.detection import AUTO, detector_name
 from fml_jax.photos.reading import photos_by_folder
 from fml_jax.reconstruction import Reconstructor
+from fml_jax.reconstruction.pictures import Pictures
 from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
 from fml_jax.runners import Note, Runner, run_in_processes
 
@@ -356,9 +357,10 @@ class _JobWork:
             return
         try:
             again = photo.faces_before is not None
-            save_reconstruction(face, self._folder, photo.stem, overwrite=again, **self._files)
+            pictures = Pictures(face)
+            save_reconstruction(face, self._folder, photo.stem, overwrite=again, pictures=pictures, **self._files)
             self._faces.append(FaceEntry(face.index, face.score, *face.angles))
-            write_pictures(face, self._folder, photo.stem)
+            write_pictures(face, self._folder, photo.stem, pictures=pictures)
             write_face(face, self._folder, photo.stem)
         except DiskFullError:
             raise

@@ -1,5 +1,6 @@
 """The formats that a face can be saved in: the files of each, and how they are written."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +21,11 @@ from fml_jax.export.photo_texture import photo_texture
 from fml_jax.export.png import as_jpeg, write_png
 from fml_jax.export.textures import atlas_of
 from fml_jax.face_model.topology import mesh_normals
+from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.ops.images import eight_bits
+from fml_jax.reconstruction.pictures import Pictures
 
-OVERLAY_SIZE = 480
+OVERLAY_SIZES = (240, 480)  # pixels a side, the smallest and the largest
 TEXTURES = ("reflectance", "photo")
 DEFAULT = ("npz", "glb", "overlay")  # all numbers, a head for other programs, a look
 
@@ -30,9 +33,21 @@ DEFAULT = ("npz", "glb", "overlay")  # all numbers, a head for other programs, a
 class Contents:
     """A `Reconstruction` and what its files share, each part made when the first file needs it."""
 
-    def __init__(self, face: Any, buffers: Sequence[str] = (), texture: str = TEXTURES[0]) -> None:
-        """`buffers`: the kinds of pictures of 16 bits that will be written; `texture`: one of `TEXTURES`."""
-        self.face = face
+    def __init__(
+        self,
+        face: Any,
+        buffers: Sequence[str] = (),
+        texture: str = TEXTURES[0],
+        *,
+        pictures: Pictures | None = None,
+    ) -> None:
+        """
+        Args:
+          buffers: the kinds of pictures of 16 bits that will be written.
+          texture: one of `TEXTURES`.
+          pictures: of the face, if others are made as well.
+        """
+        self.face, self.pictures = face, pictures or Pictures(face)
         self._buffers, self._texture = buffers, texture
 
     @cached_property
@@ -97,7 +112,9 @@ def _write_ply(contents: Contents, paths: dict[str, Path], stem: str) -> None:
 
 
 def _write_overlay(contents: Contents, paths: dict[str, Path], stem: str) -> None:
-    write_png(paths["_overlay.png"], contents.face.render("overlay", OVERLAY_SIZE))
+    face = contents.face
+    size = int(np.clip(round(CROP_SIZE / math.hypot(*face.crop_from_photo[:, 0])), *OVERLAY_SIZES))  # the photo's own
+    write_png(paths["_overlay.png"], contents.pictures.rendered(("overlay",), size)["overlay"])
 
 
 def _write_camera(contents: Contents, paths: dict[str, Path], stem: str) -> None:
@@ -170,7 +187,13 @@ def checked_texture(name: str) -> str:
 
 
 def write_formats(
-    face: Any, formats: Sequence[str], paths: dict[str, Path], *, stem: str, texture: str = TEXTURES[0]
+    face: Any,
+    formats: Sequence[str],
+    paths: dict[str, Path],
+    *,
+    stem: str,
+    texture: str = TEXTURES[0],
+    pictures: Pictures | None = None,
 ) -> None:
     """Writes a `Reconstruction` in some formats.
 
@@ -178,10 +201,11 @@ def write_formats(
       paths: by ending, for all endings of the formats.
       stem: the first part of the files' final names.
       texture: of glb and obj, one of `TEXTURES`.
+      pictures: of the face, if others are made as well.
 
     Raises:
       OSError: a file cannot be written.
     """
-    contents = Contents(face, [name for name in formats if name in KINDS], texture)
+    contents = Contents(face, [name for name in formats if name in KINDS], texture, pictures=pictures)
     for name in formats:
         FORMATS[name].write(contents, paths, stem)

@@ -1,5 +1,6 @@
 """Heads as GLB, the binary form of glTF 2.0: surfaces with morph targets, in metres, y up, the face along +z."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 import pygltflib as gltf
 from jaxtyping import Float
 
-from fml_jax.export.head import EYES, Head, Surface
+from fml_jax.export.head import EYES, Head, Shapes, Surface
 
 _METRES = 1e-3  # of a millimetre
 # mm: smaller displacements by a named shape are left out, which makes the file half as large. Teeth and gums keep still
@@ -198,14 +199,20 @@ class _Moves(NamedTuple):
 
 def _moves(surface: Surface, weights: Float[np.ndarray, "K"]) -> list[_Moves]:
     """The targets of a surface without the named shapes' small displacements, for which the last target makes up."""
-    *named, last = surface.targets
-    last, found, least = last.copy(), [], _LEAST_MOVE.get(surface.name, _ELSE_MOVE)
-    for target, weight in zip(named, weights, strict=False):
-        moved = np.einsum("vc,vc->v", target, target) > least**2
-        last += np.float32(weight / weights[-1]) * np.where(moved[:, None], 0, target)
-        rows = np.flatnonzero(moved) if moved.any() else np.zeros(1, np.int64)
-        found.append(_Moves(rows, (target[rows] * moved[rows, None] * _METRES).astype("<f4")))
-    return [*found, _Moves(np.arange(len(last)), (last * _METRES).astype("<f4"))]
+    least = _LEAST_MOVE.get(surface.name, _ELSE_MOVE)
+    _, small = surface.shapes.split(least)
+    last = surface.rest + np.tensordot((weights[:-1] / weights[-1]).astype(np.float32), small, 1)
+    return [*_large_moves(surface.shapes, least), _Moves(np.arange(len(last)), (last * _METRES).astype("<f4"))]
+
+
+@lru_cache(maxsize=8)  # the surfaces of a head
+def _large_moves(shapes: Shapes, least: float) -> list[_Moves]:
+    found = []
+    for target in shapes.split(least)[0]:
+        rows = np.flatnonzero(target.any(axis=1))
+        rows = rows if len(rows) else np.zeros(1, np.int64)
+        found.append(_Moves(rows, (target[rows] * _METRES).astype("<f4")))
+    return found
 
 
 def _material(surface: Surface, tint: Float[np.ndarray, "3"]) -> gltf.Material:

@@ -23,13 +23,31 @@ EYES = "eyes"
 SKIN = "skin"
 
 
+class Shapes:
+    """Displacements of a surface that all heads with the same shapes share."""
+
+    def __init__(self, displacements: Float[np.ndarray, "shapes V 3"]) -> None:
+        """`displacements`: mm."""
+        self._displacements = displacements
+        self._split: dict[float, tuple[np.ndarray, np.ndarray]] = {}
+
+    def split(self, least: float) -> tuple[Float[np.ndarray, "shapes V 3"], Float[np.ndarray, "shapes V 3"]]:
+        """The displacements of more than `least` mm, zero elsewhere, and the others; computed once."""
+        if least not in self._split:
+            moves = self._displacements
+            large = np.where((np.einsum("kvc,kvc->kv", moves, moves) > least**2)[..., None], moves, 0)
+            self._split[least] = large, moves - large
+        return self._split[least]
+
+
 class Surface(NamedTuple):
     """A part of a head with V vertices; colours come from texture coordinates or from vertices."""
 
     name: str
     neutral: np.ndarray  # [V, 3] mm
     normals: np.ndarray  # [V, 3] unit, of the neutral surface
-    targets: np.ndarray  # [K, V, 3] mm, displacements
+    shapes: "Shapes"  # of the first K - 1 targets
+    rest: np.ndarray  # [V, 3] mm, displacements of the last target
     triangles: np.ndarray  # [T, 3]
     uv: np.ndarray | None = None  # [V, 2], v up
     colours: np.ndarray | None = None  # [V, 3], sRGB-encoded
@@ -75,15 +93,13 @@ def head_with(
 def _own_surfaces(face: Any, codes: np.ndarray) -> list[Surface]:
     """Skin and eyes; their vertices are the model's rows of texture coordinates, so that seams are cut."""
     model = face.model
-    modes = np.asarray(model.expression)
+    modes, shapes = np.asarray(model.expression), _shared_shapes(model, codes[:-1])
     neutral = np.asarray(face.vertices) - np.tensordot(np.asarray(face.code.expression), modes, 1)
-    targets = np.tensordot(codes, modes, 1)
+    rest = np.tensordot(codes[-1], modes, 1)
     uv, uv_triangles, triangles = (np.asarray(a) for a in (model.uv, model.uv_triangles, model.topology.triangles))
     normals = _normals(triangles, neutral)
-    eye_vertices = np.asarray(model.regions.get(EYES, np.zeros(len(neutral), bool)))
-    of_eyes = eye_vertices[triangles].all(axis=1)
     surfaces = []
-    for name, chosen in ((SKIN, ~of_eyes), (EYES, of_eyes)):
+    for name, chosen in _own_triangles(model).items():
         if chosen.any():
             rows, corners = np.unique(uv_triangles[chosen], return_inverse=True)
             vertices = _vertex_of_uv(model)[rows]
@@ -92,12 +108,39 @@ def _own_surfaces(face: Any, codes: np.ndarray) -> list[Surface]:
                     name,
                     neutral[vertices],
                     normals[vertices],
-                    targets[:, vertices],
+                    shapes[name],
+                    rest[vertices],
                     corners.reshape(-1, 3),
                     uv=uv[rows],
                 )
             )
     return surfaces
+
+
+def _own_triangles(model: BaseModel) -> dict[str, np.ndarray]:
+    """[T] bool by surface: which of the model's triangles belong to it."""
+    eye_vertices = np.asarray(model.regions.get(EYES, np.zeros(model.vertex_count, bool)))
+    of_eyes = eye_vertices[np.asarray(model.topology.triangles)].all(axis=1)
+    return {SKIN: ~of_eyes, EYES: of_eyes}
+
+
+def _shared_shapes(model: BaseModel, codes: np.ndarray) -> dict[str, Shapes]:
+    """The shapes of all surfaces; the last ones asked for are kept."""
+    key = (model.name, model.vertex_count, codes.tobytes())
+    if key not in _kept_shapes:
+        moves = np.tensordot(codes, np.asarray(model.expression), 1)
+        rows = {
+            name: np.unique(np.asarray(model.uv_triangles)[chosen]) for name, chosen in _own_triangles(model).items()
+        }
+        shapes = {name: Shapes(moves[:, _vertex_of_uv(model)[each]]) for name, each in rows.items()}
+        if parts_of(model) is not None:
+            shapes |= {name: Shapes(np.tensordot(codes, part.expression, 1)) for name, part in _parts().items()}
+        _kept_shapes.clear()
+        _kept_shapes[key] = shapes
+    return _kept_shapes[key]
+
+
+_kept_shapes: dict[tuple[str, int, bytes], dict[str, Shapes]] = {}
 
 
 def _vertex_of_uv(model: BaseModel) -> np.ndarray:
@@ -113,7 +156,8 @@ def _part_surface(name: str, part: FacePart, face: Any, codes: np.ndarray) -> Su
         name,
         neutral,
         _normals(part.triangles, neutral),
-        np.tensordot(codes, part.expression, 1),
+        _shared_shapes(face.model, codes[:-1])[name],
+        np.tensordot(codes[-1], part.expression, 1),
         part.triangles,
         colours=part.reflectance,
     )

@@ -21,7 +21,7 @@ from fml_jax.export.viewer.folder import address_of, entry_of, script_path, writ
 from fml_jax.export.viewer.page import Entry
 from fml_jax.files import DiskFullError, all_complete_or_absent, cannot_be_written, complete_or_absent
 from fml_jax.pages import page
-from fml_jax.reconstruction.pictures import render_all
+from fml_jax.reconstruction.pictures import Pictures
 
 PICTURES = "pictures"  # folder of the pictures that only the pages show
 PAGES = "pages"
@@ -48,8 +48,11 @@ def picture_paths(folder: Path, stem: str, index: int) -> dict[str, Path]:
     return {kind: folder / PICTURES / f"{stem}_{index}.{kind}.png" for kind in CAPTIONS}
 
 
-def write_pictures(face: Any, folder: Path, stem: str) -> None:
+def write_pictures(face: Any, folder: Path, stem: str, *, pictures: Pictures | None = None) -> None:
     """Draws the pages' pictures of a `Reconstruction`.
+
+    Args:
+      pictures: of the face, if others are made as well.
 
     Raises:
       InputError: they cannot be written; none of them remains.
@@ -59,10 +62,10 @@ def write_pictures(face: Any, folder: Path, stem: str) -> None:
         paths["photo"].parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_be_written(paths["photo"].parent, error) from None
-    pictures = render_all(face, tuple(CAPTIONS), _PICTURE_SIZE)
+    rendered = (pictures or Pictures(face)).rendered(tuple(CAPTIONS), _PICTURE_SIZE)
     with all_complete_or_absent(list(paths.values())) as partials:
         for kind, partial in zip(paths, partials, strict=True):
-            write_png(partial, pictures[kind])
+            write_png(partial, rendered[kind])
 
 
 def count_in_words(faces: int, stopped: bool = False) -> str:

@@ -18,6 +18,7 @@ from fml_jax.export.formats import (
     write_formats,
 )
 from fml_jax.files import all_complete_or_absent, cannot_be_written
+from fml_jax.reconstruction.pictures import Pictures
 from fml_jax.reconstruction.reconstruction import Reconstruction
 from fml_jax.safe_npz import read_npz
 
@@ -32,6 +33,7 @@ def save_reconstruction(
     formats: Iterable[str] | str | None = None,
     texture: str = TEXTURES[0],
     overwrite: bool = False,
+    pictures: Pictures | None = None,
 ) -> list[Path]:
     """Writes a face into one file, or all its files into a folder; all or none.
 
@@ -46,6 +48,7 @@ def save_reconstruction(
       texture: of glb and obj: "reflectance", or "photo" for `photo_texture`.
       overwrite: in a folder, replace files of these names even if they are those of another face, as the npz file
         among them tells.
+      pictures: of the face, if others are made as well.
 
     Returns:
       the files' paths, in the order of the formats.
@@ -58,10 +61,10 @@ def save_reconstruction(
     if single is not None:
         if stem is not None or formats is not None:
             raise InputError(f"{target}: a single file; give the folder instead to choose a stem or formats")
-        return _write(face, [single], target.with_suffix(""), texture=texture, overwrite=True)
+        return _write(face, [single], target.with_suffix(""), texture=texture, overwrite=True, pictures=pictures)
     chosen = checked_formats([formats] if isinstance(formats, str) else DEFAULT if formats is None else formats)
     base = target / f"{face.name if stem is None else stem}_{face.index}"
-    return _write(face, chosen, base, texture=texture, overwrite=overwrite)
+    return _write(face, chosen, base, texture=texture, overwrite=overwrite, pictures=pictures)
 
 
 def single_format(target: Path) -> str | None:
@@ -70,7 +73,15 @@ def single_format(target: Path) -> str | None:
     return name if name in FILE_SUFFIXES and not target.is_dir() else None
 
 
-def _write(face: Reconstruction, formats: Iterable[str], base: Path, *, texture: str, overwrite: bool) -> list[Path]:
+def _write(
+    face: Reconstruction,
+    formats: Iterable[str],
+    base: Path,
+    *,
+    texture: str,
+    overwrite: bool,
+    pictures: Pictures | None,
+) -> list[Path]:
     formats, texture = list(formats), checked_texture(texture)
     endings = endings_of(formats)
     paths = [base.with_name(base.name + ending) for ending in endings]
@@ -84,7 +95,8 @@ def _write(face: Reconstruction, formats: Iterable[str], base: Path, *, texture:
     except OSError as error:
         raise cannot_be_written(base.parent, error) from None
     with all_complete_or_absent(paths) as partials:
-        write_formats(face, formats, dict(zip(endings, partials, strict=True)), stem=base.name, texture=texture)
+        of_ending = dict(zip(endings, partials, strict=True))
+        write_formats(face, formats, of_ending, stem=base.name, texture=texture, pictures=pictures)
     return paths
 
 

@@ -16,6 +16,9 @@ _CLAY = np.array([0.78, 0.76, 0.74])
 _LAMP = np.array([-0.35, -0.45, -0.82]) / np.linalg.norm([-0.35, -0.45, -0.82])  # towards the camera's upper left
 
 
+Raster = tuple[np.ndarray, np.ndarray]  # what `rasterize` returns
+
+
 class Paint(NamedTuple):
     """Colours, background and opacity of one picture of a mesh."""
 
@@ -40,11 +43,29 @@ def draw(
       paints: by the names that the pictures shall have.
       size: S, pixels of a picture, which shows the whole crop.
     """
+    return painted(paints, triangles, picture_raster(pixels, depth, triangles, size=size))
+
+
+def picture_raster(
+    pixels: Float[np.ndarray, "N 2"], depth: Float[np.ndarray, "N"], triangles: Int[np.ndarray, "T 3"], *, size: int
+) -> Raster:
+    """What `painted` needs of a mesh; arguments as of `draw`."""
     fine = 2 * size
     enlarged = (np.asarray(pixels) + 0.5) * fine / CROP_SIZE - 0.5
-    raster = rasterize(enlarged, depth, triangles, height=fine, width=fine)
+    return rasterize(enlarged, depth, triangles, height=fine, width=fine)
+
+
+def painted(
+    paints: Mapping[str, Paint], triangles: Int[np.ndarray, "T 3"], raster: Raster
+) -> dict[str, UInt8[np.ndarray, "S S 3"]]:
+    """The pictures of `draw` from the mesh's `picture_raster`."""
+    # The paints' colours and opacities are interpolated together: a fifth of the time of one after the other.
+    columns = [_columns(paint) for paint in paints.values()]
+    layers = interpolate(np.concatenate(columns, axis=1), triangles, raster)
     hit = (raster[0] >= 0)[..., None].astype(np.float32)
-    return {name: _painted(paint, triangles, raster, hit) for name, paint in paints.items()}
+    ends = np.cumsum([each.shape[1] for each in columns])[:-1]
+    each_layer = zip(paints.items(), np.split(layers, ends, axis=-1), strict=True)
+    return {name: _painted(paint, layer, hit) for (name, paint), layer in each_layer}
 
 
 def clay(normals: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
@@ -60,10 +81,13 @@ def shown_on_photos(model: BaseModel) -> Float[np.ndarray, "N 1"]:
     return shown.astype(np.float32)[:, None]
 
 
-def _painted(paint, triangles, raster, hit):
+def _columns(paint):
+    """What is interpolated of a paint: colours [N, 3], and opacity where it differs between vertices."""
     colours = np.clip(paint.colours, 0, 1).astype(np.float32)
-    opacity = np.broadcast_to(np.asarray(paint.opacity, np.float32), (len(colours), 1))
-    cover = interpolate(opacity, triangles, raster) * hit
-    mesh = interpolate(colours, triangles, raster) * cover
-    picture = halve(mesh) + (1 - halve(cover)) * paint.ground
+    return colours if np.ndim(paint.opacity) == 0 else np.concatenate([colours, paint.opacity], 1, dtype=np.float32)
+
+
+def _painted(paint, layer, hit):
+    cover = layer[..., 3:] if layer.shape[-1] > 3 else np.float32(paint.opacity) * hit
+    picture = halve(layer[..., :3] * cover) + (1 - halve(cover)) * paint.ground
     return eight_bits(picture)

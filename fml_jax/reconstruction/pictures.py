@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -10,7 +11,7 @@ from jaxtyping import Float, UInt8
 
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE
-from fml_jax.image_formation.drawing import Paint, clay, draw
+from fml_jax.image_formation.drawing import Paint, Raster, clay, painted, picture_raster
 from fml_jax.photos.crops import apply_affine, crop_photo
 from fml_jax.reconstruction.head_view import HeadView, head_view
 
@@ -45,15 +46,45 @@ def render_all(
     Raises:
       InputError: as `render`.
     """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(f"kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
-    size = CROP_SIZE if size is None else _checked_size(size)
-    crop = crop_photo(face.photo, _scaled(face.crop_from_photo, size), size)
-    pictures = {"photo": crop, "landmarks": _with_landmarks(crop, face, size)}
-    if set(kinds) & set(PAINTED):
-        pictures |= _painted_pictures(face, [kind for kind in kinds if kind in PAINTED], crop, size)
-    return {kind: pictures[kind] for kind in kinds}
+    return Pictures(face).rendered(kinds, size)
+
+
+class Pictures:
+    """The pictures of one `Reconstruction`, which is not changed meanwhile: the mesh is rasterised once for a size."""
+
+    def __init__(self, face: Any) -> None:
+        self._face = face
+        self._rasters: dict[int, Raster] = {}
+
+    def rendered(
+        self, kinds: Sequence[str] = KINDS, size: int | None = None
+    ) -> dict[str, UInt8[np.ndarray, "size size 3"]]:
+        """Pictures by kind, as `render` makes them.
+
+        Raises:
+          InputError: as `render`.
+        """
+        for kind in kinds:
+            if kind not in KINDS:
+                raise InputError(f"kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+        size, face = CROP_SIZE if size is None else _checked_size(size), self._face
+        crop = crop_photo(face.photo, _scaled(face.crop_from_photo, size), size)
+        pictures = {"photo": crop, "landmarks": _with_landmarks(crop, face, size)}
+        if painted := [kind for kind in kinds if kind in PAINTED]:
+            pictures |= self._painted(painted, crop, size)
+        return {kind: pictures[kind] for kind in kinds}
+
+    def _painted(self, kinds: Sequence[str], crop: np.ndarray, size: int) -> dict[str, np.ndarray]:
+        """The mesh over the crop or over a plain ground."""
+        view = self._view
+        if size not in self._rasters:
+            self._rasters[size] = picture_raster(view.pixels, view.positions[:, 2], view.triangles, size=size)
+        paints = {kind: _paint(view, kind, len(self._face.vertices), crop) for kind in kinds}
+        return painted(paints, view.triangles, self._rasters[size])
+
+    @cached_property
+    def _view(self) -> HeadView:
+        return head_view(self._face)
 
 
 def _checked_size(size: Any) -> int:
@@ -64,13 +95,6 @@ def _checked_size(size: Any) -> int:
     if not SIZES[0] <= number <= SIZES[1]:
         raise InputError(f"size={size!r} is no size of a picture; give a whole number from {SIZES[0]} to {SIZES[1]}")
     return number
-
-
-def _painted_pictures(face, kinds, crop, size):
-    """The mesh over the crop or over a plain ground."""
-    view = head_view(face)
-    paints = {kind: _paint(view, kind, len(face.vertices), crop) for kind in kinds}
-    return draw(view.pixels, view.positions[:, 2], view.triangles, paints=paints, size=size)
 
 
 def _paint(view: HeadView, kind: str, own: int, crop: np.ndarray) -> Paint:
