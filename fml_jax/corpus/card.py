@@ -50,7 +50,7 @@ def check_face_model(corpus: Corpus, name: str) -> None:
     Raises:
       InputError: it shows another, whose codes mean other faces.
     """
-    rendered = str(corpus.card.get("model", name))
+    rendered = str(corpus.card.get("settings", {}).get("model", name))
     if rendered.rpartition("-")[0] != name.rpartition("-")[0]:
         raise InputError(
             f"{corpus.folder}: rendered from the face model {rendered}, not {name}; "

@@ -90,8 +90,9 @@ def check_face_models(data: DataConfig, name: str) -> None:
       InputError: one shows another model.
     """
     for field in ("synthetic", "synthetic_validation"):
-        if getattr(data, field) and (corpus := open_corpus(existing_folder(data, field))):
-            check_face_model(corpus, name)
+        folder = getattr(data, field)
+        if folder and Path(folder).is_dir():  # no stage may need it
+            check_face_model(open_corpus(folder), name)
 
 
 def copy_cards(data: DataConfig, workdir: Path) -> list[str]:

@@ -91,7 +91,7 @@ def test_renders_of_an_imported_model_say_so_and_train_no_other(imported, tmp_pa
     )
     assert result.returncode == 0, result.stderr
     name = load_face_model(imported.model).name
-    assert json.loads((corpus / "corpus.json").read_text())["model"] == name
+    assert json.loads((corpus / "corpus.json").read_text())["settings"]["model"] == name
     refused = launch("train", "--config=quick", f"--config.data.synthetic={corpus}", f"--workdir={tmp_path / 'run'}")
     assert refused.returncode == 1 and f"rendered from the face model {name}, not fml-open-face-2" in refused.stderr
 
