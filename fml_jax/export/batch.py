@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from fml_jax.export.formats import (
     checked_formats,
     checked_texture,
     endings_of,
+    prepare,
 )
 from fml_jax.export.names import stems_of_folder
 from fml_jax.export.page import CAPTIONS, PICTURES, picture_paths, write_pictures
@@ -293,7 +295,10 @@ class ReconstructTask:
         """Loads the network, once in a process."""
         if not self._alone:
             _share_the_machine()
-        _loaded(self._load, self._settings.reconstructor)
+        reconstructor = _loaded(self._load, self._settings.reconstructor)
+        if self._alone and isinstance(reconstructor, Reconstructor):
+            # Another core is free while the network is compiled for the first photo.
+            threading.Thread(target=prepare, args=(reconstructor.model, self._settings.formats)).start()
 
     def __call__(self, job: list[JobPhoto], note: Note) -> JobResult:
         """Saves the faces of a job's photos; those of a photo are complete or absent."""

@@ -86,7 +86,7 @@ def head_with(
     codes = codes.astype(np.float32)
     surfaces = _own_surfaces(face, codes)
     if parts_of(face.model) is not None:
-        surfaces += [_part_surface(name, part, face, codes) for name, part in _parts().items()]
+        surfaces += [_part_surface(name, part, face, codes) for name, part in head_parts().items()]
     return Head(surfaces, tuple(names), weights)
 
 
@@ -134,7 +134,7 @@ def _shared_shapes(model: BaseModel, codes: np.ndarray) -> dict[str, Shapes]:
         }
         shapes = {name: Shapes(moves[:, _vertex_of_uv(model)[each]]) for name, each in rows.items()}
         if parts_of(model) is not None:
-            shapes |= {name: Shapes(np.tensordot(codes, part.expression, 1)) for name, part in _parts().items()}
+            shapes |= {name: Shapes(np.tensordot(codes, part.expression, 1)) for name, part in head_parts().items()}
         _kept_shapes.clear()
         _kept_shapes[key] = shapes
     return _kept_shapes[key]
@@ -164,7 +164,8 @@ def _part_surface(name: str, part: FacePart, face: Any, codes: np.ndarray) -> Su
 
 
 @cache
-def _parts() -> dict[str, FacePart]:
+def head_parts() -> dict[str, FacePart]:
+    """The open model's parts that files show, by name."""
     return {name: part for name, part in load_face_parts().items() if name not in NOT_DRAWN}
 
 
