@@ -39,8 +39,7 @@ def open_corpus(folder: str | os.PathLike) -> Corpus:
             return Corpus(folder, card, list(csv.DictReader(file)))
     except (OSError, ValueError, csv.Error):
         raise InputError(
-            f"{folder}: no finished training corpus; make one with: "
-            f"python -m experiments.prepare --input=PHOTOS --output={folder}"
+            f"{folder}: no finished training corpus; make one with: fml-prepare --input=PHOTOS --output={folder}"
         ) from None
 
 

@@ -89,7 +89,7 @@ def write_pages(results: ResultFolder, *, note: str = "", stopped: bool = False)
     folder = results.path.parent
     _write_failures(results, folder / FAILURES)
     index = _write_index(results, note=note, stopped=stopped)
-    # Where a disk became full, small pages may still be written, and the run has told why it stopped.
+    # Where a disk became full, small pages may still be written, and the reason has been reported.
     with contextlib.suppress(*[DiskFullError] * stopped):
         write_folder_viewer(folder, _viewer_pages(results))
     return index

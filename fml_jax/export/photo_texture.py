@@ -11,11 +11,11 @@ from fml_jax.face_model.topology import vertex_normals
 from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
 from fml_jax.image_formation.illumination import shading
 from fml_jax.image_formation.raster import interpolate, rasterize
-from fml_jax.ops.images import eight_bits
+from fml_jax.ops.images import eight_bits, unit_range
 
 _GRAZING, _FRONTAL = 0.25, 0.6  # cosines of the viewing angle from which the photo begins to count, and fully counts
 _HIDDEN = 4.0  # mm: a point that lies so far behind the nearest surface is hidden by it
-_DARKEST = 0.15  # shading under which a photo's colour says too little about the skin
+_DARKEST = 0.15  # shading under which a photo's colour is too uncertain
 # RGB: where the photo differs so much from the reflectance over a patch, it shows hair, glasses or a hand.
 _FOREIGN = 0.22
 _PATCH, _FEATHER = 12.0, 8.0  # texels, standard deviations of Gaussians
@@ -43,7 +43,7 @@ def _seen(face: Any) -> Float[np.ndarray, "S S 3"]:
     """The photo's colour at each texel, RGB in [0, 1]."""
     x, y = np.moveaxis(atlas_of(face.model).baked(face.projected), -1, 0)
     pixels = cv2.remap(face.photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return pixels.astype(np.float32) / 255
+    return unit_range(pixels)
 
 
 def _light(face: Any) -> np.ndarray:

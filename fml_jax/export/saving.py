@@ -46,8 +46,7 @@ def save_reconstruction(
       stem: in a folder, the first part of the names; None is the face's name. It may lead through subfolders.
       formats: in a folder, names of `fml_jax.export.formats.FORMATS`; None is `DEFAULT` there.
       texture: of glb and obj: "reflectance", or "photo" for `photo_texture`.
-      overwrite: in a folder, replace files of these names even if they are those of another face, as the npz file
-        among them tells.
+      overwrite: in a folder, replace files of these names even if the npz file among them is another face's.
       pictures: of the face, if others are made as well.
 
     Returns:

@@ -41,7 +41,7 @@ _SOLVER_ROUNDS = 2
 
 ROUNDS = 8  # of `fit_colours`
 
-# Prior of `fit_colours` on the light. One photo does not tell the tint of skin from that of light: with a weak prior
+# Prior of `fit_colours` on the light. One photo cannot separate the tint of skin from that of light: with a weak prior
 # pale skin becomes brown skin in blue light, and the eyes, which are not compared, become blue.
 KEPT_LIGHT = 2.0
 

@@ -2,8 +2,8 @@
 
 Each crop has a quadratic energy in its parameters, that of its measured points and of its prior (`point_update`):
 E_i(s, y_i) with the identity s, which all crops share, and y_i, the expression and pose of crop i. Without y_i, which
-the Schur complement eliminates, crop i says of the identity that it is s_i, with the precision Λ_i. The identity of all
-is the mean of the s_i, weighted by the Λ_i.
+the Schur complement eliminates, crop i has an estimate s_i of the identity, with the precision Λ_i. The identity of
+all is the mean of the s_i, weighted by the Λ_i.
 """
 
 from typing import NamedTuple
@@ -35,14 +35,14 @@ class PointEvidence(NamedTuple):
 
 
 class IdentityInformation(NamedTuple):
-    """What a crop says of an identity s."""
+    """The estimate of an identity s from one crop, in information form."""
 
     precision: jax.Array  # Λ, [m_s, m_s]
     weighted: jax.Array  # Λ s, [m_s]
 
 
 def identity_information(basis: PointBasis, code: FaceCode, evidence: PointEvidence) -> IdentityInformation:
-    """What one crop says of the identity; the equations are linearised about a code that fits its points."""
+    """The estimate of the identity from one crop; the equations are linearised about a code that fits its points."""
     count, places = basis.sizes.identity, free_parameters(basis.sizes)
     raw = jnp.asarray(network_from_code(code))
     jacobian, gaps = _linearised(basis, code, evidence)

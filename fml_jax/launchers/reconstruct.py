@@ -28,8 +28,8 @@ A clip (--input=clip.mp4; pip install 'fml_jax[video]') gives for its k-th perso
 
 --formats=npz,csv,glb,overlay chooses. Ctrl-C leaves the files of the frames that were seen until then.
 
---same_person says that all photos show one person. They get one identity and one skin, which several
-photos tell better than one; pose, expression and light are each photo's own.
+--same_person: all photos show one person. They get one identity and one skin, which several
+photos determine better than one; pose, expression and light are each photo's own.
 
 A run that was cut off continues when the same command is run again; photos that are done already are
 left as they are. Ctrl-C ends a run with the page of what is done (exit status 130). The exit status

@@ -96,7 +96,7 @@ def read_metadata(path: str | Path) -> dict:
 
 
 def _read_metadata(path: str | Path, headers: Mapping[str, Header]) -> dict:
-    remedy = "experiments.train writes such files as weights.npz"
+    remedy = "fml-train writes such files as weights.npz"
     note = headers.get(_NOTE)
     if note is None or note.shape != () or note.dtype.kind != "U" or note.size > _LONGEST_NOTE:
         raise InputError(f"{path}: not a {_KIND}; {remedy}")

@@ -224,7 +224,7 @@ def _library_file() -> str:
 
 
 def _rows(network: Any, results: np.ndarray, picture: np.ndarray) -> list[tuple[int, ...]]:
-    """The network's answer: a 4-byte count, then 16 shorts a face, the first five as `_loaded` says."""
+    """The network's answer: a 4-byte count, then 16 shorts a face, the first five as in `_loaded`."""
     height, width = picture.shape[:2]
     with _one_at_a_time:  # the library keeps its network in static memory, and answers go into the same buffer
         network(results.ctypes.data, picture.ctypes.data, width, height, 3 * width)

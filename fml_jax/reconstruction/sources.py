@@ -54,14 +54,14 @@ def as_list(photos: Any) -> tuple[list, bool]:
     """The photos of a call as a list, and whether a single one was given.
 
     Raises:
-      InputError: a folder, or nothing.
+      InputError: a folder, or an empty path.
     """
     if isinstance(photos, list | tuple):
         return list(photos), False
     if _is_path(photos) and Path(photos).is_dir():
-        raise InputError(
-            f"{photos}: a folder; give a list of its photos, or run experiments.reconstruct --input={photos}"
-        )
+        if not os.fspath(photos):
+            raise InputError("the path of the photo is empty; give a path, an array, or a list of these")
+        raise InputError(f"{photos}: a folder; give a list of its photos, or run fml-reconstruct --input={photos}")
     return [photos], True
 
 

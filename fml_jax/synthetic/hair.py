@@ -11,6 +11,7 @@ from jaxtyping import Float
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
+from fml_jax.ops.images import unit_range
 from fml_jax.synthetic.occluders.layers import Layer
 from fml_jax.synthetic.occluders.wearer import Wearer, smooth_along
 
@@ -131,7 +132,7 @@ def draw_locks(
         cv2.polylines(opacity, [line], False, 255, 1, cv2.LINE_AA, shift=4)
     shrunk = cv2.resize(opacity, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
     smaller = cv2.resize(colours, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
-    return Layer(smaller.astype(np.float32) / 255, np.clip(1.2 * shrunk.astype(np.float32) / 255, 0, 1))
+    return Layer(unit_range(smaller), np.clip(1.2 * unit_range(shrunk), 0, 1))
 
 
 def _strands(rng, wearer: Wearer) -> Float[np.ndarray, "400 10 3"]:

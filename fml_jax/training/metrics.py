@@ -20,8 +20,8 @@ class MetricsWriter:
     """Appends to `WORKDIR/metrics.jsonl`, each line flushed when written, and to `WORKDIR/tensorboard/`.
 
     A run that was killed may have written rows of steps after its last checkpoint. A resumed run does these steps
-    again, so their rows are removed from the JSON lines, and TensorBoard is told to hide them. Where there is no
-    checkpoint, nothing tells whether the run is the same: its rows are kept in `metrics.1.jsonl` (or `.2`, …).
+    again, so their rows are removed from the JSON lines, and TensorBoard hides them. Without a checkpoint it is
+    unknown whether the run is the same: its rows are kept in `metrics.1.jsonl` (or `.2`, …).
     """
 
     def __init__(self, workdir: Path | None, *, tensorboard: bool = True, done: int = 0) -> None:

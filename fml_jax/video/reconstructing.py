@@ -97,7 +97,7 @@ class _Motion:
 
 
 def _shown(frames: Iterable[Frame], count: int | None, what: str, progress: bool) -> Iterator[Frame]:
-    """Frames under a bar that tells how many are done each second."""
+    """Frames under a bar with their number a second."""
     yield from tqdm(frames, total=count, unit="frame", desc=what, disable=not progress, dynamic_ncols=True)
 
 

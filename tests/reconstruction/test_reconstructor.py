@@ -185,8 +185,13 @@ def test_a_box_outside_the_photo_is_refused(reconstructor, box):
 
 
 def test_a_folder_is_no_photo(reconstructor, tmp_path):
-    with pytest.raises(InputError, match="experiments.reconstruct"):
+    with pytest.raises(InputError, match="fml-reconstruct"):
         reconstructor(tmp_path)
+
+
+def test_an_empty_path_is_not_the_current_folder(reconstructor):
+    with pytest.raises(InputError, match="^the path of the photo is empty"):
+        reconstructor("")
 
 
 def test_printing_a_face_is_one_line(face):
