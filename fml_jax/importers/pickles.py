@@ -21,6 +21,7 @@ from fml_jax.importers.raw_model import existing
 MOST_BYTES = 2 * 2**30
 _MOST_INSTRUCTIONS = 200_000
 _MOST_AXES = 8
+_MOST_DENSE = 2**23  # numbers of a sparse matrix, zeros included
 _RECONSTRUCT = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 _FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
 _MARK = object()
@@ -118,7 +119,7 @@ def _sparse(name: str, state: dict) -> np.ndarray:
     kind = name.rpartition(".")[2]
     shape: Any = state.get("_shape", state.get("shape"))
     sane = isinstance(shape, tuple) and len(shape) == 2 and all(isinstance(n, int) for n in shape)
-    if kind not in ("csc_matrix", "csr_matrix") or not sane or math.prod(shape) > MOST_BYTES // 64:
+    if kind not in ("csc_matrix", "csr_matrix") or not sane or math.prod(shape) > _MOST_DENSE:
         raise ValueError(f"{kind} of shape {shape} is not read")
     data, indices, starts = (_array(state[part]) for part in ("data", "indices", "indptr"))
     rows, columns = shape if kind == "csr_matrix" else shape[::-1]

@@ -44,7 +44,7 @@ def test_a_short_training_on_an_imported_model_learns_and_reconstructs(imported,
         f"--workdir={run}",
     )
     losses = _losses(run)
-    assert len(losses) == 40 and losses[-10:].mean() < 0.7 * losses[:5].mean()
+    assert len(losses) == 40 and losses[-10:].mean() < 0.85 * losses[:5].mean()
     assert list((run / "sheets").glob("*.png"))
     reconstructor = fml_jax.Reconstructor(run / "weights.npz", face_model=imported.model, min_score=0.0)
     face = reconstructor(data.astronaut())[0]
