@@ -22,6 +22,7 @@ from fml_jax.export.viewer.folder import script_path
 from fml_jax.export.viewer.page import face_script, model_script
 from fml_jax.files import complete_or_absent
 from fml_jax.reconstruction import Reconstruction
+from fml_jax.reconstruction.pictures import Pictures
 from fml_jax.runners import run_in_processes
 from tests.conftest import make_tiny_model, random_code
 
@@ -31,16 +32,11 @@ class Dropped(NamedTuple):
     reason: str
 
 
-class StubFace(Reconstruction):
-    """Its pictures cost no time."""
+class SmallPictures(Pictures):
+    """They cost no time."""
 
-    def render(self, kind="overlay", size=None):
-        return small_pictures(self, [kind])[kind]
-
-
-def small_pictures(face, kinds, size=None):
-    """In place of `render_all`."""
-    return {kind: np.full((4, 4, 3), 10 * place + face.index, np.uint8) for place, kind in enumerate(kinds)}
+    def rendered(self, kinds, size=None):
+        return {kind: np.full((4, 4, 3), 10 * place + self._face.index, np.uint8) for place, kind in enumerate(kinds)}
 
 
 def small_script(face, folder, stem):
@@ -77,7 +73,7 @@ def tiny_face(number):
         "landmark_uncertainty": None,
         "final_code": None,
     }
-    return StubFace(**{field.name: fields[field.name] for field in dataclasses.fields(Reconstruction)})
+    return Reconstruction(**{field.name: fields[field.name] for field in dataclasses.fields(Reconstruction)})
 
 
 class StubStream:
@@ -113,7 +109,7 @@ class StubReconstructor:
     def __init__(self, seconds=0.0, odd=None, in_worker=False):
         self._seconds, self._odd = seconds, odd
         if in_worker:
-            page.render_all, batch.write_face = small_pictures, small_script
+            batch.Pictures, batch.write_face = SmallPictures, small_script
 
     def stream(self, photos, boxes=None, *, refine=False):
         return StubStream(photos, self._seconds, self._odd)
@@ -129,7 +125,7 @@ def run(photos, output, workers=1, seconds=0.0, runner=run_in_processes, **keywo
     keywords.setdefault("load", functools.partial(StubReconstructor, seconds, keywords.pop("odd", None), in_worker))
     keywords.setdefault("settings", Settings(formats=FORMATS))
     with ResultFolder(output) as results, contextlib.ExitStack() as patches:
-        patches.enter_context(mock.patch.object(page, "render_all", small_pictures))
+        patches.enter_context(mock.patch.object(batch, "Pictures", SmallPictures))
         patches.enter_context(mock.patch.object(batch, "write_face", small_script))
         outcome = reconstruct_photos(photos, results, workers=workers, runner=runner, **keywords)
         page.write_pages(results, stopped=outcome.stopped)
