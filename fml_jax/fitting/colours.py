@@ -14,6 +14,7 @@ from fml_jax.face_model.topology import normals_at
 from fml_jax.fitting.energy import WEIGHTS
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.illumination import sh_basis
+from fml_jax.image_formation.occlusion import seen_share
 from fml_jax.image_formation.points import form_points, seen_by_camera
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.dot_products import squared_lengths
@@ -228,15 +229,22 @@ class ColourSolver(NamedTuple):
         }
         return cls(**jax.device_put(parts))
 
-    def solve(self, code: FaceCode, vertices: Float[Array, "N 3"], crop: Float[Array, "240 240 3"]) -> FaceCode:
+    def solve(
+        self,
+        code: FaceCode,
+        vertices: Float[Array, "N 3"],
+        crop: Float[Array, "240 240 3"],
+        known: Float[Array, "60 60"] | None = None,
+    ) -> FaceCode:
         """The code with the γ and β that fit a crop best. Pure; may be jitted and vmapped.
 
         Args:
           vertices: the code's geometry, mm, model space.
           crop: RGB in [0, 1].
+          known: probabilities that no object hides the face.
         """
         gamma, beta = solve_colours(
-            self.surface(code, vertices, crop),
+            self.surface(code, vertices, crop, known=known),
             code.illumination,
             code.reflectance,
             centre=code.reflectance,
@@ -252,6 +260,7 @@ class ColourSolver(NamedTuple):
         crop: Float[Array, "240 240 3"],
         *,
         crop_from_camera: Float[Array, "2 3"] | None = None,
+        known: Float[Array, "60 60"] | None = None,
     ) -> Surface:
         """The vertices that are compared and their colours in a crop; arguments as those of `solve`.
 
@@ -263,10 +272,11 @@ class ColourSolver(NamedTuple):
         pixels = project(positions[self.rows])
         if crop_from_camera is not None:
             pixels = pixels @ crop_from_camera[:, :2].T + crop_from_camera[:, 2]
+        members = seen_by_camera(positions[self.rows], normals, pixels) * self.weights
         return Surface(
             mean=self.mean,
             modes=self.modes,
             basis=sh_basis(normals).T,
             observed=sample_bilinear(crop, pixels),
-            members=seen_by_camera(positions[self.rows], normals, pixels) * self.weights,
+            members=members if known is None else members * seen_share(known, pixels),
         )

@@ -59,6 +59,8 @@ _DATA_WORKERS = flags.DEFINE_integer(
 
 def main() -> None:
     """Trains the config."""
+    import jax
+
     from fml_jax.training.config import run_config
     from fml_jax.training.host_memory import keep_freed_memory
     from fml_jax.training.loop import train
@@ -66,6 +68,8 @@ def main() -> None:
 
     keep_freed_memory()
     join_processes()
+    # On GPUs the default rounds the factors of products to 10 bits, too few for normals; convolutions still use it.
+    jax.config.update("jax_default_matmul_precision", "float32")
     try:
         weights = train(
             run_config(with_face_model(_CONFIG.value, _FACE_MODEL.value)), Path(_WORKDIR.value), _DATA_WORKERS.value

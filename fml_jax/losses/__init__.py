@@ -8,6 +8,7 @@ from fml_jax.losses.data_terms import (
     photometric_residuals,
 )
 from fml_jax.losses.energies import BaseWeights, FullWeights, base_energy, full_energy
+from fml_jax.losses.identity import identity_distances, identity_energies
 from fml_jax.losses.local_points import LocalWeights, point_distance_energy, point_likelihood_energy
 from fml_jax.losses.observation import Observation
 from fml_jax.losses.regularisers import statistical_energy
@@ -28,6 +29,8 @@ __all__ = [
     "SupervisedWeights",
     "base_energy",
     "full_energy",
+    "identity_distances",
+    "identity_energies",
     "keypoint_energy",
     "keypoint_pixels",
     "photometric_energy",

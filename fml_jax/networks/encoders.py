@@ -19,14 +19,15 @@ from jaxtyping import Float
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.image_formation.local_points import PointBasis
+from fml_jax.networks.layers import Conv, doubled
 from fml_jax.networks.local_stages import LocalOutput, LocalStages
+from fml_jax.networks.occlusion import OcclusionHead, unoccluded
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.convolution import convolve
 from fml_jax.ops.images import halve
 from fml_jax.ops.products import Dense
 
 _HE = nn.initializers.he_normal()
-_Conv = functools.partial(nn.Conv, kernel_init=_HE, conv_general_dilated=convolve)
 
 # Standard deviation of an untrained encoder's outputs, in units of `codes.code_from_network`.
 _INITIAL_OUTPUT = 0.01
@@ -42,7 +43,7 @@ def make_encoder(name: str, code_size: int) -> nn.Module:
     `crops` is [B, 240, 240, 3] in [0, 1]; the result is (raw [B, code_size], score_logit [B]).
 
     Args:
-      name: "light" (for CPUs), "alexnet" (the paper's) or "vggface".
+      name: "light" (trains on CPUs), "deep" (the package's; takes a GPU to train), "alexnet" (the paper's) or "vggface".
       code_size: length of the code, `model.code_sizes.total` of the face model in use.
 
     Raises:
@@ -60,7 +61,13 @@ class EncoderOutput(NamedTuple):
     logits: jax.Array  # [B], the crops' scores before the sigmoid
     features: jax.Array  # [B, F], the input of its last layer, which further layers may share
     keypoints: jax.Array | None  # [B, KEYPOINTS, 2] crop pixels; None for encoders without keypoints
+    occlusion: jax.Array | None = None  # [B, 60, 60, 3] logits of `face_labels`; None for encoders that predict none
     local: LocalOutput | None = None  # of the local stages, where the parameters have any; `raw` is theirs then
+
+    @property
+    def known(self) -> jax.Array | None:
+        """Probabilities that no object hides the face, [B, 60, 60]; None for encoders that predict no occlusion."""
+        return None if self.occlusion is None else unoccluded(self.occlusion)
 
 
 def encode(
@@ -74,7 +81,8 @@ def encode(
     """
     (raw, logits), variables = encoder.apply({"params": params}, crops, mutable=["intermediates"])
     sown = variables["intermediates"]
-    output = EncoderOutput(raw, logits, sown["features"][0], sown.get("keypoints", (None,))[0])
+    further = (sown.get(name, (None,))[0] for name in ("keypoints", "occlusion"))
+    output = EncoderOutput(raw, logits, sown["features"][0], *further)
     if "local" not in params:
         return output
     assert basis is not None, "local stages need the points of the face model"
@@ -120,7 +128,7 @@ class VggFace(nn.Module):
 
 
 class LightEncoder(nn.Module):
-    """A residual network that trains on a CPU: 240 → 120 by averages of 2×2, then maps of 30, 15 and 8.
+    """A residual network for CPUs: 240 → 120 by averages of 2×2, then maps of 30, 15 and 8.
 
     The shapes follow XLA's speed on CPUs: an 8×8 stem of stride 4 and 2×2 convolutions between
     stages cost next to nothing, 3×3 convolutions run fastest on maps of 15 and 8, depthwise and
@@ -130,6 +138,8 @@ class LightEncoder(nn.Module):
     crop, each the mean of a learned distribution over the map of 30. Pose and shape depend almost
     linearly on these positions, and training supervises them directly: they are
     returned as `EncoderOutput.keypoints`, [B, KEYPOINTS, 2] in pixels of the crop.
+
+    With `occlusion` it also predicts which pixels show the face and which an occluder (networks/occlusion.py).
     """
 
     code_size: int
@@ -137,19 +147,22 @@ class LightEncoder(nn.Module):
     depths: Sequence[int] = (1, 1, 1)
     places: int = 48  # channels to which the last map is reduced for the head
     hidden: int = 512  # width of the head's one hidden layer
+    occlusion: bool = False
 
     @nn.compact
     def __call__(self, crops: Float[Array, "B 240 240 3"]) -> tuple[Float[Array, "B code"], Float[Array, "B"]]:
-        x = _normalised(halve(crops))
+        picture = x = _normalised(halve(crops))
         maps = []
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
             kernel, stride = (2, 2) if stage else (8, 4)
-            x = _Conv(width, (kernel, kernel), (stride, stride))(x)
+            x = Conv(width, (kernel, kernel), (stride, stride))(x)
             for _ in range(depth):
                 x = _Residual(width)(x)
             maps.append(x)
         keypoints = _Keypoints(KEYPOINTS)(maps[0], maps[1])
         self.sow("intermediates", "keypoints", keypoints)
+        if self.occlusion:
+            self.sow("intermediates", "occlusion", OcclusionHead(name="occlusion_head")(picture, maps))
         positions = _flattened(keypoints - CROP_MIDDLE) / 50
         x = _flattened(_convolved(nn.relu(x), self.places, 1))
         x = nn.relu(Dense(self.hidden, kernel_init=_HE)(jnp.concatenate([x, positions], axis=-1)))
@@ -164,9 +177,9 @@ class _Keypoints(nn.Module):
 
     @nn.compact
     def __call__(self, fine, coarse):
-        fine = _Conv(self.width, (1, 1))(fine)
-        x = nn.relu(fine + _doubled(_Conv(4 * self.width, (1, 1))(coarse)))
-        heat = _Conv(self.count, (1, 1))(x)
+        fine = Conv(self.width, (1, 1))(fine)
+        x = nn.relu(fine + doubled(Conv(4 * self.width, (1, 1))(coarse)))
+        heat = Conv(self.count, (1, 1))(x)
         batch, side = heat.shape[:2]
         heat = heat.reshape(batch, side * side, self.count)
         share = jnp.exp(heat - jax.lax.stop_gradient(heat.max(axis=1, keepdims=True)))
@@ -187,8 +200,8 @@ class _Residual(nn.Module):
     @nn.compact
     def __call__(self, x):
         y = nn.GroupNorm(num_groups=None, group_size=8)(x)
-        y = _Conv(self.width, (3, 3))(nn.relu(y))
-        y = _Conv(self.width, (3, 3))(nn.relu(y))
+        y = Conv(self.width, (3, 3))(nn.relu(y))
+        y = Conv(self.width, (3, 3))(nn.relu(y))
         scale = self.param("scale", nn.initializers.constant(0.3), (self.width,))
         return x + scale * y
 
@@ -199,15 +212,8 @@ def _normalised(crops):
 
 def _convolved(x, width, kernel, stride=1, padding="SAME", alone=True):
     by = functools.partial(convolve, alone=alone)
-    x = _Conv(width, (kernel, kernel), (stride, stride), padding, conv_general_dilated=by)(x)
+    x = Conv(width, (kernel, kernel), (stride, stride), padding, conv_general_dilated=by)(x)
     return nn.relu(x)
-
-
-def _doubled(x):
-    """[B, H, W, 4 C] → [B, 2 H, 2 W, C]: four channels become a square of four places."""
-    batch, height, width, channels = x.shape
-    x = x.reshape(batch, height, width, 2, 2, channels // 4)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, channels // 4)
 
 
 def _cell_centres(side):
@@ -251,4 +257,7 @@ def output_layers(
     return raw, logit[:, 0]
 
 
-ENCODERS = {"light": LightEncoder, "alexnet": AlexNet, "vggface": VggFace}
+# About five times the light encoder's operations, half of AlexNet's.
+_Deep = functools.partial(LightEncoder, widths=(48, 128, 256), depths=(2, 2, 2), occlusion=True)
+
+ENCODERS = {"light": LightEncoder, "deep": _Deep, "alexnet": AlexNet, "vggface": VggFace}

@@ -20,6 +20,7 @@ from fml_jax.fitting.colours import colour_weights
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.illumination import shading
 from fml_jax.image_formation.local_points import POINTS, PointBasis, project_points
+from fml_jax.image_formation.occlusion import seen_share
 from fml_jax.image_formation.points import seen_by_camera
 from fml_jax.networks.encoders import EncoderOutput
 from fml_jax.ops.arrays import Array
@@ -52,21 +53,26 @@ class ResidualSample(NamedTuple):
         reflectances: Float[Array, "N 3"],
         *,
         crop: Float[Array, "240 240 3"],
+        known: Float[Array, "60 60"] | None = None,
     ) -> Float[Array, "S 4"]:
         """By how much the crop's reflectance differs from the base level's, and which vertices are seen.
 
         The crop's reflectance is its colour divided by the base level's shading. Differences are in units of 0.1 RGB,
-        clipped to ±4, and 0 where a vertex is not seen; the fourth number is 1 where it is.
+        clipped to ±4, and 0 where a vertex is not seen; the fourth number is 1 where it is. Where an object may hide the
+        face, all four are smaller.
 
         Args:
           vertices, reflectances: those of the code's base level.
           crop: RGB in [0, 1].
+          known: probabilities that no object hides the face.
         """
         positions = to_camera(vertices, code.rotation, code.translation)
         normals = normals_at(self.rows, self.rings, positions)
         positions = positions[self.rows]
         pixels = project(positions)
         seen = seen_by_camera(positions, normals, pixels).astype(crop.dtype)[:, None]
+        if known is not None:
+            seen = seen * seen_share(known, pixels)[:, None]
         lit = jnp.maximum(shading(normals, code.illumination), _DARKEST)
         gaps = (sample_bilinear(crop, pixels) / lit - reflectances[self.rows]) / _UNIT
         return jnp.concatenate([seen * jnp.clip(gaps, -_LARGEST, _LARGEST), seen], axis=-1)
@@ -102,10 +108,11 @@ def unexplained(
     """
 
     def residuals(code, *face_and_crop):
-        vertices, reflectances, crop = face_and_crop
-        return sample.residuals(code, vertices, reflectances, crop=crop)
+        vertices, reflectances, crop, known = face_and_crop
+        return sample.residuals(code, vertices, reflectances, crop=crop, known=known)
 
-    parts = [jax.vmap(residuals)(base, vertices, reflectances, crops)]
+    axes = (0, 0, 0, 0, None if output.known is None else 0)
+    parts = [jax.vmap(residuals, in_axes=axes)(base, vertices, reflectances, crops, output.known)]
     if output.local is not None and basis is not None:
         last = output.local.points[-1]
         now = jax.vmap(lambda code: project_points(basis, code).pixels)(base)

@@ -102,7 +102,10 @@ class Network:
             return codes
         constant: FaceCode = jax.lax.stop_gradient(codes)
         vertices = jax.vmap(lambda code: geometry(model, code.identity, code.expression))(constant)
-        solved = jax.vmap(self.solver.solve)(constant, vertices, crops)
+        known = jax.lax.stop_gradient(output.known)
+        solved = jax.vmap(self.solver.solve, in_axes=(0, 0, 0, None if known is None else 0))(
+            constant, vertices, crops, known
+        )
         return codes.replace(illumination=solved.illumination, reflectance=solved.reflectance)
 
     def final_level(

@@ -75,7 +75,9 @@ def _pads(x, kernel, strides, padding):
 
 
 def _plain(x, kernel, strides, pads):
-    return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_LAYOUT)
+    # The backend's own precision, whatever JAX's default is: GPUs then use their matrix units, which suits networks.
+    precision = jax.lax.Precision.DEFAULT
+    return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_LAYOUT, precision=precision)
 
 
 def _by_platform(x, kernel, strides, pads, alone):

@@ -38,24 +38,41 @@ def decode_one(model: BaseModel, code: FaceCode) -> DecodedFace:
 
 
 def solve_and_decode(
-    model: BaseModel, solver: ColourSolver | None, code: FaceCode, *, crop: Float[Array, "240 240 3"]
+    model: BaseModel,
+    solver: ColourSolver | None,
+    code: FaceCode,
+    *,
+    crop: Float[Array, "240 240 3"],
+    known: Float[Array, "60 60"] | None = None,
 ) -> tuple[FaceCode, DecodedFace]:
     """One code with its colours solved on its crop (RGB in [0, 1]) if there is a solver, and its face.
 
     Both need the geometry, whose modes are two thirds of the data that decoding reads: it is computed once.
+
+    Args:
+      known: probabilities that no object hides the face.
     """
     vertices = geometry(model, code.identity, code.expression)
     if solver is not None:
-        code = solver.solve(code, vertices, crop)
+        code = solver.solve(code, vertices, crop, known)
     return code, projected_face(model, code, vertices, reflectances=reflectance(model, code.reflectance))
 
 
 @jax.jit
 def solve_and_decode_all(
-    model: BaseModel, solver: ColourSolver | None, codes: FaceCode, *, crops: Float[Array, "B 240 240 3"]
+    model: BaseModel,
+    solver: ColourSolver | None,
+    codes: FaceCode,
+    *,
+    crops: Float[Array, "B 240 240 3"],
+    known: Float[Array, "B 60 60"] | None = None,
 ) -> tuple[FaceCode, DecodedFace]:
     """`solve_and_decode` of B codes on their crops, compiled."""
-    return jax.vmap(lambda code, crop: solve_and_decode(model, solver, code, crop=crop))(codes, crops)
+
+    def of_one(code, crop, known):
+        return solve_and_decode(model, solver, code, crop=crop, known=known)
+
+    return jax.vmap(of_one, in_axes=(0, 0, None if known is None else 0))(codes, crops, known)
 
 
 @jax.jit

@@ -70,7 +70,7 @@ def predict(
     basis = PointBasis.of(model) if basis is None and "local" in params else basis
     output = _encoded(params, model, crops, encoder, basis)
     codes = code_from_network(output.raw, model.code_sizes)
-    codes, faces = solve_and_decode_all(model, solver, codes, crops=crops)
+    codes, faces = solve_and_decode_all(model, solver, codes, crops=crops, known=output.known)
     final_codes = None
     if final is not None:
         final_codes, faces = final.of_base(model, output, codes, decoded=faces, crops=crops, basis=basis)

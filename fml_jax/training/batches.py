@@ -8,11 +8,13 @@ import numpy as np
 
 from fml_jax.corpus.card import CARD, check_face_model, is_synthetic, open_corpus
 from fml_jax.corpus.loader import CorpusBatches
+from fml_jax.corpus.packed import SUFFIX, packed_card
 from fml_jax.errors import InputError
 from fml_jax.files import complete_or_absent
 from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.photos.landmarks import EYE_POINTS
 from fml_jax.training.config import DataConfig, StageConfig
+from fml_jax.training.resident import held_out_photos
 
 _COMMANDS = {
     "synthetic": "fml-prepare --layout=synthetic --output=FOLDER",
@@ -70,6 +72,8 @@ def validation_batch(data: DataConfig, kind: str, rows: int) -> dict[str, np.nda
     Args:
       kind: "photos" or "synthetic".
     """
+    if kind == "photos" and data.photos.endswith(SUFFIX):
+        return held_out_photos(data.photos, rows)
     if kind == "photos" and data.photos:
         folder = existing_folder(data, "photos")
         if is_synthetic(open_corpus(folder).card):
@@ -105,7 +109,8 @@ def copy_cards(data: DataConfig, workdir: Path) -> list[str]:
     for field in ("synthetic", "synthetic_validation", "photos"):
         if not getattr(data, field):
             continue
-        card = open_corpus(existing_folder(data, field)).card
+        path = getattr(data, field)
+        card = packed_card(path) if path.endswith(SUFFIX) else open_corpus(existing_folder(data, field)).card
         copy = workdir / f"{field}.{CARD}"
         if copy.is_file() and (before := json.loads(copy.read_text("utf-8"))["sha256"]) != card["sha256"]:
             changed.append(f"{field}: corpus {before[:12]} → {card['sha256'][:12]}")

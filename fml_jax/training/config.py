@@ -67,6 +67,8 @@ class StageConfig:
     full: FullWeights = FullWeights()
     local: LocalWeights = LocalWeights()  # of the local stages, where the network has them
     score: float = _at_least(0.0, 5.0)  # weight of the crop score's cross-entropy
+    occlusion: float = _at_least(0.0, 0.0)  # weight of the cross-entropy of label maps, for encoders that predict them
+    identity: float = _at_least(0.0, 0.0)  # weight of `losses.identity`, which takes packed photos
     # Decay of the exponential moving average of the parameters, which is evaluated and shipped; 0 keeps no average.
     ema_decay: float = _at_least(0.0, 0.999, below=1.0)
 
@@ -78,7 +80,11 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Folders of corpora, as `fml-prepare` writes them; "" where there is none."""
+    """Folders of corpora, as `fml-prepare` writes them; "" where there is none.
+
+    `synthetic` and `photos` may also be files that `fml-pack` wrote. They are kept in the devices' memory, and the
+    batches are made there (training/resident.py).
+    """
 
     synthetic: str = ""
     synthetic_validation: str = ""

@@ -53,7 +53,7 @@ def _deltas(network: Network, model, state, *, mesh, batch, photos, faces) -> np
     for step in range(first, first + faces):  # ends much earlier, unless hardly a row is a face
         rows = batch(step)
         deltas = jax.device_get(predict(state.eval_params, model, placed(rows["crop"], over_batch(mesh))))
-        found.append(deltas[-photos:][rows["is_face"][-photos:] > 0])
+        found.append(deltas[-photos:][np.asarray(rows["is_face"])[-photos:] > 0])
         if sum(map(len, found)) >= faces:
             break
     return np.concatenate(found)

@@ -12,10 +12,11 @@ from fml_jax.face_model.files import load_face_model
 from fml_jax.files import output_folder
 from fml_jax.networks.multilevel import Network, make_network
 from fml_jax.training.batches import StageBatches, check_face_models, validation_batch
-from fml_jax.training.config import RunConfig
+from fml_jax.training.config import RunConfig, StageConfig
 from fml_jax.training.held_out import Evaluator
 from fml_jax.training.outputs import RunOutputs
 from fml_jax.training.prefetch import default_workers
+from fml_jax.training.resident import ResidentBatches, is_packed
 from fml_jax.training.sharding import check_rows, make_mesh
 from fml_jax.training.sheets import FOLDER as SHEETS
 from fml_jax.training.sheets import Sheets, sheet_crops
@@ -58,8 +59,8 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
         solve_colours=config.solve_colours,
         mesh=mesh,
     )
-    sources = {name: StageBatches(config.data, stage, config.seed) for name, stage in config.ordered_stages.items()}
-    batches = {name: source.batch for name, source in sources.items()}
+    batches = {name: _batches(config, stage) for name, stage in config.ordered_stages.items()}
+    resident = any(is_packed(config.data, stage) for stage in config.ordered_stages.values())
     photos, synthetic = (
         validation_batch(config.data, kind, config.validation_rows) for kind in ("photos", "synthetic")
     )
@@ -77,7 +78,7 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
             outputs=outputs,
             evaluator=evaluator,
             sheets=_sheets(network, model, config, mesh=mesh, batches=batches, held_out=faces, workdir=workdir),
-            workers=default_workers() if data_workers is None else data_workers,
+            workers=0 if resident else default_workers() if data_workers is None else data_workers,
         )
         state = stages.train()
         last = batches[_last_stage_of_both_levels(config)]
@@ -87,6 +88,12 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
         return path
     finally:
         outputs.close()
+
+
+def _batches(config: RunConfig, stage: StageConfig) -> Callable[[int], dict]:
+    """A function that returns the batch of a step."""
+    kind = ResidentBatches if is_packed(config.data, stage) else StageBatches
+    return kind(config.data, stage, config.seed).batch
 
 
 def _sheets(

@@ -80,7 +80,7 @@ def _as_matrices(params):
 
     def matrix(path, parameter):
         name = "/".join(str(key.key) for key in path)
-        if parameter.ndim < 2 or not name.endswith("kernel") or name.endswith(_OUTPUT_LAYERS):
+        if parameter.ndim not in _MATRIX_AXES or not name.endswith("kernel") or name.endswith(_OUTPUT_LAYERS):
             return None
         inputs = tuple(range(parameter.ndim - 1))
         return optax.contrib.MuonDimensionNumbers(reduction_axis=inputs, output_axis=parameter.ndim - 1)
@@ -88,8 +88,10 @@ def _as_matrices(params):
     return jax.tree_util.tree_map_with_path(matrix, params)
 
 
+_MATRIX_AXES = (2, 4)  # of dense layers and convolutions; layers with weights for each point have three
+
 # Kernels of the layers that output codes, scores, the final level's parameters and the distributions of keypoints.
-_OUTPUT_LAYERS = ("code/kernel", "score/kernel", "final/kernel", "_Keypoints_0/Conv_2/kernel")
+_OUTPUT_LAYERS = ("code/kernel", "score/kernel", "final/kernel", "classes/kernel", "_Keypoints_0/Conv_2/kernel")
 
 _RMS_OF_ADAM = 0.2  # scales Muon's updates so that a rate that suits Adam suits Muon (Liu et al. 2025)
 

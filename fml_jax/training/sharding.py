@@ -98,9 +98,11 @@ def compiled_step(train_step: Callable, mesh: Mesh, shardings: Any) -> Any:
 
 
 def placed(tree: Any, sharding: NamedSharding) -> Any:
-    """Host arrays, which are equal in all processes, on the devices."""
+    """Host arrays, which are equal in all processes, on the devices; arrays that are there already are moved."""
 
     def place(array):
+        if isinstance(array, jax.Array) and array.is_fully_addressable:
+            return jax.device_put(array, sharding)
         array = np.asarray(array)
         return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 

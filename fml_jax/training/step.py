@@ -7,16 +7,20 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
-from fml_jax.codes import code_from_network, leading_reflectance
+from fml_jax.codes import FaceCode, code_from_network, leading_reflectance
+from fml_jax.corpus.face_labels import FACE, LIKELY_FACE
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.local_points import project_points
+from fml_jax.image_formation.occlusion import crop_sized
 from fml_jax.losses import (
     Observation,
     base_energy,
     full_energy,
+    identity_distances,
+    identity_energies,
     keypoint_energy,
     landmark_energy,
     point_distance_energy,
@@ -27,6 +31,7 @@ from fml_jax.losses import (
 )
 from fml_jax.networks.encoders import EncoderOutput
 from fml_jax.networks.multilevel import Network
+from fml_jax.networks.occlusion import CLASSES, label_energy
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
 from fml_jax.photos.landmarks import EYE_OF_POINT
@@ -38,6 +43,9 @@ from fml_jax.training.low_rank_gradients import (
     with_low_rank_gradients,
 )
 from fml_jax.training.optimizers import group_labels
+
+
+_LIKELY = 0.3  # weight of a place that most likely shows the face
 
 
 class TrainState(struct.PyTreeNode):
@@ -127,6 +135,8 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
         crops = unit_range(batch["crop"])
         output = network.encode(params, crops)
         parts = [_score_part(output, batch, stage.score)]
+        if stage.occlusion and output.occlusion is not None and "labels" in batch:
+            parts.append(_occlusion_part(output.occlusion, batch["labels"], stage.occlusion))
         if synthetic:
             rows = _rows((output, batch), 0, synthetic)
             parts.append(_supervised_part(model, *rows, stage))
@@ -135,6 +145,8 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
             rows = _rows((output, crops, batch), synthetic, len(crops))
             parts.append(photo_part(network, params, model, *rows, synthetic, stage, key))
             parts += _local_part(network, rows[0], _points_of_landmarks(rows[2]), "photos/", synthetic, stage)
+            if stage.identity and "person" in batch:
+                parts.append(_identity_part(model, rows[0], rows[2], synthetic, stage.identity))
         return _reduced(parts, len(crops))
 
     return loss
@@ -170,6 +182,20 @@ def _score_part(output: EncoderOutput, batch, weight) -> _Part:
     return _Part("", 0, jnp.ones_like(scores), weight * scores, {"score": scores})
 
 
+def _occlusion_part(logits, labels, weight) -> _Part:
+    weights = label_weights(labels)
+    energies = jax.vmap(label_energy)(logits, weights)
+    known = (weights.sum(axis=(1, 2, 3)) > 0).astype(energies.dtype)
+    return _Part("", 0, known, weight * energies, {"occlusion": energies})
+
+
+def _identity_part(model, output: EncoderOutput, batch, first, weight) -> _Part:
+    identity = code_from_network(output.raw, model.code_sizes).identity
+    distances = identity_distances(model, identity)
+    energies, counted = identity_energies(distances, batch["person"], batch["is_face"])
+    return _Part("photos/", first, counted, weight * energies, {"identity": energies})
+
+
 def _supervised_part(model, output: EncoderOutput, batch, stage) -> _Part:
     weights, sizes = stage.supervised, model.code_sizes
 
@@ -179,6 +205,14 @@ def _supervised_part(model, output: EncoderOutput, batch, stage) -> _Part:
 
     energies, terms = jax.vmap(one)(output.raw, batch["code"], output.keypoints)
     return _Part("synthetic/", 0, jnp.ones_like(energies), energies, terms)
+
+
+def label_weights(labels: UInt8[Array, "B 120 120"]) -> Float[Array, "B 60 60 3"]:
+    """The weight of each class at each place of the prediction; 0 where nothing is known (`corpus.face_labels`)."""
+    places = labels[:, 1::2, 1::2]
+    sure = jax.nn.one_hot(places, CLASSES)  # zeros for labels that are no class
+    likely = (places == LIKELY_FACE)[..., None] * jax.nn.one_hot(FACE, CLASSES)
+    return sure + _LIKELY * likely
 
 
 class _TruePoints(NamedTuple):
@@ -236,9 +270,24 @@ def _base_part(network, params, model, output: EncoderOutput, crops, batch, firs
     def energy(code, observation):
         return base_energy(model, code, observation, weights=weights)
 
-    codes = network.base_level(output, model, crops)
-    energies, terms = jax.vmap(energy)(codes, _observations(crops, batch))
-    return _photo_part(output, batch, first, energies, terms, weights.keypoints)
+    # The encoder's own colours, also where a solver replaces them later: its prior is about them.
+    codes = code_from_network(output.raw, model.code_sizes)
+    if output.local is None:
+        energies, terms = jax.vmap(energy)(codes, _observations(output, crops, batch))
+        return _photo_part(output, batch, first, energies, terms, weights.keypoints)
+    # E_photo moves landmarks away from where local stages see them, so that it trains the colours alone.
+    colours = _geometry_held(codes)
+    _, terms = jax.vmap(energy)(colours, _observations(output, crops, batch))
+    part = _landmark_part(network, params, model, output, crops, batch, first, stage, key)
+    return part._replace(
+        energies=part.energies + weights.photo * terms["photo"], terms=part.terms | {"photo": terms["photo"]}
+    )
+
+
+def _geometry_held(codes: FaceCode) -> FaceCode:
+    """Codes of which only light and reflectance have gradients."""
+    names = ("identity", "expression", "rotation", "translation")
+    return codes.replace(**{name: jax.lax.stop_gradient(getattr(codes, name)) for name in names})
 
 
 def _landmark_part(network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:
@@ -265,12 +314,15 @@ def _full_part(network: Network, params, model, output: EncoderOutput, crops, ba
     def energy(code, corrections, observation):
         return full_energy(model, code, observation, corrections=corrections, weights=weights, key=key)
 
-    energies, terms = jax.vmap(energy)(code, corrections, _observations(crops, batch))
+    energies, terms = jax.vmap(energy)(code, corrections, _observations(output, crops, batch))
     return _photo_part(output, batch, first, energies, terms, weights.keypoints)
 
 
-def _observations(crops, batch) -> Observation:
-    return Observation(crops, batch["landmarks"], batch["confidence"], batch["mask"].astype(jnp.float32))
+def _observations(output: EncoderOutput, crops, batch) -> Observation:
+    mask = batch["mask"].astype(jnp.float32)
+    if output.known is not None:
+        mask = mask * jax.lax.stop_gradient(crop_sized(output.known))
+    return Observation(crops, batch["landmarks"], batch["confidence"], mask)
 
 
 def _photo_part(output: EncoderOutput, batch, first, energies, terms, keypoint_weight) -> _Part:
