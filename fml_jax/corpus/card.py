@@ -43,16 +43,16 @@ def open_corpus(folder: str | os.PathLike) -> Corpus:
         ) from None
 
 
-def check_face_model(corpus: Corpus, name: str) -> None:
-    """Checks that a corpus of renders shows the face model of this name, whatever its version.
+def check_face_model(path: Path, card: dict[str, Any], name: str) -> None:
+    """Checks that a corpus of renders with such a card shows the face model of this name, whatever its version.
 
     Raises:
       InputError: it shows another, whose codes mean other faces.
     """
-    rendered = str(corpus.card.get("settings", {}).get("model", name))
+    rendered = str(card.get("settings", {}).get("model", name))
     if rendered.rpartition("-")[0] != name.rpartition("-")[0]:
         raise InputError(
-            f"{corpus.folder}: rendered from the face model {rendered}, not {name}; "
+            f"{path}: rendered from the face model {rendered}, not {name}; "
             "make a corpus with fml-prepare --layout=synthetic --face_model=FILE"
         )
 

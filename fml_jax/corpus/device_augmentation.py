@@ -107,7 +107,7 @@ def render_row(key: Key[Array, ""], row: dict) -> dict:
     gain = darkness(of_exposure) * _limited_gain(of_gain, crop)
     crop = with_defects(of_defects, jnp.clip(crop * gain, 0, 1))
     half = moved._replace(shift=moved.shift * LABEL_SIZE / CROP_SIZE)
-    code = row["code"]
+    code = jnp.asarray(row["code"])
     code = code.at[_POSE].set(moved_pose(code[_POSE], moved))
     gamma = rolled(code[_LIGHT].reshape(LIGHT_SHAPE), moved.roll) * gain
     return {

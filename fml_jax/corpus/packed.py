@@ -144,7 +144,11 @@ def _held_out(corpus: Corpus, most: int) -> Iterator[tuple[str, bytes]]:
 
 def _joined_card(cards: list[dict[str, Any]]) -> dict[str, Any]:
     digest = hashlib.sha256("".join(card["sha256"] for card in cards).encode()).hexdigest()
-    return {"sources": [source for card in cards for source in card["sources"]], "sha256": digest}
+    joined = {"sources": [source for card in cards for source in card["sources"]], "sha256": digest}
+    models = {card["settings"]["model"] for card in cards if "model" in card.get("settings", {})}
+    if len(models) > 1:
+        raise InputError(f"renders of different face models, {' and '.join(sorted(models))}; pack each in its own file")
+    return joined | ({"settings": {"model": models.pop()}} if models else {})
 
 
 def _packed(example: Example, quality: int) -> dict[str, np.ndarray]:

@@ -166,7 +166,7 @@ def evaluate_synthetic(corpus: str, reconstructor: "Reconstructor") -> None:
     from fml_jax.evaluation.tables import markdown
     from fml_jax.training.held_out import synthetic_errors
 
-    check_face_model(open_corpus(corpus), reconstructor.model.name)
+    check_face_model(Path(corpus), open_corpus(corpus).card, reconstructor.model.name)
     faces = len(CorpusBatches(corpus, "all", 1))
     batch = CorpusBatches(corpus, "all", faces, jitter=0.0).batch(0)
     codes, _ = reconstructor.codes(batch["crop"])

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -30,17 +31,20 @@ class StageBatches:
         Raises:
           InputError: a corpus that the stage needs is missing, or is of another kind.
         """
+        if stage.identity:
+            raise InputError("a stage with a weight of identity needs several photos of a person; pack them (fml-pack)")
+        labels = bool(stage.occlusion)
         self._sources = []
         if stage.synthetic:
             folder = existing_folder(data, "synthetic")
             if not is_synthetic(open_corpus(folder).card):
                 fault = "a corpus of photos, whose codes are not known; name it in data.photos"
                 raise InputError(f"--config.data.synthetic={folder}: {fault}")
-            self._sources.append(CorpusBatches(folder, "all", stage.synthetic, seed=seed))
+            self._sources.append(CorpusBatches(folder, "all", stage.synthetic, seed=seed, labels=labels))
         if stage.photos:
             # Synthetic faces may be used as photos: training then uses their crops and landmarks alone.
             folder = existing_folder(data, "photos")
-            self._sources.append(CorpusBatches(folder, "train", stage.photos, seed=seed))
+            self._sources.append(CorpusBatches(folder, "train", stage.photos, seed=seed, labels=labels))
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step, synthetic rows first; equal in every call."""
@@ -94,9 +98,9 @@ def check_face_models(data: DataConfig, name: str) -> None:
       InputError: one shows another model.
     """
     for field in ("synthetic", "synthetic_validation"):
-        folder = getattr(data, field)
-        if folder and Path(folder).is_dir():  # no stage may need it
-            check_face_model(open_corpus(folder), name)
+        path = getattr(data, field)
+        if path and Path(path).exists():  # no stage may need it
+            check_face_model(Path(path), _card(data, field), name)
 
 
 def copy_cards(data: DataConfig, workdir: Path) -> list[str]:
@@ -109,14 +113,18 @@ def copy_cards(data: DataConfig, workdir: Path) -> list[str]:
     for field in ("synthetic", "synthetic_validation", "photos"):
         if not getattr(data, field):
             continue
-        path = getattr(data, field)
-        card = packed_card(path) if path.endswith(SUFFIX) else open_corpus(existing_folder(data, field)).card
+        card = _card(data, field)
         copy = workdir / f"{field}.{CARD}"
         if copy.is_file() and (before := json.loads(copy.read_text("utf-8"))["sha256"]) != card["sha256"]:
             changed.append(f"{field}: corpus {before[:12]} → {card['sha256'][:12]}")
         with complete_or_absent(copy) as partial:
             partial.write_text(json.dumps(card, indent=2, ensure_ascii=False), "utf-8")
     return changed
+
+
+def _card(data: DataConfig, field: str) -> dict[str, Any]:
+    path = getattr(data, field)
+    return packed_card(path) if path.endswith(SUFFIX) else open_corpus(existing_folder(data, field)).card
 
 
 def existing_folder(data: DataConfig, field: str) -> Path:

@@ -1,0 +1,113 @@
+"""Crops that are made on the device are those of the plain twins, `augmentation` and `camera_augmentation`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from fml_jax.corpus import camera_augmentation, device_augmentation
+from fml_jax.corpus.augmentation import crop_mask
+from fml_jax.corpus.camera_augmentation import near_frontal
+from fml_jax.corpus.device_augmentation import Moved, moved_pose, photo_row, plain_photo_row, render_row, rolled, warped
+from fml_jax.corpus.face_labels import moved_labels
+from fml_jax.image_formation.illumination import rolled_light
+from fml_jax.photos.crops import CROP_SIZE, crop_photo, moved_affine
+from fml_jax.photos.landmarks import IBUG_MIRROR
+
+MOVED = Moved(jnp.array([7.0, -4.0]), jnp.float32(1.07), jnp.float32(0.15))
+SAME = np.eye(3)[:2]
+
+
+@pytest.fixture
+def row():
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (16, 16, 3)).astype(np.float32)
+    window = np.asarray(jax.image.resize(coarse, (256, 256, 3), "linear")).round().astype(np.uint8)
+    valid = np.ones((256, 256), bool)
+    valid[:, :90] = False
+    return {
+        "windows": window,
+        "valid": valid,
+        "crop": np.array([[1.6, 0.1, -70], [-0.1, 1.6, -60]], np.float32),
+        "landmarks": rng.uniform(60, 190, (68, 2)).astype(np.float32),
+        "confidence": rng.uniform(0.2, 1, 68).astype(np.float32),
+        "eyes": rng.uniform(60, 190, (14, 2)).astype(np.float32),
+        "code": np.zeros(257, np.float32),
+        "labels": rng.integers(0, 3, (120, 120)).astype(np.uint8),
+    }
+
+
+def test_an_affine_moves_as_its_twin():
+    twin = moved_affine(SAME, np.array([7.0, -4.0]), 1.07, roll=0.15)
+    np.testing.assert_allclose(MOVED.affine(), twin, atol=1e-4)
+
+
+def test_a_crop_is_cut_as_photos_are(row):
+    made = plain_photo_row(row)
+    assert np.abs(255 * np.asarray(made["crop"]) - crop_photo(row["windows"], row["crop"])).max() < 4
+    differ = np.asarray(made["mask"]) != crop_mask(row["valid"], row["crop"]).astype(bool)
+    assert differ.mean() < 0.01  # along the edge alone
+
+
+def test_a_border_is_continued_or_replaced(row):
+    away = np.array([[1.0, 0, 400], [0, 1, 0]], np.float32)
+    np.testing.assert_allclose(
+        warped(row["windows"], away, CROP_SIZE)[:, 0], row["windows"][:CROP_SIZE, 0] / 255, atol=1e-5
+    )
+    assert (np.asarray(warped(row["windows"], away, CROP_SIZE, beyond=0.0)) == 0).all()
+
+
+def test_a_pose_moves_as_its_twin():
+    pose = np.array([2.9, 0.3, -0.4, 12.0, -9.0, 930.0])
+    twin = camera_augmentation._moved_pose(pose, np.array([7.0, -4.0]), 1.07, 0.15)
+    np.testing.assert_allclose(moved_pose(jnp.asarray(pose, jnp.float32), MOVED), twin, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_axis_angles_are_the_ones_near_a_frontal_face(seed):
+    turn = Rotation.from_rotvec(np.random.default_rng(seed).normal(size=3) * 0.5) * Rotation.from_rotvec([np.pi, 0, 0])
+    found = device_augmentation.near_frontal(jnp.asarray(turn.as_matrix(), jnp.float32))
+    np.testing.assert_allclose(found, near_frontal(turn.as_rotvec()), atol=1e-3)
+
+
+def test_light_rolls_as_its_twin():
+    gamma = np.random.default_rng(2).normal(size=(9, 3)).astype(np.float32)
+    np.testing.assert_allclose(rolled(jnp.asarray(gamma), jnp.float32(0.4)), rolled_light(gamma, 0.4), atol=1e-5)
+
+
+def test_labels_move_with_the_picture(row):
+    half = MOVED._replace(shift=MOVED.shift / 2)
+    found = device_augmentation._moved_labels(jnp.asarray(row["labels"]), half)
+    twin = moved_labels(row["labels"], moved_affine(SAME, np.array([7.0, -4.0]), 1.07, roll=0.15))
+    assert (np.asarray(found) == twin).mean() > 0.97  # random labels: rounding decides at the edges
+
+
+def test_a_mirrored_photo_exchanges_left_and_right(row):
+    key = jax.random.key(3)
+    plain, flipped = (photo_row(key, row, negatives=0.0, flip=jnp.bool(flip)) for flip in (False, True))
+    np.testing.assert_allclose(flipped["crop"], np.asarray(plain["crop"])[:, ::-1], atol=1e-6)
+    np.testing.assert_allclose(
+        flipped["landmarks"][:, 0], (CROP_SIZE - 1 - np.asarray(plain["landmarks"])[IBUG_MIRROR, 0]), atol=1e-3
+    )
+    np.testing.assert_allclose(flipped["confidence"], np.asarray(plain["confidence"])[IBUG_MIRROR])
+
+
+def test_negatives_show_no_face_and_count_no_landmark(row):
+    made = photo_row(jax.random.key(0), row, negatives=1.0, flip=jnp.bool(False))
+    assert made["is_face"] == 0 and not np.asarray(made["confidence"]).any()
+
+
+def test_a_darkened_render_has_darker_light(row, monkeypatch):
+    row = {**row, "windows": row["windows"][:CROP_SIZE, :CROP_SIZE] // 2 + 60, "code": np.zeros(257, np.float32)}
+    row["code"][-27:] = 1.0
+    for name in ("BLURRED", "NOISY"):
+        monkeypatch.setattr(device_augmentation, name, 0.0)
+    monkeypatch.setattr(device_augmentation, "DARKER", 1.0)
+    brightness, light = [], []
+    for k in range(6):
+        made = render_row(jax.random.key(k), row)
+        brightness.append(np.asarray(made["crop"]).mean())
+        light.append(np.asarray(made["code"][-27:-24]).mean())  # of the constant harmonic
+    ratios = np.array(brightness) / np.array(light)
+    assert max(light) / min(light) > 1.3 and ratios.std() / ratios.mean() < 0.05
