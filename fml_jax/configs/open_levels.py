@@ -2,26 +2,27 @@
 
     fml-train --config=open_levels --workdir=runs/open_levels
 
-The data is that of `open_light`. It begins with the shipped encoder and local stages. Both levels' colours begin with
-those that are solved on each crop, so that the correctives learn what the base level cannot represent.
+    fml-prepare --input=PHOTOS --output=data/photos
 
-3,000 steps of 32 photos take 25 to 40 minutes on two cores. The shipped level comes from four runs, which had other
-weights of the regularisers before those below; fml_jax/reconstruction/OPEN_LIGHT.md lists them.
+It needs photos alone, and begins with the shipped network: encoder, local stages and final level. Both levels' colours
+begin with those that are solved on each crop, so that the correctives learn what the base level cannot represent.
+
+3,000 steps of 32 photos take about an hour on two cores. The config `open_gpu` trains the whole network from nothing;
+fml_jax/reconstruction/OPEN_DEEP.md has the runs of the shipped one.
 """
 
 from ml_collections import ConfigDict
 
 from fml_jax.configs.common import defaults, groups, stage
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from fml_jax.reconstruction.prediction import OPEN_ENCODER, OPEN_WEIGHTS
 
 
 def get_config() -> ConfigDict:
     """The settings of the run."""
     config = defaults()
-    config.data.update(
-        synthetic="data/synthetic", synthetic_validation="data/synthetic_validation", photos="data/photos"
-    )
-    config.start_from, config.local_stages, config.solve_colours = str(OPEN_WEIGHTS), True, True
+    config.data.photos = "data/photos"
+    config.encoder, config.start_from = OPEN_ENCODER, str(OPEN_WEIGHTS)
+    config.local_stages, config.solve_colours = True, True
     config.correctives.update(kind="linear", geometry=100, reflectance=100, subspace="beyond", inputs="residuals")
     config.stages = {"levels": _stage(3000)}
     config.stage_order = tuple(config.stages)

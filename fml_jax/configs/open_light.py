@@ -1,4 +1,4 @@
-"""Trains a network such as the package ships: the light encoder, first on synthetic faces, then on photos too.
+"""Trains a network on CPUs: the light encoder, first on synthetic faces, then on photos too.
 
     fml-prepare --layout=synthetic --count=40000 --seed=3 --input=PHOTOS --output=data/synthetic
     fml-prepare --layout=synthetic --count=400 --seed=1 --input=PHOTOS --output=data/synthetic_validation
@@ -7,7 +7,7 @@
 
 The stages up to "identity_weight_20" have 27,750 steps of 64 crops, five hours on two cores. "batches_of_256" takes six
 minutes on a GPU or four hours on two cores, "final_decay" fifty minutes on two cores. fml-fit-score then fits the crop
-score. fml_jax/reconstruction/OPEN_LIGHT.md is the card of the shipped weights, which come from a shorter run;
+score. The package's network was trained by the config `open_gpu`;
 docs/notes/trials.md describes the runs of the first edition's network, which differed from this file.
 """
 

@@ -9,7 +9,7 @@ The data is that of `open_light`. It begins with the shipped weights, local stag
 from ml_collections import ConfigDict
 
 from fml_jax.configs.common import defaults, groups, stage
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from fml_jax.reconstruction.prediction import OPEN_ENCODER, OPEN_WEIGHTS
 
 
 def get_config() -> ConfigDict:
@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     config.data.update(
         synthetic="data/synthetic", synthetic_validation="data/synthetic_validation", photos="data/photos"
     )
-    config.start_from, config.local_stages = str(OPEN_WEIGHTS), True
+    config.encoder, config.start_from, config.local_stages = OPEN_ENCODER, str(OPEN_WEIGHTS), True
     config.stages = {"local": _stage(1300, "constant"), "local_decay": _stage(2000, "cosine")}
     config.stage_order = tuple(config.stages)
     return config

@@ -9,7 +9,8 @@ from fml_jax.photos.crops import CROP_SIZE
 BACKGROUND = 0  # neither: surroundings, clothes, ears, neck, hair beside the face, objects beside the face
 FACE = 1  # the face model's region "face", beard and stubble included, and the mouth's inside
 OCCLUDER = 2  # an object that hides more than half of what would be FACE
-LIKELY_FACE = 3  # of photos: about nose and mouth, where objects are rare and beards are not
+LIKELY_FACE = 3  # of photos: within the landmarks, where objects are rare and beards are not
+LIKELY_BACKGROUND = 4  # of photos: well outside the landmarks
 UNKNOWN = 255  # of photos, and of renders in corpora that have no label maps
 
 LABEL_SIZE = 120  # pixels of a label map's side; one label for 2×2 pixels of the crop

@@ -23,7 +23,7 @@ def photo_buffers(face: Any, kinds: Sequence[str] = KINDS) -> dict[str, UInt16[n
       kinds: "depth" [H, W], distance along the viewing axis in tenths of a millimetre; "normals" [H, W, 3], (n + 1) / 2
         of unit vectors (x right, y up, z towards the camera), 65535 being 1; "reflectance" [H, W, 3], sRGB-encoded,
         65535 being 1; "shading" [H, W, 3], 16384 being 1; "mask" [H, W], 65535 where the photo shows the face or its
-        eyes, without skull, ears, neck and the inside of the mouth.
+        eyes, without skull, ears, neck, the inside of the mouth, and objects in front of the face.
     """
     view = head_view(face)
     height, width = face.photo.shape[:2]
@@ -36,7 +36,10 @@ def photo_buffers(face: Any, kinds: Sequence[str] = KINDS) -> dict[str, UInt16[n
         "shading": LIGHT_STEPS * view.light,
         "mask": FULL * view.shown,
     }
-    return {kind: _picture(values[kind], view.triangles, raster, kind) for kind in kinds}
+    pictures = {kind: _picture(values[kind], view.triangles, raster, kind) for kind in kinds}
+    if "mask" in pictures:
+        pictures["mask"] = np.where(face.mask < 0.5, np.uint16(0), pictures["mask"])
+    return pictures
 
 
 def _picture(

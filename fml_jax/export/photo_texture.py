@@ -46,6 +46,12 @@ def _seen(face: Any) -> Float[np.ndarray, "S S 3"]:
     return unit_range(pixels)
 
 
+def _unoccluded(face: Any) -> Bool[np.ndarray, "S S"]:
+    """Whether no object, as the network predicts it, hides a texel in the photo."""
+    x, y = np.moveaxis(atlas_of(face.model).baked(face.projected), -1, 0)
+    return cv2.remap(face.mask, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) > 0.5
+
+
 def _light(face: Any) -> np.ndarray:
     return np.asarray(shading(_in_camera(face)[1], face.code.illumination))
 
@@ -64,7 +70,7 @@ def _weight(face: Any, light: np.ndarray) -> Float[np.ndarray, "S S"]:
     inside = ((face.projected >= 0) & (face.projected <= [width - 1, height - 1])).all(axis=1)
     used = atlas.baked((shown * inside)[:, None])[..., 0] > 0.99
     lit = light.min(axis=-1) > _DARKEST
-    usable = (used & lit & _unhidden(face, positions)).astype(np.float32)
+    usable = (used & lit & _unhidden(face, positions) & _unoccluded(face)).astype(np.float32)
     # Zero from the edge of what is usable, one some texels within.
     inner = np.clip(2 * cv2.GaussianBlur(usable, (0, 0), _FEATHER) - 1, 0, 1)
     return (facing * inner).astype(np.float32)

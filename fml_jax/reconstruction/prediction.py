@@ -25,7 +25,8 @@ from fml_jax.ops.images import unit_range
 from fml_jax.reconstruction.decoding import DecodedFace, solve_and_decode_all
 from fml_jax.reconstruction.final_level import FinalLevel, FinalSettings, final_settings
 
-OPEN_WEIGHTS = Path(__file__).parent / "open_light.npz"
+OPEN_WEIGHTS = Path(__file__).parent / "open_deep.npz"
+OPEN_ENCODER = "deep"  # of these weights
 
 
 class Prediction(NamedTuple):
@@ -36,6 +37,8 @@ class Prediction(NamedTuple):
     faces: DecodedFace  # of the final level, where there is one, else of the base level
     landmark_uncertainty: Array | None = None  # [B, 68] crop pixels; None for a network without local stages
     final_codes: FinalCode | None = None  # of both levels; None for a network without a final level
+    # [B, 60, 60] in [0, 1]: whether no object hides the face there; None for a network that predicts no occlusion.
+    unoccluded: Array | None = None
 
 
 def predict(
@@ -43,7 +46,7 @@ def predict(
     model: BaseModel,
     crops: UInt8[Array, "B 240 240 3"] | Float[Array, "B 240 240 3"],
     *,
-    encoder: str = "light",
+    encoder: str = OPEN_ENCODER,
     solver: ColourSolver | None = None,
     basis: PointBasis | None = None,
     final: FinalLevel | None = None,
@@ -75,7 +78,7 @@ def predict(
     if final is not None:
         final_codes, faces = final.of_base(model, output, codes, decoded=faces, crops=crops, basis=basis)
     uncertainty = None if output.local is None else output.local.points[-1].expected_distances[:, :68]
-    return Prediction(codes, jax.nn.sigmoid(output.logits), faces, uncertainty, final_codes)
+    return Prediction(codes, jax.nn.sigmoid(output.logits), faces, uncertainty, final_codes, output.known)
 
 
 def predict_codes(
@@ -83,7 +86,7 @@ def predict_codes(
     model: BaseModel,
     crops: UInt8[Array, "B 240 240 3"] | Float[Array, "B 240 240 3"],
     *,
-    encoder: str = "light",
+    encoder: str = OPEN_ENCODER,
     basis: PointBasis | None = None,
 ) -> tuple[FaceCode, Float[Array, "B"]]:
     """Codes and scores alone, without faces; arguments as of `predict`."""

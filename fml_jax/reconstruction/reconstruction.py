@@ -18,6 +18,7 @@ from fml_jax.files import checked_path
 from fml_jax.image_formation.rotation import head_angles
 from fml_jax.photos.crops import apply_affine, invert_affine
 from fml_jax.reconstruction import editing, levels
+from fml_jax.reconstruction.masks import unoccluded_photo
 from fml_jax.reconstruction.other_model import FaceInModel, in_model
 from fml_jax.reconstruction.pickling import packed, unpacked
 from fml_jax.reconstruction.pictures import render
@@ -62,6 +63,9 @@ class Reconstruction:
     # networks without local stages.
     landmark_uncertainty: np.ndarray | None = None
     final_code: FinalCode | None = None  # both levels' codes; None where there is no final level
+    # [60, 60] places of the crop, in [0, 1]: whether no object hides the face there; None for networks that do not
+    # predict it. `mask` has it in the photo's pixels.
+    unoccluded: np.ndarray | None = None
 
     def __repr__(self) -> str:
         place = ", ".join(f"{number:.0f}" for number in self.box)
@@ -87,6 +91,14 @@ class Reconstruction:
         """(yaw, pitch, roll) in degrees within the crop, zero facing the camera."""
         yaw, pitch, roll = np.asarray(head_angles(self.rotation[None]))[0].tolist()
         return yaw, pitch, roll
+
+    @property
+    def mask(self) -> Float[np.ndarray, "H W"]:
+        """The probability, for each pixel of the photo, that no object hides the face there: hands, hair, glasses, …
+
+        It is 1 beyond the crop, and everywhere for networks that predict no occlusion.
+        """
+        return unoccluded_photo(self.unoccluded, self.crop_from_photo, self.photo.shape[:2])
 
     def level(self, name: str) -> "Reconstruction":
         """This face at one level: "base" is the face model's own span, "final" has the learned corrections.

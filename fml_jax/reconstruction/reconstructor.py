@@ -311,6 +311,7 @@ class Reconstructor:
             photo=face.photo,
             model=self.model,
             landmark_uncertainty=None if uncertainty is None else np.asarray(uncertainty) / math.hypot(*affine[:, 0]),
+            unoccluded=None if prediction.unoccluded is None else np.asarray(prediction.unoccluded),
         )
 
 

@@ -107,7 +107,7 @@ class RunConfig:
     solve_colours: bool = False  # light and reflectance of the base level are solved on each crop (fitting/colours.py)
     correctives: CorrectivesConfig = CorrectivesConfig()
     data: DataConfig = DataConfig()
-    start_from: str = ""  # a weights file to begin with, such as fml_jax/reconstruction/open_light.npz
+    start_from: str = ""  # a weights file to begin with, such as fml_jax/reconstruction/open_deep.npz
     stage_order: tuple[str, ...] = ()  # names of the stages that are trained
     stages: Mapping[str, StageConfig] = dataclasses.field(default_factory=dict)
     model_devices: int = _at_least(1, 1)  # devices that share one copy of the corrective modes; others split the batch

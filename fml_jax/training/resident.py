@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Key
+from jaxtyping import Bool, Float, Key, UInt8
 
 from fml_jax.corpus.card import is_synthetic
 from fml_jax.corpus.device_augmentation import photo_row, plain_photo_row, render_row
-from fml_jax.corpus.face_labels import LABEL_SIZE, LIKELY_FACE, OCCLUDER
+from fml_jax.corpus.face_labels import LABEL_SIZE, LIKELY_BACKGROUND, LIKELY_FACE, OCCLUDER, UNKNOWN
 from fml_jax.corpus.packed import SUFFIX, PackedCorpus, load_packed
 from fml_jax.errors import InputError
 from fml_jax.ops.arrays import Array
@@ -24,8 +24,10 @@ from fml_jax.training.config import DataConfig, StageConfig
 NEGATIVES = 0.1  # share of photo rows that show no usable face
 PAIRED = 0.6  # share of pairs that are drawn among the people with several photos
 PASTED = 0.3  # share of photos over which a render's occluder is pasted
-_LIKELY_REACH = 13.0  # crop pixels about the points of nose and mouth within which a photo most likely shows the face
-_NOSE_AND_MOUTH = np.r_[27:36, 48:68]
+_OUTLINE = np.r_[0:17, 26:16:-1]  # iBUG's points of the jaw and the brows
+_BROWS, _EYES = np.r_[17:27], np.r_[36:48]
+_EYE_REACH = 14.0  # crop pixels about the points of the eyes
+_INNER, _OUTER = 0.93, 1.3  # sizes of the outline within which a photo most likely shows the face, or may show it
 _COLUMNS = ("windows", "valid", "crop", "landmarks", "confidence", "eyes", "code", "labels")
 
 
@@ -131,7 +133,7 @@ def _photo_rows(key: Key[Array, ""], photos: dict[str, Array], count: int) -> di
     keys, flips = jax.random.split(of_rows, count), jax.random.bernoulli(of_flips, 0.5, (count,))
     made = jax.vmap(functools.partial(photo_row, negatives=NEGATIVES))(keys, rows, flip=flips)
     # Of a mirrored face the identity is another one, however slightly; both rows of a pair may be mirrored.
-    return {**made, "person": photos["person"][which], "labels": _with_likely_faces(made)}
+    return {**made, "person": photos["person"][which], "labels": jax.vmap(photo_labels)(made["landmarks"], made["is_face"])}
 
 
 def drawn_pairs(key: Key[Array, ""], photos: dict[str, Array], count: int) -> Array:
@@ -151,18 +153,31 @@ def drawn_pairs(key: Key[Array, ""], photos: dict[str, Array], count: int) -> Ar
     return jnp.stack([first, second], axis=1).reshape(-1)[:count]
 
 
-def _with_likely_faces(made: dict[str, Array]) -> Array:
-    """Label maps of photos: what lies about nose and mouth is most likely the face."""
+def photo_labels(landmarks: Float[Array, "68 2"], is_face: Array) -> UInt8[Array, "120 120"]:
+    """The label map of a photo, as far as its landmarks determine it.
+
+    Within the outline of jaw and brows a photo most likely shows the face; the eyes, where glasses are common, are left
+    unknown. Well outside and below the brows it shows something else. Everything else is unknown, the forehead too.
+    """
     axis = jnp.arange(LABEL_SIZE) * (CROP_SIZE / LABEL_SIZE) + 0.5
     places = jnp.stack(jnp.meshgrid(axis, axis), axis=-1)
-    points = made["landmarks"][:, _NOSE_AND_MOUTH]
+    outline = landmarks[_OUTLINE]
+    middle = outline.mean(axis=0)
+    gaps = places[:, :, None] - landmarks[_EYES]
+    by_an_eye = jnp.min(jnp.sum(gaps**2, axis=-1), axis=-1) < _EYE_REACH**2
+    face = within_outline(places, middle + _INNER * (outline - middle)) & ~by_an_eye
+    beside = ~within_outline(places, middle + _OUTER * (outline - middle)) & (places[..., 1] > landmarks[_BROWS, 1].mean())
+    labels = jnp.where(face, LIKELY_FACE, jnp.where(beside, LIKELY_BACKGROUND, UNKNOWN))
+    return jnp.where(is_face > 0, labels, UNKNOWN).astype(jnp.uint8)
 
-    def near(points):
-        gaps = places[:, :, None] - points
-        return jnp.min(jnp.sum(gaps**2, axis=-1), axis=-1) < _LIKELY_REACH**2
 
-    likely = jax.vmap(near)(points) & (made["is_face"] > 0)[:, None, None]
-    return jnp.where(likely, jnp.uint8(LIKELY_FACE), made["labels"])
+def within_outline(places: Float[Array, "*batch 2"], outline: Float[Array, "n 2"]) -> Bool[Array, "*batch"]:
+    """Whether places lie within a polygon: whether a ray to the right crosses its edges an odd number of times."""
+    (x0, y0), (x1, y1) = outline.T, jnp.roll(outline, -1, axis=0).T
+    x, y = places[..., :1], places[..., 1:]
+    spans = (y0 <= y) != (y1 <= y)
+    crossing = x0 + (y - y0) / jnp.where(y1 == y0, 1.0, y1 - y0) * (x1 - x0)
+    return jnp.sum(spans & (x < crossing), axis=-1) % 2 == 1
 
 
 def _with_occluders(key: Key[Array, ""], photos: dict[str, Array], renders: dict[str, Array]) -> dict[str, Array]:

@@ -10,7 +10,7 @@ from flax import struct
 from jaxtyping import Float, UInt8
 
 from fml_jax.codes import FaceCode, code_from_network, leading_reflectance
-from fml_jax.corpus.face_labels import FACE, LIKELY_FACE
+from fml_jax.corpus.face_labels import BACKGROUND, FACE, LIKELY_BACKGROUND, LIKELY_FACE
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.local_points import project_points
@@ -45,7 +45,7 @@ from fml_jax.training.low_rank_gradients import (
 from fml_jax.training.optimizers import group_labels
 
 
-_LIKELY = 0.3  # weight of a place that most likely shows the face
+_LIKELY = 0.3  # weight of a place of a photo whose class is likely
 
 
 class TrainState(struct.PyTreeNode):
@@ -211,8 +211,9 @@ def label_weights(labels: UInt8[Array, "B 120 120"]) -> Float[Array, "B 60 60 3"
     """The weight of each class at each place of the prediction; 0 where nothing is known (`corpus.face_labels`)."""
     places = labels[:, 1::2, 1::2]
     sure = jax.nn.one_hot(places, CLASSES)  # zeros for labels that are no class
-    likely = (places == LIKELY_FACE)[..., None] * jax.nn.one_hot(FACE, CLASSES)
-    return sure + _LIKELY * likely
+    likely = jax.nn.one_hot(jnp.where(places == LIKELY_FACE, FACE, BACKGROUND), CLASSES)
+    is_likely = (places == LIKELY_FACE) | (places == LIKELY_BACKGROUND)
+    return sure + _LIKELY * is_likely[..., None] * likely
 
 
 class _TruePoints(NamedTuple):

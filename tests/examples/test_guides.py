@@ -93,9 +93,9 @@ def test_guide_to_training_with_a_few_photos_and_steps(folder, shared):
         few = {"prepare": ["--workers=1"], "train": []}.get(name, [])
         if name == "train":
             few = [
-                "--config.stages.final_decay.steps=3",
-                "--config.stages.final_decay.synthetic=4",
-                "--config.stages.final_decay.photos=4",
+                "--config.stages.levels.steps=3",
+                "--config.stages.levels.photos=4",
+                "--config.delta_faces=20",
                 "--config.log_every=1",
             ]
         return [re.sub(r"^--count=.*", "--count=16", argument) for argument in arguments] + few

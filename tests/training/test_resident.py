@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fml_jax.corpus.building import build
-from fml_jax.corpus.face_labels import LIKELY_FACE, OCCLUDER, UNKNOWN
+from fml_jax.corpus.face_labels import LIKELY_BACKGROUND, LIKELY_FACE, OCCLUDER, UNKNOWN
 from fml_jax.corpus.packed import pack_corpora
 from fml_jax.errors import InputError
 from fml_jax.training.batches import StageBatches, copy_cards, validation_batch
@@ -73,7 +73,7 @@ def test_occluders_are_pasted_on_photos_and_labelled(batch):
     labels = batch["labels"][4:]
     pasted = (labels == OCCLUDER).any(axis=(1, 2))
     assert 0 < pasted.sum() < len(pasted)
-    assert set(np.unique(labels[~pasted])) <= {LIKELY_FACE, UNKNOWN}
+    assert set(np.unique(labels[~pasted])) <= {LIKELY_FACE, LIKELY_BACKGROUND, UNKNOWN}
 
 
 def test_held_out_photos_are_framed_by_the_detector(data):
