@@ -7,7 +7,7 @@ from fml_jax.errors import InputError
 from fml_jax.networks.encoders import make_encoder
 
 CODE_SIZE = 257  # the paper's
-NAMES = ("light", "alexnet", "vggface")
+NAMES = ("light", "deep", "alexnet", "vggface")
 
 
 def count(params):
@@ -28,7 +28,7 @@ def light():
     return params, jax.jit(lambda params, x: encoder.apply({"params": params}, x))
 
 
-@pytest.mark.parametrize("name, millions", [("light", (1.0, 7.0)), ("alexnet", (57, 62)), ("vggface", (134, 140))])
+@pytest.mark.parametrize("name, millions", [("light", (1.0, 7.0)), ("deep", (4.0, 7.0)), ("alexnet", (57, 62)), ("vggface", (134, 140))])
 def test_shapes_and_parameter_counts(name, millions):
     """The published networks have 61 and 138 million with 1000 classes at the end."""
     encoder = make_encoder(name, CODE_SIZE)

@@ -6,7 +6,7 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from fml_jax.configs import ablations, beyond, open_light, open_local, paper, quick, small
+from fml_jax.configs import ablations, beyond, open_gpu, open_levels, open_light, open_local, paper, quick, small
 from fml_jax.errors import InputError
 from fml_jax.losses import FullWeights
 from fml_jax.training.config import RunConfig, as_dict, run_config
@@ -15,7 +15,7 @@ from tests.training import stub
 
 CONFIGS = {
     each.__name__.rpartition(".")[2]: each.get_config
-    for each in (ablations, beyond, open_light, open_local, paper, quick, small)
+    for each in (ablations, beyond, open_gpu, open_levels, open_light, open_local, paper, quick, small)
 }
 
 
