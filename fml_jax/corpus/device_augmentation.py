@@ -126,9 +126,7 @@ def render_row(key: Key[Array, ""], row: dict) -> dict:
 def face_move(key: Key[Array, ""]) -> Moved:
     """The scatter of detectors' boxes about faces, and of heads about their roll."""
     shift, scale, roll = jnp.split(jax.random.normal(key, (4,)), [2, 3])
-    return Moved(
-        CROP_SIZE * jnp.array(HAAR_SHIFT_STD) * shift, jnp.exp(HAAR_SCALE_STD * scale[0]), ROLL_STD * roll[0]
-    )
+    return Moved(CROP_SIZE * jnp.array(HAAR_SHIFT_STD) * shift, jnp.exp(HAAR_SCALE_STD * scale[0]), ROLL_STD * roll[0])
 
 
 def camera_move(key: Key[Array, ""]) -> Moved:

@@ -69,6 +69,7 @@ def pack_corpora(
     corpora = [open_corpus(folder) for folder in folders]
     if len({is_synthetic(corpus.card) for corpus in corpora}) > 1:
         raise InputError(f"{', '.join(map(str, folders))}: photos and renders; pack each kind in a file of its own")
+    card = _joined_card([corpus.card for corpus in corpora])
     found = [example for corpus in corpora for example in _records(corpus, "train")]
     if not found:
         raise InputError(f"{folders[0]}: the train split is empty; give photos of more people")
@@ -77,18 +78,18 @@ def pack_corpora(
     found += [example for corpus in corpora for example in _held_out(corpus, -(-held_out // len(corpora)))]
     people = {name: number for number, name in enumerate(dict.fromkeys(person for person, _ in found))}
     rows = [_packed(decode(record), quality) for _, record in tqdm(found, desc="pack", unit="face")]
-    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0] if name != "picture"}
+    arrays: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0] if name != "picture"}
     arrays["person"] = np.array([people[person] for person, _ in found], np.int32)
     arrays["training"] = np.array(training)
     arrays["pictures"] = np.concatenate([row["picture"] for row in rows])
     arrays["lengths"] = np.array([len(row["picture"]) for row in rows], np.int64)
-    arrays["card"] = np.array(json.dumps(_joined_card([corpus.card for corpus in corpora])))
+    arrays["card"] = np.array(json.dumps(card))
     with complete_or_absent(Path(path)) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **arrays)
     return len(rows)
 
 
-def packed_card(path: str | os.PathLike) -> dict[str, Any]:
+def packed_card(path: str | Path) -> dict[str, Any]:
     """The card of a packed corpus: its sources, and a checksum.
 
     Raises:
@@ -101,7 +102,7 @@ def packed_card(path: str | os.PathLike) -> dict[str, Any]:
         raise InputError(f"{path}: not a {_KIND} ({error}); pack the corpus again") from error
 
 
-def load_packed(path: str | os.PathLike) -> PackedCorpus:
+def load_packed(path: str | Path) -> PackedCorpus:
     """Reads what `pack_corpora` wrote.
 
     Raises:

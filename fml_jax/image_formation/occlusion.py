@@ -1,7 +1,6 @@
 """Maps of which places of a crop show the face and no object in front of it."""
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Float
 
 from fml_jax.image_formation.camera import CROP_SIZE

@@ -15,14 +15,21 @@ from fml_jax.launchers.command_line import run_launcher
 
 _FLAGS = flags.FlagValues()
 _CORPUS = flags.DEFINE_list(
-    "corpus", None, "Folders that fml-prepare wrote, all of photos or all of renders.", required=True, flag_values=_FLAGS
+    "corpus",
+    None,
+    "Folders that fml-prepare wrote, all of photos or all of renders.",
+    required=True,
+    flag_values=_FLAGS,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "File to write, *.npz.", required=True, flag_values=_FLAGS)
 _QUALITY = flags.DEFINE_integer(
     "quality", 80, "Of the pictures; a third fewer bytes at 65.", lower_bound=1, upper_bound=100, flag_values=_FLAGS
 )
 _HELD_OUT = flags.DEFINE_integer(
-    "held_out", 200, "Faces of the validation split at most; 0 trains without held-out errors.", lower_bound=0,
+    "held_out",
+    200,
+    "Faces of the validation split at most; 0 trains without held-out errors.",
+    lower_bound=0,
     flag_values=_FLAGS,
 )
 

@@ -1,4 +1,4 @@
-"""A loss that makes the photos of one person agree on an identity, and those of different people differ (not in the paper).
+"""A loss by which photos of one person agree on an identity, and those of different people differ (not in the paper).
 
 The paper's energy treats each photo alone, so that identity absorbs what pose and expression leave over. Pulling photos
 of one person together alone would make all people alike. So people are told apart: a photo's identity should be nearer

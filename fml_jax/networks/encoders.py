@@ -7,7 +7,7 @@ starts with a face in the picture.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -260,4 +260,9 @@ def output_layers(
 # About five times the light encoder's operations, half of AlexNet's.
 _Deep = functools.partial(LightEncoder, widths=(48, 128, 256), depths=(2, 2, 2), occlusion=True)
 
-ENCODERS = {"light": LightEncoder, "deep": _Deep, "alexnet": AlexNet, "vggface": VggFace}
+ENCODERS: dict[str, Callable[[int], nn.Module]] = {
+    "light": LightEncoder,
+    "deep": _Deep,
+    "alexnet": AlexNet,
+    "vggface": VggFace,
+}

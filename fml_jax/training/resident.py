@@ -133,7 +133,11 @@ def _photo_rows(key: Key[Array, ""], photos: dict[str, Array], count: int) -> di
     keys, flips = jax.random.split(of_rows, count), jax.random.bernoulli(of_flips, 0.5, (count,))
     made = jax.vmap(functools.partial(photo_row, negatives=NEGATIVES))(keys, rows, flip=flips)
     # Of a mirrored face the identity is another one, however slightly; both rows of a pair may be mirrored.
-    return {**made, "person": photos["person"][which], "labels": jax.vmap(photo_labels)(made["landmarks"], made["is_face"])}
+    return {
+        **made,
+        "person": photos["person"][which],
+        "labels": jax.vmap(photo_labels)(made["landmarks"], made["is_face"]),
+    }
 
 
 def drawn_pairs(key: Key[Array, ""], photos: dict[str, Array], count: int) -> Array:
@@ -166,7 +170,9 @@ def photo_labels(landmarks: Float[Array, "68 2"], is_face: Array) -> UInt8[Array
     gaps = places[:, :, None] - landmarks[_EYES]
     by_an_eye = jnp.min(jnp.sum(gaps**2, axis=-1), axis=-1) < _EYE_REACH**2
     face = within_outline(places, middle + _INNER * (outline - middle)) & ~by_an_eye
-    beside = ~within_outline(places, middle + _OUTER * (outline - middle)) & (places[..., 1] > landmarks[_BROWS, 1].mean())
+    beside = ~within_outline(places, middle + _OUTER * (outline - middle)) & (
+        places[..., 1] > landmarks[_BROWS, 1].mean()
+    )
     labels = jnp.where(face, LIKELY_FACE, jnp.where(beside, LIKELY_BACKGROUND, UNKNOWN))
     return jnp.where(is_face > 0, labels, UNKNOWN).astype(jnp.uint8)
 

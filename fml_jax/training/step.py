@@ -44,7 +44,6 @@ from fml_jax.training.low_rank_gradients import (
 )
 from fml_jax.training.optimizers import group_labels
 
-
 _LIKELY = 0.3  # weight of a place of a photo whose class is likely
 
 

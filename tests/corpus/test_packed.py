@@ -43,7 +43,9 @@ def test_examples_come_back_in_the_order_of_their_people(folder, packed):
         np.testing.assert_allclose(found.eyes[k], example.landmarks478[EYE_POINTS, :2], atol=1 / 127)
         np.testing.assert_allclose(found.crop[k], example.crop, rtol=1e-6)
         assert (found.valid[k] == example.valid).all()
-        small = [cv2.resize(each, (32, 32), interpolation=cv2.INTER_AREA) for each in (found.windows[k], example.window)]
+        small = [
+            cv2.resize(each, (32, 32), interpolation=cv2.INTER_AREA) for each in (found.windows[k], example.window)
+        ]
         assert np.abs(small[0].astype(int) - small[1]).mean() < 6
 
 

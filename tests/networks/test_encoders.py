@@ -28,7 +28,9 @@ def light():
     return params, jax.jit(lambda params, x: encoder.apply({"params": params}, x))
 
 
-@pytest.mark.parametrize("name, millions", [("light", (1.0, 7.0)), ("deep", (4.0, 7.0)), ("alexnet", (57, 62)), ("vggface", (134, 140))])
+@pytest.mark.parametrize(
+    "name, millions", [("light", (1.0, 7.0)), ("deep", (4.0, 7.0)), ("alexnet", (57, 62)), ("vggface", (134, 140))]
+)
 def test_shapes_and_parameter_counts(name, millions):
     """The published networks have 61 and 138 million with 1000 classes at the end."""
     encoder = make_encoder(name, CODE_SIZE)

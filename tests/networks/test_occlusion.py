@@ -69,7 +69,9 @@ def test_a_map_is_sampled_where_its_pixels_are():
     assert whole.shape == (240, 240) and np.unravel_index(whole.argmax(), whole.shape)[0] in range(40, 44)
 
 
-@pytest.mark.parametrize("inside, place", [(True, (0.3, 0.5)), (True, (0.9, 0.3)), (False, (0.5, 1.2)), (False, (-1.0, 0.0))])
+@pytest.mark.parametrize(
+    "inside, place", [(True, (0.3, 0.5)), (True, (0.9, 0.3)), (False, (0.5, 1.2)), (False, (-1.0, 0.0))]
+)
 def test_places_within_a_polygon(inside, place):
     outline = jnp.array([[0.0, 0.0], [2.0, 0.0], [0.5, 1.0]])
     assert bool(within_outline(jnp.array(place), outline)) is inside
