@@ -43,7 +43,7 @@ def make_encoder(name: str, code_size: int) -> nn.Module:
     `crops` is [B, 240, 240, 3] in [0, 1]; the result is (raw [B, code_size], score_logit [B]).
 
     Args:
-      name: "light" (trains on CPUs), "deep" (the package's; takes a GPU to train), "alexnet" (the paper's) or "vggface".
+      name: "light" (trains on CPUs), "deep" (the package's, trained on a GPU), "alexnet" (the paper's) or "vggface".
       code_size: length of the code, `model.code_sizes.total` of the face model in use.
 
     Raises:

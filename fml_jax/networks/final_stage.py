@@ -58,8 +58,8 @@ class ResidualSample(NamedTuple):
         """By how much the crop's reflectance differs from the base level's, and which vertices are seen.
 
         The crop's reflectance is its colour divided by the base level's shading. Differences are in units of 0.1 RGB,
-        clipped to ±4, and 0 where a vertex is not seen; the fourth number is 1 where it is. Where an object may hide the
-        face, all four are smaller.
+        clipped to ±4, and 0 where a vertex is not seen; the fourth number is 1 where it is. All four are smaller where
+        an object may hide the face.
 
         Args:
           vertices, reflectances: those of the code's base level.
