@@ -234,6 +234,7 @@ class ColourSolver(NamedTuple):
         code: FaceCode,
         vertices: Float[Array, "N 3"],
         crop: Float[Array, "240 240 3"],
+        *,
         known: Float[Array, "60 60"] | None = None,
     ) -> FaceCode:
         """The code with the γ and β that fit a crop best. Pure; may be jitted and vmapped.

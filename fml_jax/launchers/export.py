@@ -20,12 +20,13 @@ from tqdm import tqdm
 
 from fml_jax.errors import InputError
 from fml_jax.files import checked_path, output_folder
-from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 
 _FLAGS = flags.FlagValues()
 _MODEL = flags.DEFINE_string(
     "model", None, "A face model or learned face model instead of the one of the package.", flag_values=_FLAGS
 )
+_FACE_MODEL = define_face_model_flag(_FLAGS)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "The file: NAME.h5, NAME.npz or NAME.onnx.", required=True, flag_values=_FLAGS
 )
@@ -56,7 +57,7 @@ def _model_file() -> Path:
 
     if _WEIGHTS.value is not None:
         raise InputError("--weights goes with --format=onnx; --model names a face model")
-    return export_face_model(_OUTPUT.value, _loaded(_MODEL.value))
+    return export_face_model(_OUTPUT.value, _loaded(_MODEL.value or _FACE_MODEL.value))
 
 
 def _onnx_files() -> list[Path]:
@@ -75,7 +76,7 @@ def _onnx_files() -> list[Path]:
     from fml_jax.face_model.files import load_face_model
     from fml_jax.reconstruction.prediction import load_network
 
-    model = load_face_model()
+    model = load_face_model(_FACE_MODEL.value)
     network = load_network(_WEIGHTS.value, model)
     with tqdm(unit="operation", desc="translated", dynamic_ncols=True) as bar:
         return write_onnx(path, network, model, note=bar.update)

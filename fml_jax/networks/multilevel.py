@@ -102,10 +102,13 @@ class Network:
             return codes
         constant: FaceCode = jax.lax.stop_gradient(codes)
         vertices = jax.vmap(lambda code: geometry(model, code.identity, code.expression))(constant)
-        known = jax.lax.stop_gradient(output.known)
-        solved = jax.vmap(self.solver.solve, in_axes=(0, 0, 0, None if known is None else 0))(
-            constant, vertices, crops, known
-        )
+        known, solver = jax.lax.stop_gradient(output.known), self.solver
+
+        def solve(code, vertices, crop, known):
+            return solver.solve(code, vertices, crop, known=known)
+
+        axes = (0, 0, 0, None if known is None else 0)
+        solved = jax.vmap(solve, in_axes=axes)(constant, vertices, crops, known)
         return codes.replace(illumination=solved.illumination, reflectance=solved.reflectance)
 
     def final_level(

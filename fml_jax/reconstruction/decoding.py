@@ -54,7 +54,7 @@ def solve_and_decode(
     """
     vertices = geometry(model, code.identity, code.expression)
     if solver is not None:
-        code = solver.solve(code, vertices, crop, known)
+        code = solver.solve(code, vertices, crop, known=known)
     return code, projected_face(model, code, vertices, reflectances=reflectance(model, code.reflectance))
 
 

@@ -72,6 +72,7 @@ def tiny_face(number):
         "model": model,
         "landmark_uncertainty": None,
         "final_code": None,
+        "unoccluded": None,
     }
     return Reconstruction(**{field.name: fields[field.name] for field in dataclasses.fields(Reconstruction)})
 

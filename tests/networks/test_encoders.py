@@ -100,5 +100,5 @@ def test_light_reads_averages_of_two_by_two(light):
 
 
 def test_unknown_name_is_a_clear_error():
-    with pytest.raises(InputError, match="'resnet' is unknown; choose one of light, alexnet, vggface"):
+    with pytest.raises(InputError, match="'resnet' is unknown; choose one of light, deep, alexnet, vggface"):
         make_encoder("resnet", CODE_SIZE)

@@ -21,7 +21,7 @@ def two_levels(inputs):
     """A network of the shipped base level and of a random final level, and its parameters."""
     model = load_face_model(detail="face")
     settings = CorrectivesConfig("linear", *SIZES, inputs=inputs)
-    network = make_network("light", settings, model, local_stages=True, solve_colours=True)
+    network = make_network("deep", settings, model, local_stages=True, solve_colours=True)
     params = jax.jit(network.init)(jax.random.key(0))
     shipped, _ = load_weights(OPEN_WEIGHTS)
     shipped = {name: part for name, part in shipped.items() if name not in ("final", "correctives", "delta")}
@@ -35,7 +35,7 @@ def two_levels(inputs):
 def save(path, params, inputs="features", **changed):
     delta = {"mean": np.zeros(sum(SIZES)), "factor": np.eye(sum(SIZES))}
     final = {"kind": "linear", "geometry": 3, "reflectance": 2, "inputs": inputs, "detail": "face", **changed}
-    about = {"encoder": "light", "model": load_face_model().name, "final_level": final}
+    about = {"encoder": "deep", "model": load_face_model().name, "final_level": final}
     save_weights(path, layers(params) | {"delta": delta}, about)
     return path
 
@@ -126,7 +126,7 @@ def test_a_final_level_that_cannot_be_shown_is_reported(tmp_path, caplog):
     _, _, params = two_levels("features")
     assert load_network(save(tmp_path / "fine.npz", params, detail="fine")).final is None
     assert "fine.npz: its final level was trained at detail fine; faces show its base level" in caplog.text
-    save_weights(tmp_path / "old.npz", layers(params), {"encoder": "light", "model": load_face_model().name})
+    save_weights(tmp_path / "old.npz", layers(params), {"encoder": "deep", "model": load_face_model().name})
     assert load_network(tmp_path / "old.npz").final is None
     assert "old.npz: its final level cannot be used" in caplog.text
 

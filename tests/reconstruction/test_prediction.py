@@ -111,7 +111,7 @@ def test_weights_of_another_encoder_are_refused(tmp_path):
     bias = load_weights(OPEN_WEIGHTS)[0]["Conv_3"]["bias"][:-1]
     kernel = load_weights(OPEN_WEIGHTS)[0]["Conv_3"]["kernel"]
     path = rewritten(tmp_path / "other.npz", Conv_3={"kernel": kernel, "bias": bias})
-    with pytest.raises(InputError, match="other.npz: made for another light encoder.*Conv_3/bias"):
+    with pytest.raises(InputError, match="other.npz: made for another deep encoder.*Conv_3/bias"):
         fml_jax.Reconstructor(path)
 
 

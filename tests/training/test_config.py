@@ -69,7 +69,7 @@ def spoiled(path, value):
         ("seed", True, "--config.seed=True: give a whole number"),
         ("seed", -1, "--config.seed=-1: give at least 0"),
         ("tensorboard", 1, "--config.tensorboard=1: give True or False"),
-        ("encoder", "resnet", "--config.encoder=resnet: unknown; choose one of light, alexnet, vggface"),
+        ("encoder", "resnet", "--config.encoder=resnet: unknown; choose one of light, deep, alexnet, vggface"),
         ("detail", "coarse", "--config.detail=coarse: unknown; choose one of standard, fine, face"),
         (
             "correctives.kind",

@@ -36,7 +36,7 @@ def face_data(face: Any) -> dict[str, Any]:
     uncertainty = getattr(face, "uncertainty", None)
     if uncertainty is not None:
         packer.add_lengths("uncertainty", np.asarray(uncertainty, np.float64).reshape(-1, 1), FINEST)
-    mask = getattr(face, "mask", None)
+    mask = getattr(face, "unoccluded", None)
     return {
         "model": model_key(face.model),
         "score": round(float(face.score), 3),
