@@ -71,7 +71,7 @@ def test_corrections_fall_to_zero_at_the_edge_of_the_face(both):
     at_the_edge = np.zeros(len(moved), bool)
     outside = (regions["neck"] | regions["ears"] | regions["scalp"]) & ~regions["face"]
     at_the_edge[triangles[outside[triangles].any(axis=1)]] = True
-    assert moved[at_the_edge].max() < 0.3 * moved.max()
+    assert moved[at_the_edge].max() < 0.5 * moved.max()
 
 
 def test_it_is_what_training_computes(both, weights, face):
