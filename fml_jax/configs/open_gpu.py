@@ -7,8 +7,8 @@
     fml-train --config=open_gpu --workdir=runs/open_gpu
 
 The stage "base" trains the deep encoder, its occlusion head and the local stages, from random weights; "levels" learns
-the correctives on top of them. fml-fit-score then fits the crop score. On one H200 "base" trains on 9,100 crops a second, after
-two minutes of compilation. fml_jax/reconstruction/OPEN_DEEP.md lists what else the shipped network saw.
+the correctives on top of them. fml-fit-score then fits the crop score. On one H200 "base" trains on 9,100 crops a
+second, after two minutes of compilation. fml_jax/reconstruction/OPEN_DEEP.md lists what else the shipped network saw.
 """
 
 from ml_collections import ConfigDict
