@@ -23,7 +23,7 @@ from fml_jax.photos.landmarks import EYE_MIRROR, IBUG_MIRROR
 
 DARKER = 0.3  # share of crops that are darkened, to no less than `DARKEST`
 DARKEST = 0.3
-BLURRED = 0.25  # share of crops that are blurred, as if the face had a half to a fifth of the crop's pixels
+BLURRED = 0.25  # share of crops that are blurred, by a Gaussian of 0.8 to 2.4 crop pixels
 NOISY = 0.25  # share of crops with noise; its standard deviation is uniform up to `NOISE`
 NOISE = 0.03
 

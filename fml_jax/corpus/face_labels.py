@@ -1,14 +1,15 @@
-"""Label maps: which pixels of a crop show its face, and which an object in front of the face."""
+"""Label maps: which pixels of a crop show its face, and which an object in front of the face.
+
+Labels are the classes BACKGROUND, FACE and OCCLUDER of `photos.occlusion_classes`, and those below.
+"""
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from fml_jax.photos.crops import CROP_SIZE
+from fml_jax.photos.occlusion_classes import BACKGROUND, FACE, OCCLUDER
 
-BACKGROUND = 0  # neither: surroundings, clothes, ears, neck, hair beside the face, objects beside the face
-FACE = 1  # the face model's region "face", beard and stubble included, and the mouth's inside
-OCCLUDER = 2  # an object that hides more than half of what would be FACE
 LIKELY_FACE = 3  # of photos: within the landmarks, where objects are rare and beards are not
 LIKELY_BACKGROUND = 4  # of photos: well outside the landmarks
 UNKNOWN = 255  # of photos, and of renders in corpora that have no label maps

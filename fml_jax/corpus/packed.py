@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from tqdm import tqdm
 
 from fml_jax.corpus.card import Corpus, is_synthetic, open_corpus
-from fml_jax.corpus.face_labels import LABEL_SIZE, unknown_labels
+from fml_jax.corpus.face_labels import unknown_labels
 from fml_jax.corpus.loader import CorpusRecords
 from fml_jax.corpus.records import Example, decode
 from fml_jax.errors import InputError
@@ -178,6 +178,3 @@ def _picture(compressed: UInt8[np.ndarray, "bytes"]) -> UInt8[np.ndarray, "S S 3
     if bgr is None:
         raise ValueError("a window is no picture")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-
-
-assert LABEL_SIZE == 120, "the shapes above state it"

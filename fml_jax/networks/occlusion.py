@@ -10,9 +10,9 @@ from jaxtyping import Float
 from fml_jax.networks.layers import Conv, doubled
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.products import Dense
+from fml_jax.photos.occlusion_classes import OCCLUDER
 
-CLASSES = 3  # neither, face, occluder
-OCCLUDER = 2  # the last one
+CLASSES = 3  # those of `photos.occlusion_classes`
 
 
 class OcclusionHead(nn.Module):

@@ -97,10 +97,10 @@ def held_out_photos(path: str, rows: int) -> dict[str, np.ndarray] | None:
       InputError: the file is missing or damaged.
     """
     corpus = load_packed(path)
-    columns = {name: getattr(corpus, name)[corpus.training :][:rows] for name in _COLUMNS}
-    if not len(columns["crop"]):
+    held_out = {name: getattr(corpus, name)[corpus.training :][:rows] for name in _COLUMNS}
+    if not len(held_out["crop"]):
         return None
-    made = jax.device_get(jax.jit(jax.vmap(plain_photo_row))(columns))
+    made = jax.device_get(jax.jit(jax.vmap(plain_photo_row))(held_out))
     return {**made, "crop": np.rint(255 * made["crop"]).astype(np.uint8)}
 
 
@@ -132,7 +132,7 @@ def _photo_rows(key: Key[Array, ""], photos: dict[str, Array], count: int) -> di
     rows = _taken(photos, which)
     keys, flips = jax.random.split(of_rows, count), jax.random.bernoulli(of_flips, 0.5, (count,))
     made = jax.vmap(functools.partial(photo_row, negatives=NEGATIVES))(keys, rows, flip=flips)
-    # Of a mirrored face the identity is another one, however slightly; both rows of a pair may be mirrored.
+    # Each row is mirrored by itself: a mirror image counts as the same person.
     return {
         **made,
         "person": photos["person"][which],
