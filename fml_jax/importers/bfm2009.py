@@ -17,7 +17,16 @@ import numpy as np
 
 from fml_jax.errors import InputError
 from fml_jax.importers.matlab import read_matlab, variables
-from fml_jax.importers.raw_model import RawModel, checked, existing, modes, outward, vectors
+from fml_jax.importers.raw_model import (
+    RawModel,
+    beginning,
+    checked,
+    existing,
+    modes,
+    outward,
+    vectors,
+    whole_numbers,
+)
 
 FULL, FRONT = "01_MorphableModel.mat", "BFM_model_front.mat"
 _EXPRESSIONS, _DEVIATIONS, _INDEX = "Exp_Pca.bin", "std_exp.txt", "BFM_exp_idx.mat"
@@ -94,8 +103,7 @@ def _front(path: Path) -> RawModel:
         reflectance=bases["texBase"] / np.float32(_GREY_LEVELS),
     )
     if "keypoints" in arrays:
-        marks = np.asarray(arrays["keypoints"]).ravel().astype(np.int64) - 1
-        model = model._replace(landmarks68=marks)
+        model = model._replace(landmarks68=whole_numbers(path, "keypoints", arrays["keypoints"]).ravel() - 1)
     return checked(path, model._replace(notes=tuple(notes)))
 
 
@@ -108,9 +116,9 @@ def _from_zero(path, name, numbers, count):
     numbers = np.asarray(numbers)
     if numbers.ndim == 2 and numbers.shape[1] != 3 and numbers.shape[0] == 3:
         numbers = numbers.T
-    if numbers.ndim != 2 or numbers.shape[1] != 3 or not np.isfinite(numbers).all():
+    if numbers.ndim != 2 or numbers.shape[1] != 3:
         raise InputError(f"{path}: {name!r} has shape {numbers.shape}, not (T, 3); check the file")
-    rows = numbers.astype(np.int64) - 1
+    rows = whole_numbers(path, name, numbers) - 1
     if rows.size and not 0 <= rows.min() <= rows.max() < count:
         raise InputError(f"{path}: {name!r} names vertices {rows.min() + 1} to {rows.max() + 1} of {count}")
     return rows
@@ -163,7 +171,8 @@ def _expression_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _trim_index(path: Path, expected: int, count: int) -> np.ndarray:
-    index = np.asarray(read_matlab(path, ["trimIndex"]).get("trimIndex", [])).ravel().astype(np.int64) - 1
+    found = read_matlab(path, ["trimIndex"]).get("trimIndex", np.zeros(0))
+    index = whole_numbers(path, "trimIndex", found).ravel() - 1
     if len(index) != expected or index.min(initial=0) < 0 or index.max(initial=0) >= count:
         raise InputError(f"{path}: 'trimIndex' is not {expected} numbers of the model's {count} vertices")
     return index
@@ -181,7 +190,7 @@ def _deviations(path: Path, basis: np.ndarray) -> tuple[np.ndarray, tuple[str, .
             )
         return np.ones(len(basis)), (f"no {_DEVIATIONS}: the modes of {_EXPRESSIONS} are taken as they are",)
     try:
-        values = np.array(path.read_bytes()[:_MOST_DEVIATIONS].split(), np.float64)
+        values = np.array(beginning(path, _MOST_DEVIATIONS).split(), np.float64)
     except ValueError:
         raise InputError(f"{path}: not a list of numbers; copy or download it again") from None
     if len(values) != len(basis) or not np.isfinite(values).all():

@@ -60,7 +60,10 @@ def convert(
     names, codes = _named_shapes(raw, open_model, found, modes["expression"], report=report)
     uv, uv_triangles = _texture_coordinates(raw, report)
     regions = {name: _mask(found, np.asarray(mask)) for name, mask in open_model.regions.items()}
-    report.append(f"masks are carried over from the open model: {', '.join(regions)}")
+    there = [name for name, mask in regions.items() if mask.any()]
+    report.append(f"masks are carried over from the open model: {', '.join(there)}")
+    if absent := regions.keys() - set(there):
+        report.append(f"the mesh has no {', '.join(sorted(absent))}")
     report.append("teeth, tongue and lashes of the open model are not carried over")
     if regions["face"].sum() < _LEAST_FACE:
         raise InputError(f"{raw.name}: {regions['face'].sum()} of its vertices are on the face, too few to train with")

@@ -14,11 +14,12 @@ from scipy.spatial.transform import Rotation
 from fml_jax import safe_npz
 from fml_jax.errors import InputError
 from fml_jax.importers.pickles import numbers, read_pickle
-from fml_jax.importers.raw_model import RawModel, checked, outward
+from fml_jax.importers.raw_model import RawModel, checked, outward, single, whole_numbers
 
 IDENTITIES = 300
 _ARRAYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights")
 _MM = 1000.0
+_MOST = 1e12  # of numbers that are multiplied with each other before the result is checked
 _JAW = 2  # of the joints: root, neck, jaw, left eye, right eye
 # Axis-angles of one standard deviation, radians: opening, turning to a side, tilting.
 _JAW_TURNS = np.array([[0.12, 0, 0], [0, 0.04, 0], [0, 0, 0.02]])
@@ -44,9 +45,9 @@ def read_flame(path: Path) -> RawModel:
         )
     identity, expression = np.split(np.moveaxis(directions, 2, 0), [min(IDENTITIES, directions.shape[2])])
     faces = np.asarray(arrays["f"])
-    if faces.ndim != 2 or faces.shape[1] != 3 or not np.isfinite(faces).all():
+    if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces):
         raise InputError(f"{path}: 'f' has shape {faces.shape}, not (T, 3); check the file")
-    faces = faces.astype(np.int64)
+    faces = whole_numbers(path, "f", faces)
     if not 0 <= faces.min() <= faces.max() < len(mean):
         raise InputError(f"{path}: 'f' names vertices {faces.min()} to {faces.max()}, but there are {len(mean)}")
     triangles, turned = outward(mean, faces)
@@ -59,10 +60,10 @@ def read_flame(path: Path) -> RawModel:
     ]
     model = RawModel(
         path.stem,
-        mean.astype(np.float32),
+        single(mean),
         triangles,
-        np.ascontiguousarray(identity, np.float32),
-        expression=np.concatenate([jaw, expression]).astype(np.float32),
+        np.ascontiguousarray(single(identity)),
+        expression=single(np.concatenate([jaw, expression])),
         notes=tuple(notes),
     )
     return checked(path, model)
@@ -85,7 +86,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 def _jaw_modes(path: Path, arrays: dict[str, np.ndarray], mean: np.ndarray) -> np.ndarray:
     """Displacements [3, N, 3] mm by the jaw's turns, with the corrections that depend on its pose."""
     names = ("J_regressor", "weights", "posedirs")
-    regressor, weights, corrections = (np.asarray(arrays[name], np.float64) for name in names)
+    regressor, weights, corrections = (np.clip(np.asarray(arrays[name], np.float64), -_MOST, _MOST) for name in names)
     count = len(mean)
     joints = regressor.shape[0] if regressor.ndim == 2 else 0
     if regressor.shape != (joints, count) or joints <= _JAW or weights.shape != (count, joints):

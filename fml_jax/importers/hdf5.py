@@ -1,13 +1,16 @@
 """Reading HDF5 files from untrusted sources: plain numbers of the file itself, no more than its size allows."""
 
 import math
+import zlib
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from fml_jax.errors import InputError
-from fml_jax.importers.raw_model import allowance, existing
+from fml_jax.importers.raw_model import allowance, existing, one_line
+
+_MOST_CHUNKS = 20_000  # of a dataset: the library keeps a record of each while it reads
 
 
 def read_hdf5(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
@@ -27,12 +30,16 @@ def read_hdf5(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
         with h5py.File(path, "r") as file:
             found = {name: data for name in names if (data := _dataset(h5py, file, path, name)) is not None}
             _check_sizes(path, found)
+            for name, data in found.items():
+                if data.chunks is not None:
+                    _check_chunks(h5py, path, name, data)
             return {name: data[()] for name, data in found.items()}
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         if isinstance(error, InputError):
             raise
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not an HDF5 file that can be read ({reason}); copy or download it again") from None
+        raise InputError(
+            f"{path}: not an HDF5 file that can be read ({one_line(error)}); copy or download it again"
+        ) from None
 
 
 def _dataset(h5py, file, path, name):
@@ -65,3 +72,42 @@ def _check_sizes(path, datasets):
         raise InputError(
             f"{path}: its arrays would take {sum(sizes) // 2**20} MiB; its size allows for {allowance(path) // 2**20}"
         )
+
+
+def _check_chunks(h5py, path, name, data):
+    """Refuses chunks that unpack to more than a chunk: the library inflates them as far as they go."""
+    plan = data.id.get_create_plist()
+    filters = [plan.get_filter(k)[0] for k in range(plan.get_nfilters())]
+    deflate, shuffle, checksum = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32
+    # In their order, and each once: what is deflated may not be packed again.
+    if filters != [each for each in (shuffle, deflate, checksum) if each in filters]:
+        raise InputError(
+            f"{path}: {name!r} is packed in a way that is not read; save the file anew, with gzip or as it is"
+        )
+    count = math.prod(-(-side // along) for side, along in zip(data.shape, data.chunks, strict=True))
+    if count > _MOST_CHUNKS:
+        raise InputError(f"{path}: {name!r} lies in {count} pieces; save the file anew in larger ones")
+    if deflate not in filters:
+        return
+    most = math.prod(data.chunks) * data.dtype.itemsize
+    for chunk in _chunks(data):
+        if chunk.size > path.stat().st_size:
+            raise InputError(f"{path}: {name!r} claims more than the file holds; copy or download it again")
+        _, packed = data.id.read_direct_chunk(chunk.chunk_offset)
+        if _unpacks_to_more(packed, most):
+            raise InputError(f"{path}: {name!r} would unpack to more than it claims; it is not read")
+
+
+def _chunks(data):
+    """What is stored of each chunk, as far as there may be chunks."""
+    found: list = []
+    data.id.chunk_iter(lambda chunk: found.append(chunk) or len(found) > _MOST_CHUNKS or None)
+    return found
+
+
+def _unpacks_to_more(packed, most):
+    """Whether deflated data hold more bytes; they are unpacked no further."""
+    try:
+        return len(zlib.decompressobj().decompress(packed, most + 1)) > most
+    except zlib.error:  # the library will say the same
+        return False

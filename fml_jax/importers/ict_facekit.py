@@ -13,7 +13,7 @@ import numpy as np
 from fml_jax import safe_npz
 from fml_jax.errors import InputError
 from fml_jax.importers.mesh_files import MeshFile, read_mesh
-from fml_jax.importers.raw_model import RawModel, checked, existing, outward
+from fml_jax.importers.raw_model import RawModel, beginning, checked, existing, outward
 
 NEUTRAL, INDICES = "generic_neutral_mesh.obj", "vertex_indices.json"
 VERTICES = 26719
@@ -95,7 +95,7 @@ def _read_folder(path: Path):
     differences = [_difference(each, neutral) for each in of_identity + of_expression]
     identity, expressions = differences[: len(of_identity)], differences[len(of_identity) :]
     indices = folder / INDICES
-    marks = _landmarks(indices, indices.read_bytes()[:_MOST_BYTES]) if indices.is_file() else np.array([])
+    marks = _landmarks(indices, beginning(indices, _MOST_BYTES)) if indices.is_file() else np.array([])
     stacked = np.stack(expressions) if expressions else np.zeros((0, len(neutral.vertices), 3), np.float32)
     return neutral, np.stack(identity), [each.stem for each in of_expression], stacked, marks
 
@@ -126,8 +126,11 @@ def _read_npz(path: Path):
     shapes |= {"quads": (None, 4), "uv": (None, 2), "uv_quads": (None, 4), "expression_names": (None,)}
     for name, shape in shapes.items():
         found = arrays[name].shape if name in arrays else ()
-        if len(found) != len(shape) or any(want not in (None, have) for want, have in zip(shape, found, strict=True)):
+        fits = len(found) == len(shape) and 0 not in found
+        if not fits or any(want not in (None, have) for want, have in zip(shape, found, strict=True)):
             raise InputError(f"{path}: {name!r} is missing or has another shape than ICT-FaceKit's")
+        if (arrays[name].dtype.kind == "U") != (name == "expression_names"):
+            raise InputError(f"{path}: {name!r} holds {arrays[name].dtype}; check the file")
     for name, limit in (("quads", VERTICES), ("uv_quads", len(arrays["uv"]))):
         numbers = arrays[name]
         if numbers.dtype.kind not in "iu" or numbers.min() < -1 or numbers.max() >= limit:

@@ -10,12 +10,13 @@ import numpy as np
 import scipy.io
 
 from fml_jax.errors import InputError
-from fml_jax.importers.raw_model import allowance, existing
+from fml_jax.importers.raw_model import allowance, existing, one_line
 
 _HEADER, _COMPRESSED = 128, 15  # bytes; the type of a compressed element
 _NUMBERS = ("double", "single", "logical", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 _CHUNK = 1 << 20
 _MOST_ELEMENTS = 10_000
+_WIDEST = 8  # bytes of a number; MATLAB stores whole ones in fewer
 
 
 def variables(path: Path) -> dict[str, tuple[int, ...]]:
@@ -37,9 +38,11 @@ def read_matlab(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     """
     shapes = variables(path)
     wanted = [name for name in names if name in shapes]
-    size = sum(math.prod(shapes[name]) for name in wanted)
+    size = _WIDEST * sum(math.prod(shapes[name]) for name in wanted)
     if size > allowance(path):
-        raise InputError(f"{path}: its arrays claim {size} numbers, more than its size allows for; check the file")
+        raise InputError(
+            f"{path}: its arrays would take {size // 2**20} MiB; its size allows for {allowance(path) // 2**20}"
+        )
     arrays = _scipys(path, lambda: scipy.io.loadmat(path, variable_names=wanted, mat_dtype=False))
     for name in wanted:
         array = arrays.get(name)
@@ -57,8 +60,9 @@ def _scipys(path, read):
     except MemoryError:
         raise InputError(f"{path}: its arrays do not fit into memory; check the file") from None
     except Exception as error:  # of many kinds, from its readers in Python and in C
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a MATLAB file that can be read ({reason}); copy or download it again") from None
+        raise InputError(
+            f"{path}: not a MATLAB file that can be read ({one_line(error)}); copy or download it again"
+        ) from None
 
 
 def _check_sizes(path: Path) -> None:

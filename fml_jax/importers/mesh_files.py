@@ -1,14 +1,19 @@
 """Meshes of OBJ and PLY files, with their vertices in the files' order."""
 
+import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fml_jax.errors import InputError
-from fml_jax.importers.raw_model import MOST_VERTICES, existing
+from fml_jax.importers.raw_model import MOST_VERTICES, existing, one_line
 
 MOST_BYTES = 256 * 2**20
+# Rows of text take some twenty times their size while they are read: no more are kept than a face model may have.
+_MOST_ROWS = 4 * MOST_VERTICES
+_MOST_LINE = 10_000  # characters
+_FARTHEST = 1e9  # in any unit: the squares of larger numbers do not fit into single precision
 _MOST_CORNERS = 16  # of a polygon
 _MOST_HEADER = 100  # lines of a PLY file's header
 _PLY_TYPES = {
@@ -41,12 +46,13 @@ def read_mesh(path: Path) -> MeshFile:
         mesh = _read_ply(path) if path.suffix.lower() == ".ply" else _read_obj(path)
     except InputError:
         raise
-    except (ValueError, IndexError, KeyError, OverflowError, StopIteration, OSError) as error:
-        raise InputError(f"{path}: not a mesh that can be read ({str(error)[:200]}); check the file") from None
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, StopIteration, OSError) as error:
+        raise InputError(f"{path}: not a mesh that can be read ({one_line(error)}); check the file") from None
     if not (len(mesh.vertices) and len(mesh.triangles)) or len(mesh.vertices) > MOST_VERTICES:
         raise InputError(f"{path}: {len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles; this is no face")
-    if not np.isfinite(mesh.vertices).all():
-        raise InputError(f"{path}: vertices that are not finite; check the file")
+    for array in (mesh.vertices, mesh.colours, mesh.uv):
+        if array is not None and not (np.abs(array) < _FARTHEST).all():
+            raise InputError(f"{path}: vertices, colours or texture coordinates that are not finite; check the file")
     if mesh.triangles.min() < 0 or mesh.triangles.max() >= len(mesh.vertices):
         raise InputError(f"{path}: its faces name vertices that it does not have; check the file")
     return mesh
@@ -58,7 +64,11 @@ def _read_obj(path: Path) -> MeshFile:
     corners: list[list[int]] = []
     uv_corners: list[list[int]] = []
     with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
+        while line := file.readline(_MOST_LINE):
+            if len(line) == _MOST_LINE:
+                raise ValueError("a line without an end")
+            if max(len(vertices), len(uv), len(corners)) > _MOST_ROWS:
+                raise ValueError(f"over {_MOST_ROWS} vertices or triangles")
             keyword, *values = line.split() or [""]
             if keyword == "v":
                 vertices.append(values[:6])
@@ -100,7 +110,7 @@ class _Element(NamedTuple):
 def _read_ply(path: Path) -> MeshFile:
     content = path.read_bytes()
     form, elements, start = _ply_header(content)
-    tables = (_ascii_tables if form == "ascii" else _binary_tables)(content, elements, start, form)
+    tables: Any = (_ascii_tables if form == "ascii" else _binary_tables)(content, elements, start, form)
     vertices, faces = tables["vertex"], tables["face"]
     colours = None
     if {"red", "green", "blue"} <= vertices.keys():
@@ -136,8 +146,10 @@ def _ply_header(content):
     if not {"vertex", "face"} <= elements.keys():
         raise ValueError("it lacks vertices or faces")
     for name, element in elements.items():
-        if not 0 <= element.size <= len(content):
+        if not 0 <= element.size <= min(len(content), _MOST_ROWS):
             raise ValueError(f"{element.size} elements {name!r} in {len(content)} bytes")
+        if (name == "face") != any(count for *_, count in element.properties):
+            raise ValueError("lists are those of its faces' corners alone, and it has these")
     return form, elements, start
 
 
@@ -148,13 +160,11 @@ def _fans(rows):
 
 
 def _ascii_tables(content, elements, start, form):
-    lines, tables = iter(content[start:].decode("latin-1").splitlines()), {}
+    lines, tables = io.BytesIO(content[start:]), {}
     for name, element in elements.items():
-        rows = [next(lines).split() for _ in range(element.size)]
+        rows = [_row(lines) for _ in range(element.size)]
         if name == "vertex":
             names = [each[0] for each in element.properties]
-            if any(each[2] for each in element.properties):
-                raise ValueError("vertices with lists")
             columns = np.array([row[: len(names)] for row in rows], np.float64).reshape(len(rows), len(names))
             types = [each[1] for each in element.properties]
             tables[name] = {
@@ -169,6 +179,13 @@ def _ascii_tables(content, elements, start, form):
                 polygons.append([int(number) for number in row[1 : 1 + count]])
             tables[name] = _fans(polygons)
     return tables
+
+
+def _row(lines):
+    line = lines.readline(_MOST_LINE)
+    if not line or len(line) == _MOST_LINE:
+        raise ValueError("a line without an end")
+    return line.decode("latin-1").split()
 
 
 def _binary_tables(content, elements, start, form):
@@ -194,10 +211,11 @@ def _binary_faces(content, element, start, order):
                 continue
             count = int(np.frombuffer(content, order + count_kind, 1, start)[0])
             start += np.dtype(count_kind).itemsize
-            if not 0 <= count <= _MOST_CORNERS:
+            of_corners = name in ("vertex_indices", "vertex_index")
+            if not (3 if of_corners else 0) <= count <= _MOST_CORNERS:
                 raise ValueError(f"a face with {count} corners")
             row = np.frombuffer(content, order + kind, count, start)
             start += row.nbytes
-            if name in ("vertex_indices", "vertex_index"):
+            if of_corners:
                 polygons.append(row.tolist())
     return polygons, start

@@ -14,10 +14,10 @@ from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.landmarks import CONTOUR, landmarks68
 from fml_jax.face_model.surfaces import procrustes
 from fml_jax.importers.mesh_files import read_mesh
-from fml_jax.importers.raw_model import RawModel, checked, existing, outward
+from fml_jax.importers.raw_model import RawModel, beginning, checked, existing, outward
 
 MOST_MESHES = 2000
-_MOST_NUMBERS = 2**34  # of all meshes together
+_MOST_NUMBERS = 2**29  # coordinates of all meshes together, 2 GiB
 _MOST_BYTES = 100_000
 _FRONTAL = np.diag([1.0, -1.0, -1.0])
 _LEAST_SHARE = 1e-8  # of the first mode's variance: weaker ones are noise
@@ -31,7 +31,7 @@ def read_landmark_file(path: Path) -> np.ndarray:
     Raises:
       InputError: no such file, or it holds something else.
     """
-    text = existing(path, "landmark file").read_bytes()[: _MOST_BYTES + 1].decode("latin-1")
+    text = beginning(existing(path, "landmark file"), _MOST_BYTES + 1).decode("latin-1")
     if len(text) > _MOST_BYTES or re.fullmatch(r"[\s,;\[\]\d-]*", text) is None:
         raise InputError(f"{path}: not a list of 68 numbers of vertices (from 0, iBUG's order)")
     found = re.findall(r"-?\d{1,9}(?!\d)", text)

@@ -16,11 +16,11 @@ import numpy as np
 import scipy.sparse as sparse
 
 from fml_jax.errors import InputError
-from fml_jax.importers.raw_model import existing
+from fml_jax.importers.raw_model import existing, one_line
 
 MOST_BYTES = 2 * 2**30
 _MOST_INSTRUCTIONS = 200_000
-_MOST_AXES = 8
+_MOST_AXES, _MOST_ALONG = 8, 2**31  # axes, and numbers along one
 _MOST_DENSE = 2**23  # numbers of a sparse matrix, zeros included
 _RECONSTRUCT = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 _FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
@@ -50,8 +50,9 @@ def read_pickle(path: Path) -> dict[str, Any]:
     except InputError:
         raise
     except Exception as error:  # damaged instructions fail in many ways
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a pickle that can be read ({reason}); copy or download it again") from None
+        raise InputError(
+            f"{path}: not a pickle that can be read ({one_line(error)}); copy or download it again"
+        ) from None
     content = value.state if isinstance(value, Named) else value
     if not isinstance(content, dict):
         raise InputError(f"{path}: the pickle holds no dictionary of arrays; it is no model file")
@@ -68,8 +69,8 @@ def numbers(path: Path, content: Mapping[str, Any], name: str) -> np.ndarray:
         raise InputError(f"{path}: the model lacks {name!r}")
     try:
         return _array(content[name])
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError, AttributeError) as error:
-        raise InputError(f"{path}: {name!r} is no array of numbers ({str(error)[:200]})") from None
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError, AttributeError, MemoryError) as error:
+        raise InputError(f"{path}: {name!r} is no array of numbers ({one_line(error)})") from None
 
 
 def _array(value: Any) -> np.ndarray:
@@ -79,7 +80,7 @@ def _array(value: Any) -> np.ndarray:
             return _numpys(value.state)
         if value.name in _FROM_BUFFER:
             content, kind, shape, order = value.arguments
-            return _numpys((1, shape, kind, order == "F", bytes(content)))
+            return _numpys((1, shape, kind, order == "F", content))
         if module.startswith("scipy.sparse") and isinstance(value.state, dict):
             return _sparse(value.name, value.state)
         if module.startswith("chumpy") and isinstance(value.state, dict) and "x" in value.state:
@@ -97,12 +98,27 @@ def _numpys(state: Any) -> np.ndarray:
     """An array of its pickled state: (version, shape, type, whether the first axis is adjacent, bytes)."""
     _, shape, kind, is_fortran, content = state
     dtype = _dtype(kind)
-    if not isinstance(content, bytes):
-        content = content.encode("latin-1")
-    sane = isinstance(shape, tuple) and len(shape) <= _MOST_AXES and all(isinstance(n, int) and n >= 0 for n in shape)
+    content = _bytes(content)
+    sane = isinstance(shape, tuple) and len(shape) <= _MOST_AXES and all(_is_size(n) for n in shape)
     if not sane or math.prod(shape) * dtype.itemsize != len(content):
         raise ValueError("its shape is not that of its content")
     return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
+
+
+def _bytes(value: Any) -> bytes:
+    """An array's content; Python 3 writes bytes for Python 2 as text and the name of its encoder."""
+    if isinstance(value, Named) and value.name == "_codecs.encode" and isinstance(value.arguments, tuple):
+        value = value.arguments[0]
+    if isinstance(value, str):
+        return value.encode("latin-1")
+    if not isinstance(value, bytes | bytearray):  # bytes(number) would be so many zeros
+        raise ValueError("its content is no bytes")
+    return bytes(value)
+
+
+def _is_size(value: Any) -> bool:
+    """Whether a value can be the size of an axis; products of larger numbers may take for ever."""
+    return isinstance(value, int) and 0 <= value < _MOST_ALONG
 
 
 def _dtype(kind: Any) -> np.dtype:
@@ -118,9 +134,9 @@ def _dtype(kind: Any) -> np.dtype:
 def _sparse(name: str, state: dict) -> np.ndarray:
     kind = name.rpartition(".")[2]
     shape: Any = state.get("_shape", state.get("shape"))
-    sane = isinstance(shape, tuple) and len(shape) == 2 and all(isinstance(n, int) for n in shape)
+    sane = isinstance(shape, tuple) and len(shape) == 2 and all(_is_size(n) for n in shape)
     if kind not in ("csc_matrix", "csr_matrix") or not sane or math.prod(shape) > _MOST_DENSE:
-        raise ValueError(f"{kind} of shape {shape} is not read")
+        raise ValueError(f"{kind} of this shape is not read")
     data, indices, starts = (_array(state[part]) for part in ("data", "indices", "indptr"))
     rows, columns = shape if kind == "csr_matrix" else shape[::-1]
     lengths = np.diff(starts)
@@ -187,7 +203,8 @@ def _paired(items):
     if len(items) % 2:
         raise ValueError("a key without a value")
     for key in items[::2]:
-        if not isinstance(key, str | bytes | int):  # the hash of nested tuples may take for ever
+        # The hash of nested tuples may take for ever, and so may a table of large integers of one hash.
+        if not (isinstance(key, str | bytes) or (isinstance(key, int) and abs(key) < _MOST_ALONG)):
             raise ValueError("a key that is no name")
     return zip(items[::2], items[1::2], strict=True)
 
@@ -236,8 +253,6 @@ def _call(stack):
     if function.name.rpartition(".")[2] == "_reconstructor" and isinstance(arguments, tuple) and arguments:
         kind = arguments[0]  # copyreg's way to make an object of a class
         stack.append(Named(kind.name if isinstance(kind, Named) else "unknown"))
-    elif function.name == "_codecs.encode" and arguments and isinstance(arguments[0], str):
-        stack.append(arguments[0].encode("latin-1"))  # how Python 3 writes bytes for Python 2
     else:
         stack.append(Named(function.name, arguments))
 

@@ -1,5 +1,6 @@
 """What every layout is read into, and the checks that all of them share."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from fml_jax.errors import InputError
 MOST_VERTICES, MOST_MODES = 400_000, 1000
 LEAST_VERTICES = 100
 _MOST_AROUND = 1000  # triangles at one vertex
+_FARTHEST = 1e5  # mm, or RGB: larger values are another unit or damage, and overflow where they are squared
+_MOST_EXACT = 2.0**53
+_SHAPE_NAME = re.compile(r"[\w.-]{1,60}", re.ASCII)  # they become keys, columns and labels of many files
 
 
 class RawModel(NamedTuple):
@@ -49,13 +53,47 @@ def existing(path: Path, kind: str) -> Path:
     return path
 
 
+def beginning(path: Path, most: int) -> bytes:
+    """A file's first bytes, so many at most; the rest is not read."""
+    with path.open("rb") as file:
+        return file.read(most)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, short and on one line without control characters, which a damaged file may have put there."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(error)[:200])
+    return text.strip() or type(error).__name__
+
+
+def whole_numbers(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    """An array that holds whole numbers, as int64; MATLAB stores these as real numbers.
+
+    Raises:
+      InputError: some are no whole numbers.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind == "f":
+        within = np.isfinite(array) & (np.abs(array) < _MOST_EXACT)
+        if not within.all() or (array != np.floor(array)).any():
+            raise InputError(f"{path}: {name!r} holds values that are no whole numbers; check the file")
+    elif array.dtype.kind not in "iub":
+        raise InputError(f"{path}: {name!r} holds no numbers; check the file")
+    return array.astype(np.int64)
+
+
+def single(array: np.ndarray) -> np.ndarray:
+    """As float32; what is too large for it becomes infinite, which `checked` refuses."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(array, np.float32)
+
+
 def vectors(path: Path, name: str, array: np.ndarray, *, vertex_count: int | None = None) -> np.ndarray:
     """Coordinates of one shape, adjacent for a vertex (x y z x y z …), as [N, 3].
 
     Raises:
       InputError: they are no triples, or not of so many vertices.
     """
-    flat = np.asarray(array, np.float32).ravel()
+    flat = single(array).ravel()
     if flat.size % 3 or not flat.size or (vertex_count is not None and flat.size != 3 * vertex_count):
         wanted = "triples of coordinates" if vertex_count is None else f"{vertex_count} vertices"
         raise InputError(f"{path}: {name!r} has {flat.size} numbers, which are not {wanted}; check the file")
@@ -68,13 +106,14 @@ def modes(path: Path, name: str, basis: np.ndarray, *, vertex_count: int, deviat
     Raises:
       InputError: the arrays do not fit each other.
     """
-    deviations = np.asarray(deviations, np.float32).ravel()
+    deviations = single(deviations).ravel()
     if basis.shape != (3 * vertex_count, len(deviations)):
         raise InputError(
             f"{path}: {name!r} has shape {basis.shape}, not {(3 * vertex_count, len(deviations))} as the other arrays "
             "ask for; check the file"
         )
-    scaled = np.asarray(basis, np.float32).T * deviations[:, None]
+    with np.errstate(over="ignore", invalid="ignore"):  # `checked` names arrays that are not finite
+        scaled = single(basis).T * deviations[:, None]
     return np.ascontiguousarray(scaled).reshape(len(deviations), vertex_count, 3)
 
 
@@ -97,10 +136,19 @@ def checked(path: Path, model: RawModel) -> RawModel:
             raise InputError(f"{path}: {name} has shape {array.shape}, which does not fit {count} vertices")
         if not np.isfinite(array).all():
             raise InputError(f"{path}: {name} holds values that are not finite; check the file")
+        if (largest := float(np.abs(array).max(initial=0))) > _FARTHEST:
+            raise InputError(f"{path}: {name} holds values up to {largest:.1g}; check the file and its unit")
     _check_triangles(path, model.triangles, count)
+    if not (np.ptp(model.mean[np.unique(model.triangles)], axis=0) > 0).all():
+        raise InputError(f"{path}: its mean face lies in one plane; check the file")
     if model.uv is not None and model.uv_triangles is not None:
+        if model.uv.ndim != 2 or model.uv.shape[1] != 2:
+            raise InputError(f"{path}: its texture coordinates have shape {model.uv.shape}, not (M, 2); check the file")
         if model.uv_triangles.shape != model.triangles.shape or not _within(model.uv_triangles, len(model.uv)):
             raise InputError(f"{path}: its texture coordinates do not fit its triangles; check the file")
+    for name in model.named_shapes[0] if model.named_shapes is not None else ():
+        if _SHAPE_NAME.fullmatch(name) is None:
+            raise InputError(f"{path}: {name[:40]!r} is no name of a shape; use letters, digits, _, . and -")
     if model.landmarks68 is not None:
         marks = model.landmarks68
         if marks.shape != (68,) or not _within(marks[marks >= 0], count):

@@ -3,6 +3,7 @@ r"""Trains the paper's comparisons at one size, and writes the table that compar
     fml-ablate --output=runs/ablations --photos=data/photos --synthetic=data/small \
         --synthetic_validation=data/synthetic_validation --steps=400
     fml-ablate --runs=c0,c500,no_smo ...
+    fml-ablate --face_model=bfm.npz ...
 
 fml_jax/configs/ablations.py lists the runs. Each stage has --steps steps. The same command resumes a set that was
 stopped, and OUTPUT/ablations.md gets a row when a run ends. Every run has its own folder, as fml-train
@@ -16,7 +17,7 @@ from absl import flags
 
 from fml_jax.configs.ablations import REFERENCE, SIZES, VARIANTS, get_config
 from fml_jax.errors import InputError
-from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 
 if TYPE_CHECKING:
     from fml_jax.training.config import RunConfig
@@ -25,6 +26,7 @@ _FLAGS = flags.FlagValues()
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder for the runs and their table; a set in it is continued.", required=True, flag_values=_FLAGS
 )
+_FACE_MODEL = define_face_model_flag(_FLAGS)
 _RUNS = flags.DEFINE_list("runs", list(VARIANTS), "The runs to train.", flag_values=_FLAGS)
 _SIZE = flags.DEFINE_enum(
     "size", "small", list(SIZES), "The config from which all runs are derived.", flag_values=_FLAGS
@@ -59,9 +61,10 @@ def configs() -> "dict[str, RunConfig]":
 
 def configured(name: str) -> "RunConfig":
     """The config of one run, with the changes in the flags."""
+    from fml_jax.launchers.config_flag import with_face_model
     from fml_jax.training.config import run_config
 
-    config = get_config(f"{name},{_SIZE.value}")
+    config = with_face_model(get_config(f"{name},{_SIZE.value}"), _FACE_MODEL.value)
     given = {"synthetic": _SYNTHETIC.value, "synthetic_validation": _SYNTHETIC_VALIDATION.value}
     if not config.reflectance_modes:  # otherwise its photos are the synthetic faces
         given["photos"] = _PHOTOS.value

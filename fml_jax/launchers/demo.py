@@ -2,6 +2,7 @@
 
     fml-demo
     fml-demo --photo=photo.jpg
+    fml-demo --photo=photo.jpg --face_model=flame.npz --weights=runs/flame/weights.npz
 
 The results of earlier photos are removed from the output folder; photos are never touched. Without
 --photo, the environment variable FML_DEMO_PHOTO may name the photo (`make demo PHOTO=…` sets it).
@@ -15,7 +16,7 @@ from absl import flags
 
 from fml_jax.errors import InputError
 from fml_jax.files import checked_path, output_folder
-from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 from fml_jax.launchers.reconstruct import reconstruct_into
 
 PHOTO_VARIABLE = "FML_DEMO_PHOTO"
@@ -23,6 +24,10 @@ PHOTO_VARIABLE = "FML_DEMO_PHOTO"
 _FLAGS = flags.FlagValues()
 _PHOTO = flags.DEFINE_string("photo", None, "A photo of your own, or a folder of photos.", flag_values=_FLAGS)
 _OUTPUT = flags.DEFINE_string("output", "out/demo", "Folder for the results.", flag_values=_FLAGS)
+_FACE_MODEL = define_face_model_flag(_FLAGS)
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "A weights.npz of fml-train instead of the network of the package.", flag_values=_FLAGS
+)
 
 
 def main() -> int:
@@ -32,7 +37,8 @@ def main() -> int:
     places = ([] if bundled is None else [bundled]) + ([checked_path(own)] if own else [])
     if not places:
         raise InputError("the bundled photo needs scikit-image; run: pip install scikit-image, or give --photo=PATH")
-    return reconstruct_into(output_folder(_OUTPUT.value), places, only=True)
+    arguments = {"weights": _WEIGHTS.value, "face_model": _FACE_MODEL.value}
+    return reconstruct_into(output_folder(_OUTPUT.value), places, arguments=arguments, only=True)
 
 
 def _bundled_photo() -> Path | None:

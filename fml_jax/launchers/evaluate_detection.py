@@ -37,7 +37,7 @@ from tqdm import tqdm
 
 from fml_jax.errors import InputError
 from fml_jax.files import complete_or_absent, output_folder
-from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 
 if TYPE_CHECKING:
     from fml_jax.corpus.splits import Split
@@ -66,6 +66,7 @@ _STAGE = flags.DEFINE_enum(
     "stage", "score", ["detector", "score"], "How far faces are followed: also into the network?", flag_values=_FLAGS
 )
 _WEIGHTS = flags.DEFINE_string("weights", None, "A weights file instead of the embedded network.", flag_values=_FLAGS)
+_FACE_MODEL = define_face_model_flag(_FLAGS)
 
 
 def main() -> None:
@@ -77,8 +78,8 @@ def main() -> None:
         if unknown := set(given) - set(known):
             raise InputError(f"{sorted(unknown)[0]}: unknown; choose from {', '.join(known)}")
     folder = output_folder(_OUTPUT.value)
-    photos = HeldOutPhotos(Path(_PHOTOS.value), cast("Split", _SPLIT.value), LandmarkCache(folder / "landmarks.json"))
     finders = {name: finder(name) for name in _DETECTORS.value}
+    photos = HeldOutPhotos(Path(_PHOTOS.value), cast("Split", _SPLIT.value), LandmarkCache(folder / "landmarks.json"))
     results: dict[tuple[str, str], dict] = {}
     for set_name in _SETS.value:
         for name, find in finders.items():
@@ -101,7 +102,8 @@ def finder(detector: str) -> "Finder":
 
     if _STAGE.value == "detector":
         return by_detector(functools.partial(detect_faces, detector=detector))
-    return by_reconstructor(Reconstructor(_WEIGHTS.value, min_score=0.0, detector=detector))
+    model = _FACE_MODEL.value
+    return by_reconstructor(Reconstructor(_WEIGHTS.value, min_score=0.0, detector=detector, face_model=model))
 
 
 def measured(set_name: str, detector: str, photos: "HeldOutPhotos", *, find: "Finder", folder: Path) -> dict:

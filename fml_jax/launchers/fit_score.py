@@ -7,6 +7,7 @@ A crop's score predicts whether it shows a face, framed as it should be. The sco
 frames), to crops beside faces, of the wrong size or turned the wrong way, and to false boxes of libfacedetection;
 nothing else of the network changes. Photos lie in one folder a person. Only people of the training split are used; the
 table shows which share of each kind is scored rightly (one half or more for faces) of people of the validation split.
+The face model has no influence on the score: --face_model says which one the weights are made for.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ from absl import flags
 
 from fml_jax.errors import InputError
 from fml_jax.files import output_folder
-from fml_jax.launchers.command_line import run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _FRAMES = flags.DEFINE_string(
     flag_values=_FLAGS,
 )
 _WEIGHTS = flags.DEFINE_string("weights", str(OPEN_WEIGHTS), "Weights file to begin with.", flag_values=_FLAGS)
+_FACE_MODEL = define_face_model_flag(_FLAGS)
 _OUTPUT = flags.DEFINE_string("output", None, "Weights file to write.", required=True, flag_values=_FLAGS)
 _COUNT = flags.DEFINE_integer("count", 500, "Faces of each kind.", lower_bound=10, flag_values=_FLAGS)
 _SEARCHED = flags.DEFINE_integer(
@@ -45,11 +47,14 @@ _SEARCHED = flags.DEFINE_integer(
 def main() -> None:
     """Fits the score, writes the weights and prints the table."""
     from fml_jax.evaluation.tables import markdown
+    from fml_jax.face_model.files import load_face_model
     from fml_jax.networks.weights import load_weights, save_weights
+    from fml_jax.reconstruction.prediction import load_network
     from fml_jax.training.score import features_by_kind, rightly_scored, with_fitted_score
     from fml_jax.training.score_crops import SHARES, crops_by_kind, is_face
 
-    output_folder(Path(_OUTPUT.value).parent)  # all that can be missing, before minutes of work
+    output_folder(Path(_OUTPUT.value).parent)  # all that can be wrong, before minutes of work
+    load_network(_WEIGHTS.value, load_face_model(_FACE_MODEL.value))  # refuses weights of another face model
     train_photos, unseen_photos = photos_of("train"), photos_of("validation")
     params, about = load_weights(_WEIGHTS.value)
     train, unseen = (

@@ -4,7 +4,6 @@ import os
 import pickle
 import pickletools
 import struct
-import tracemalloc
 import zlib
 
 import h5py
@@ -27,8 +26,7 @@ from fml_jax.importers.meshes import read_landmark_file, read_meshes
 from fml_jax.importers.pickles import numbers, read_pickle
 from fml_jax.importers.sources import read_source
 from tests.importers import layouts
-
-MEMORY = 150 * 2**20  # bytes; each file has under a megabyte
+from tests.importers.refusals import refused
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +44,6 @@ def people():
         whole.colour[used],
         whole.colours[:, used],
     )
-
-
-def _refused(read, *arguments, match=""):
-    """The call is refused in one line, within the memory."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(InputError, match=match) as caught:
-            read(*arguments)
-        assert "\n" not in str(caught.value)
-        assert tracemalloc.get_traced_memory()[1] < MEMORY
-    finally:
-        tracemalloc.stop()
 
 
 class _Calls:
@@ -80,14 +66,14 @@ def test_what_a_pickle_calls_is_not_called(tmp_path, protocol, function):
     text = {os.system: f"mkdir {mark}", eval: f"__import__('os').mkdir({str(mark)!r})", os.mkdir: str(mark)}[function]
     path = tmp_path / "flame.pkl"
     path.write_bytes(pickle.dumps({"v_template": _Calls(function, text)}, protocol))
-    _refused(read_flame, path, match="'v_template' is no array")
+    refused(read_flame, path, match="'v_template' is no array")
     assert not mark.exists()
 
 
-def test_a_pickle_that_is_a_call_itself_is_refused(tmp_path):
+def test_a_pickle_that_is_a_call_itself_isrefused(tmp_path):
     path = tmp_path / "flame.pkl"
     path.write_bytes(pickle.dumps(_Calls(os.mkdir, str(tmp_path / "mark")), 2))
-    _refused(read_flame, path, match="no dictionary")
+    refused(read_flame, path, match="no dictionary")
     assert not (tmp_path / "mark").exists()
 
 
@@ -120,10 +106,10 @@ _PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", _PROGRAMS)
-def test_a_hostile_pickle_is_refused(tmp_path, name):
+def test_a_hostile_pickle_isrefused(tmp_path, name):
     path = tmp_path / "flame.pkl"
     path.write_bytes(_PROGRAMS[name])
-    _refused(read_flame, path, match="flame.pkl")
+    refused(read_flame, path, match="flame.pkl")
 
 
 def _with_shape(shape):
@@ -136,32 +122,32 @@ def _with_shape(shape):
 
 
 @pytest.mark.parametrize("shape", [1 << 40, 4, -1])
-def test_a_pickled_array_of_another_shape_than_its_content_is_refused(tmp_path, shape):
+def test_a_pickled_array_of_another_shape_than_its_content_isrefused(tmp_path, shape):
     path = tmp_path / "flame.pkl"
     path.write_bytes(_with_shape(shape))
-    _refused(read_flame, path, match="v_template")
+    refused(read_flame, path, match="v_template")
 
 
-def test_a_sparse_matrix_of_immense_shape_is_refused(tmp_path):
+def test_a_sparse_matrix_of_immense_shape_isrefused(tmp_path):
     matrix = scipy.sparse.csc_matrix(np.eye(3))
     matrix._shape = (1 << 31, 1 << 31)
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps({"J_regressor": matrix}, 2))
-    _refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="J_regressor")
+    refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="J_regressor")
 
 
-def test_a_sparse_matrix_with_entries_outside_is_refused(tmp_path):
+def test_a_sparse_matrix_with_entries_outside_isrefused(tmp_path):
     matrix = scipy.sparse.csr_matrix(np.eye(3))
     matrix.indices[:] = 7
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps({"J_regressor": matrix}, 2))
-    _refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="outside its shape")
+    refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="outside its shape")
 
 
-def test_an_array_of_objects_is_refused(tmp_path):
+def test_an_array_of_objects_isrefused(tmp_path):
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps({"f": np.array([{}, None], object)}, 2))
-    _refused(lambda: numbers(path, read_pickle(path), "f"), match="no number")
+    refused(lambda: numbers(path, read_pickle(path), "f"), match="no number")
 
 
 # HDF5
@@ -174,16 +160,16 @@ def _h5(tmp_path, fill):
     return path
 
 
-def test_an_hdf5_dataset_that_is_mostly_a_claim_is_refused(tmp_path):
+def test_an_hdf5_dataset_that_is_mostly_a_claim_isrefused(tmp_path):
     path = _h5(tmp_path, lambda file: file.create_dataset("shape/model/mean", (10**10,), "f4", chunks=(1000,)))
-    _refused(read_bfm2017, path, match="its size allows")
+    refused(read_bfm2017, path, match="its size allows")
 
 
-def test_an_hdf5_chunk_that_is_larger_than_its_dataset_is_refused(tmp_path):
+def test_an_hdf5_chunk_that_is_larger_than_its_dataset_isrefused(tmp_path):
     def fill(file):
         file.create_dataset("shape/model/mean", (3,), "f4", chunks=(500_000_000,), maxshape=(None,), compression="gzip")
 
-    _refused(read_bfm2017, _h5(tmp_path, fill), match="its size allows")
+    refused(read_bfm2017, _h5(tmp_path, fill), match="its size allows")
 
 
 def test_hdf5_links_to_other_files_are_not_followed(tmp_path):
@@ -194,7 +180,7 @@ def test_hdf5_links_to_other_files_are_not_followed(tmp_path):
     def fill(file):
         file["shape/model/mean"] = h5py.ExternalLink(str(secret), "mean")
 
-    _refused(read_hdf5, _h5(tmp_path, fill), ["shape/model/mean"], match="link")
+    refused(read_hdf5, _h5(tmp_path, fill), ["shape/model/mean"], match="link")
 
 
 def test_hdf5_data_in_other_files_is_not_read(tmp_path):
@@ -203,13 +189,13 @@ def test_hdf5_data_in_other_files_is_not_read(tmp_path):
     def fill(file):
         file.create_dataset("shape/model/mean", (10,), "f4", external=[(str(tmp_path / "secret"), 0, 40)])
 
-    _refused(read_hdf5, _h5(tmp_path, fill), ["shape/model/mean"], match="another file")
+    refused(read_hdf5, _h5(tmp_path, fill), ["shape/model/mean"], match="another file")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n" + bytes(500), b"hello"])
-def test_damaged_hdf5_is_refused(tmp_path, content):
+def test_damaged_hdf5_isrefused(tmp_path, content):
     (tmp_path / "bfm.h5").write_bytes(content)
-    _refused(read_bfm2017, tmp_path / "bfm.h5", match="bfm.h5")
+    refused(read_bfm2017, tmp_path / "bfm.h5", match="bfm.h5")
 
 
 def _changed(array, change):
@@ -242,7 +228,7 @@ def test_arrays_of_bfm_2017_that_cannot_be_are_named(tmp_path, people, name, cha
         del file[name]
         if change is not None:
             file[name] = change(array)
-    _refused(read_bfm2017, path, match=f"bfm.h5.*{match}")
+    refused(read_bfm2017, path, match=f"bfm.h5.*{match}")
 
 
 # MATLAB
@@ -263,26 +249,26 @@ def _matlab_bomb(path, unpacked):
 def test_a_matlab_bomb_is_refused_before_it_unpacks(tmp_path):
     path = _matlab_bomb(tmp_path / "01_MorphableModel.mat", 400 << 20)
     assert path.stat().st_size < 1 << 20
-    _refused(read_bfm2009, path, match="its size allows")
+    refused(read_bfm2009, path, match="its size allows")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89HDF\r\n\x1a\n" + bytes(200)])
-def test_what_is_no_matlab_file_is_refused(tmp_path, content):
+def test_what_is_no_matlab_file_isrefused(tmp_path, content):
     (tmp_path / "01_MorphableModel.mat").write_bytes(content)
-    _refused(read_bfm2009, tmp_path / "01_MorphableModel.mat", match="MATLAB")
+    refused(read_bfm2009, tmp_path / "01_MorphableModel.mat", match="MATLAB")
 
 
-def test_a_cut_matlab_file_is_refused(tmp_path, people):
+def test_a_cut_matlab_file_isrefused(tmp_path, people):
     folder = layouts.write_bfm2009(tmp_path / "bfm", people)
     path = folder / "01_MorphableModel.mat"
     path.write_bytes(path.read_bytes()[:5000])
-    _refused(read_bfm2009, path, match="01_MorphableModel")
+    refused(read_bfm2009, path, match="01_MorphableModel")
 
 
 def test_cells_and_structures_are_no_arrays(tmp_path):
     scipy.io.savemat(tmp_path / "a.mat", {"shapeMU": np.array([{}, 1], object), "other": {"x": 1}})
     assert read_matlab(tmp_path / "a.mat", ["shapeMU", "other"]) == {}
-    _refused(read_bfm2009, tmp_path / "a.mat", match="neither 'shapeMU'")
+    refused(read_bfm2009, tmp_path / "a.mat", match="neither 'shapeMU'")
 
 
 @pytest.mark.parametrize(
@@ -300,25 +286,25 @@ def test_arrays_of_bfm_2009_that_cannot_be_are_named(tmp_path, people, name, cha
     path = folder / "01_MorphableModel.mat"
     arrays = {key: value for key, value in scipy.io.loadmat(path).items() if not key.startswith("__")}
     scipy.io.savemat(path, arrays | {name: change(arrays[name])})
-    _refused(read_bfm2009, folder, match=f"01_MorphableModel.mat.*{match}")
+    refused(read_bfm2009, folder, match=f"01_MorphableModel.mat.*{match}")
 
 
 @pytest.mark.parametrize("head", [-1, 0, 2**31 - 1, 2])
-def test_a_file_of_expressions_that_does_not_hold_what_it_claims_is_refused(tmp_path, people, head):
+def test_a_file_of_expressions_that_does_not_hold_what_it_claims_isrefused(tmp_path, people, head):
     folder = layouts.write_bfm2009(tmp_path / "bfm", people)
     content = (folder / "Exp_Pca.bin").read_bytes()
     (folder / "Exp_Pca.bin").write_bytes(struct.pack("<i", head) + content[4:-8])
-    _refused(read_bfm2009, folder, match="Exp_Pca.bin")
+    refused(read_bfm2009, folder, match="Exp_Pca.bin")
 
 
 # FLAME as npz, and model files
 
 
-def test_an_npz_bomb_is_refused(tmp_path):
+def test_an_npz_bomb_isrefused(tmp_path):
     path = tmp_path / "flame.npz"
     np.savez_compressed(path, v_template=np.zeros((10_000_000, 3), np.float32))
     assert path.stat().st_size < 1 << 20
-    _refused(read_flame, path, match="unpack")
+    refused(read_flame, path, match="unpack")
 
 
 @pytest.mark.parametrize(
@@ -336,7 +322,7 @@ def test_arrays_of_flame_that_cannot_be_are_named(tmp_path, people, name, change
     arrays = layouts.flame_arrays(people)
     with np.errstate(invalid="ignore"):
         np.savez(tmp_path / "flame.npz", **arrays | {name: change(arrays[name])})
-    _refused(read_flame, tmp_path / "flame.npz", match=f"flame.npz.*{match}")
+    refused(read_flame, tmp_path / "flame.npz", match=f"flame.npz.*{match}")
 
 
 @pytest.mark.parametrize(
@@ -372,9 +358,9 @@ _OBJS = {
 
 
 @pytest.mark.parametrize("name", _OBJS)
-def test_a_damaged_obj_file_is_refused(tmp_path, name):
+def test_a_damaged_obj_file_isrefused(tmp_path, name):
     (tmp_path / "a.obj").write_text(_OBJS[name])
-    _refused(read_mesh, tmp_path / "a.obj", match="a.obj")
+    refused(read_mesh, tmp_path / "a.obj", match="a.obj")
 
 
 def _ply(vertices, faces, form="binary_little_endian", content=b""):
@@ -399,15 +385,15 @@ _PLYS = {
 
 
 @pytest.mark.parametrize("name", _PLYS)
-def test_a_damaged_ply_file_is_refused(tmp_path, name):
+def test_a_damaged_ply_file_isrefused(tmp_path, name):
     (tmp_path / "a.ply").write_bytes(_PLYS[name])
-    _refused(read_mesh, tmp_path / "a.ply", match="a.ply")
+    refused(read_mesh, tmp_path / "a.ply", match="a.ply")
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3", "a " * 68, "1 " * 69, "9" * 200_000])
-def test_a_landmark_file_of_something_else_is_refused(tmp_path, text):
+def test_a_landmark_file_of_something_else_isrefused(tmp_path, text):
     (tmp_path / "points.txt").write_text(text)
-    _refused(read_landmark_file, tmp_path / "points.txt", match="points.txt.*68 numbers")
+    refused(read_landmark_file, tmp_path / "points.txt", match="points.txt.*68 numbers")
 
 
 def test_a_landmark_file_may_have_brackets_commas_and_lines(tmp_path):
@@ -419,28 +405,28 @@ def test_meshes_that_are_not_in_correspondence_are_named(tmp_path, people):
     folder = tmp_path / "meshes"
     folder.mkdir()
     marks = np.arange(68)
-    _refused(read_meshes, folder, marks, match="0 meshes")
+    refused(read_meshes, folder, marks, match="0 meshes")
     layouts.write_obj(folder / "a.obj", people.mean, people.triangles)
     layouts.write_obj(folder / "b.obj", people.mean[:-1], people.triangles[:10])
-    _refused(read_meshes, folder, marks, match="b.obj.*vertices")
+    refused(read_meshes, folder, marks, match="b.obj.*vertices")
     layouts.write_obj(folder / "b.obj", people.mean, people.triangles[1:])
-    _refused(read_meshes, folder, marks, match="b.obj.*correspondence")
+    refused(read_meshes, folder, marks, match="b.obj.*correspondence")
     layouts.write_obj(folder / "b.obj", people.mean, people.triangles)
-    _refused(read_meshes, folder, marks + 10_000, match="landmark")
+    refused(read_meshes, folder, marks + 10_000, match="landmark")
 
 
 def test_an_ict_folder_that_is_none_is_named(tmp_path, people):
-    _refused(read_ict, tmp_path, match="generic_neutral_mesh.obj")
+    refused(read_ict, tmp_path, match="generic_neutral_mesh.obj")
     layouts.write_obj(tmp_path / "generic_neutral_mesh.obj", people.mean, people.triangles)
-    _refused(read_ict, tmp_path, match="identity000.obj")
+    refused(read_ict, tmp_path, match="identity000.obj")
     layouts.write_obj(tmp_path / "identity000.obj", people.mean, people.triangles)
-    _refused(read_ict, tmp_path, match="26719")
+    refused(read_ict, tmp_path, match="26719")
 
 
 def test_sources_and_paths_that_are_none_are_named(tmp_path):
-    _refused(read_source, "bfm", tmp_path, match="unknown; choose")
-    _refused(read_source, "flame", tmp_path / "none.pkl", match="no such file or folder")
-    _refused(read_source, "meshes", tmp_path, match="needs --landmarks")
+    refused(read_source, "bfm", tmp_path, match="unknown; choose")
+    refused(read_source, "flame", tmp_path / "none.pkl", match="no such file or folder")
+    refused(read_source, "meshes", tmp_path, match="needs --landmarks")
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])

@@ -1,10 +1,13 @@
 """The command's report and page, the imported model's use by other commands, and how weights and models are matched."""
 
+import importlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import experiments
 import fml_jax
 from fml_jax.errors import InputError
 from fml_jax.face_model import geometry, landmarks478, load_arkit_shapes, load_face_model
@@ -61,6 +64,9 @@ def test_the_packages_weights_are_refused_for_another_model(imported):
         ("reconstruct", ("--input=PHOTO", "--output=OUT")),
         ("evaluate", ("--photos=PHOTO", "--output=OUT")),
         ("transfer", ("--input=PHOTO", "--output=OUT", "--light=1,0,0")),
+        ("demo", ("--photo=PHOTO", "--output=OUT")),
+        ("evaluate_detection", ("--photos=PHOTO", "--output=OUT", "--sets=masked")),
+        ("fit_score", ("--photos=PHOTO", "--frames=PHOTO", "--output=OUT")),
     ],
 )
 def test_commands_name_both_models_in_one_line(imported, tmp_path, name, arguments):
@@ -70,6 +76,20 @@ def test_commands_name_both_models_in_one_line(imported, tmp_path, name, argumen
     assert result.returncode == 1
     line = result.stderr.strip().splitlines()[-1]
     assert "fml-open-face-2" in line and "model2019_bfm" in line and "--weights" in line
+
+
+@pytest.mark.parametrize("script", [path.stem for path in sorted(Path(experiments.__path__[0]).glob("[!_]*.py"))])
+def test_every_command_that_works_with_a_face_model_takes_one(script):
+    without = {"import_face_model", "pack", "report"}  # makes one; copies crops; draws the pages of a run
+    takes_one = "--face_model" in launch(script, "--help").stdout
+    assert takes_one == (script not in without)
+
+
+def test_ablations_are_trained_on_the_face_model_that_is_given(imported, tmp_path):
+    ablate = importlib.import_module("fml_jax.launchers.ablate")
+    flag_values = ablate._FLAGS
+    flag_values(["", f"--face_model={imported.model}", f"--output={tmp_path}"])
+    assert ablate.configured("c100").model == str(imported.model)
 
 
 def _write_photo(path):
