@@ -52,7 +52,10 @@ def convert(
     open_model = load_face_model()
     report = [f"{len(raw.mean)} vertices, {len(raw.triangles)} triangles", *raw.notes]
     own = raw.landmarks68 if landmarks is None else landmarks
-    found = find_correspondence(open_model, raw.mean, raw.triangles, landmarks68=own, note=note)
+    try:
+        found = find_correspondence(open_model, raw.mean, raw.triangles, landmarks68=own, note=note)
+    except InputError as error:
+        raise InputError(f"{raw.name}: {error}, or give --landmarks") from None
     _check_fit(raw, open_model, found, report)
     modes = _modes(raw, open_model, found, sizes, report=report)
     reflectance_mean, reflectance = _reflectance(raw, open_model, found, sizes.reflectance, report=report)
@@ -92,10 +95,10 @@ def _check_fit(raw: RawModel, open_model: BaseModel, found: Correspondence, repo
     corners, weights = closest_on_surface(found.bent[face], raw.mean.astype(np.float64), raw.triangles)
     distance = np.linalg.norm((raw.mean[corners] * weights[..., None]).sum(1) - found.bent[face], axis=1)
     off = float(np.median(distance))
-    if not off < NEAR / 4 or not 0.5 < found.pose.scale < 2:
+    if not off < NEAR / 4:
         raise InputError(
-            f"{raw.name}: the open model's face does not fit on its mean face (median distance {off:.1f} mm, size "
-            f"{found.pose.scale:.2f}); check the source's unit and axes, or give --landmarks"
+            f"{raw.name}: the open model's face does not fit on its mean face (median distance {off:.1f} mm); check "
+            "the source's axes, or give --landmarks"
         )
     report.append(
         f"the open model is registered to the mean face: {off:.2f} mm median distance, {distance.mean():.2f} mm mean"

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sparse
 from jaxtyping import Bool, Float
 
+from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.surfaces import Mesh, at, closest_on_surface, procrustes, vertex_normals
 from fml_jax.fitting.surface_fit import Pass, Pose, fit_to_surface
@@ -22,6 +23,7 @@ _EXPRESSIONS = 20  # of the open model's expression modes that may bend it
 _FREELY = (registration.Pass(60.0, 12.0), registration.Pass(15.0, 8.0), registration.Pass(5.0, 5.0))
 _ROUNDS = 2
 _LANDMARKED = 8  # known landmarks that give a start
+SIZES = (0.5, 2.0)  # of a head, in heads of the open model
 NEAR = 12.0  # mm: vertices farther from the bent open model have none of its masks
 
 
@@ -63,6 +65,9 @@ def find_correspondence(
     Args:
       landmarks68: [68] vertices, −1 where unknown: for the start alone, since conventions of landmarks differ.
       note: called with a word before each of `STEPS`.
+
+    Raises:
+      InputError: the mean face is much smaller or larger than a head in mm.
     """
     target = Mesh(np.asarray(mean, np.float64), triangles)
     source = Mesh(np.asarray(open_model.mean, np.float64), np.asarray(open_model.topology.triangles))
@@ -72,6 +77,11 @@ def find_correspondence(
     note("moving")
     start = _start(open_model, source, target, landmarks68)
     rigid = fit_to_surface(source, no_modes, target, start=start, passes=_RIGID, members=members)
+    if not SIZES[0] < rigid.pose.scale < SIZES[1]:
+        raise InputError(
+            f"the open model's face fits on its mean face at {rigid.pose.scale:.2g} times its size; check the "
+            "source's unit"
+        )
     note("fitting")
     identity = np.asarray(open_model.identity)
     modes = np.concatenate([identity[:20], np.asarray(open_model.expression)[:_EXPRESSIONS], identity[20:]])
