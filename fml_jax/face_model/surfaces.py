@@ -17,26 +17,56 @@ class Mesh(NamedTuple):
     triangles: np.ndarray  # [T, 3]
 
 
+class SurfaceSearch:
+    """Finds the nearest points of one surface; the search tree is built once."""
+
+    def __init__(self, vertices: Float[np.ndarray, "N 3"], triangles: Integer[np.ndarray, "T 3"]) -> None:
+        self._triangles, self._corners = triangles, vertices[triangles]
+        centres = self._corners.mean(1)
+        self._tree = cKDTree(centres)
+        self._reach = float(np.linalg.norm(self._corners - centres[:, None], axis=-1).max())
+
+    def closest(self, points: Float[np.ndarray, "P 3"]) -> tuple[Integer[np.ndarray, "P 3"], Float[np.ndarray, "P 3"]]:
+        """As `closest_on_surface`."""
+        parts = [self._among(part, NEAR_TRIANGLES)[:2] for part in _parts(points, _POINTS_AT_ONCE)]
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+    def distances(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        """Distances to the surface, exact also where its triangles differ in size.
+
+        Triangles are tried in the order of their centres' distances, until no other one can be nearer.
+        """
+        found, waiting, tried = np.empty(len(points)), np.arange(len(points)), NEAR_TRIANGLES
+        while len(waiting):
+            certain = np.zeros(len(waiting), bool)
+            for rows in _parts(np.arange(len(waiting)), max(1, _POINTS_AT_ONCE * NEAR_TRIANGLES // tried)):
+                _, _, distance, farthest = self._among(points[waiting[rows]], tried)
+                found[waiting[rows]] = distance
+                certain[rows] = (farthest >= distance + self._reach) | (tried >= len(self._triangles))
+            waiting, tried = waiting[~certain], 4 * tried
+        return found
+
+    def _among(self, points, tried):
+        """Corners, weights and distances of the nearest points on so many triangles, and the last centre's distance."""
+        centres, near = self._tree.query(points, min(tried, len(self._triangles)))
+        near = near.reshape(len(points), -1)
+        weights = _closest_on_triangles(points[:, None], self._corners[near])
+        distance = np.linalg.norm((weights[..., None] * self._corners[near]).sum(2) - points[:, None], axis=-1)
+        best = distance.argmin(1)
+        rows = np.arange(len(points))
+        farthest = centres.reshape(len(points), -1)[:, -1]
+        return self._triangles[near[rows, best]], weights[rows, best], distance[rows, best], farthest
+
+
 def closest_on_surface(
     points: Float[np.ndarray, "P 3"], vertices: Float[np.ndarray, "N 3"], triangles: Integer[np.ndarray, "T 3"]
 ) -> tuple[Integer[np.ndarray, "P 3"], Float[np.ndarray, "P 3"]]:
     """The nearest points of a surface: the vertices of their triangles, and weights that sum to 1."""
-    corners = vertices[triangles]
-    tree = cKDTree(corners.mean(1))
-    parts = [
-        _closest(points[start : start + _POINTS_AT_ONCE], tree, corners, triangles)
-        for start in range(0, max(len(points), 1), _POINTS_AT_ONCE)
-    ]
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    return SurfaceSearch(vertices, triangles).closest(points)
 
 
-def _closest(points, tree, corners, triangles):
-    near = tree.query(points, min(NEAR_TRIANGLES, len(triangles)))[1].reshape(len(points), -1)
-    weights = _closest_on_triangles(points[:, None], corners[near])
-    distance = np.linalg.norm((weights[..., None] * corners[near]).sum(2) - points[:, None], axis=-1)
-    best = distance.argmin(1)
-    rows = np.arange(len(points))
-    return triangles[near[rows, best]], weights[rows, best]
+def _parts(rows, size):
+    return [rows[start : start + size] for start in range(0, max(len(rows), 1), size)]
 
 
 def _closest_on_triangles(points, corners):

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fml_jax.codes import FaceCode, code_from_network, leading_reflectance
+from fml_jax.codes import code_from_network, leading_reflectance
 from fml_jax.errors import InputError
-from fml_jax.evaluation.metrics import displacement_error, landmark_error, rotation_error
+from fml_jax.evaluation.code_errors import code_errors
+from fml_jax.evaluation.metrics import landmark_error
 from fml_jax.evaluation.surfaces import Surfaces, free_surfaces, known_surfaces, relit_photometric_error, surface_errors
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.landmark_projection import project_landmarks
-from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.networks.multilevel import Network, level_points
 from fml_jax.ops.images import unit_range
 from fml_jax.training.config import Level, StageConfig
@@ -85,7 +85,8 @@ class Evaluator:
             values |= {f"{kind}/{name}": _mean_of([term[name] for term in terms], chunks) for name in terms[0]}
             if kind == "synthetic":
                 true = leading_reflectance(batch["code"], self._model.code_sizes)
-                values |= synthetic_errors(self._model, codes, true)
+                errors = code_errors(self._model, codes, true)
+                values |= {f"synthetic/{name}": error for name, error in errors.items()}
                 values |= self._surface_errors(params, self._stages[stage].level, chunks)
                 if self._stages[stage].synthetic:
                     energies = [self._supervised[stage](params, self._model, chunk) for chunk in chunks]
@@ -163,23 +164,6 @@ def _chunks(batch: dict) -> Iterator[dict]:
 
 def _mean_of(values, chunks) -> float:
     return float(np.average(np.asarray(values), weights=[chunk["is_face"].sum() for chunk in chunks]))
-
-
-def synthetic_errors(model: BaseModel, codes: FaceCode, true: FaceCode) -> dict[str, float]:
-    """Pose in degrees; identity, expression and reflectance as ratios to the errors of the mean face."""
-    face = np.asarray(model.regions["face"])
-    to_matrices = jax.vmap(rotation_matrix)
-    rotations = zip(np.asarray(to_matrices(codes.rotation)), np.asarray(to_matrices(true.rotation)), strict=True)
-    values = {"synthetic/pose_degrees": float(np.mean([rotation_error(*pair) for pair in rotations]))}
-    for part in ("identity", "expression", "reflectance"):
-        modes = np.asarray(getattr(model, part))[:, face]
-        found, truth = np.asarray(getattr(codes, part)), np.asarray(getattr(true, part))
-        error, mean_face = (
-            np.mean([displacement_error(modes, *pair) for pair in zip(guess, truth, strict=True)])
-            for guess in (found, 0 * truth)
-        )
-        values[f"synthetic/{part}_ratio"] = float(error / mean_face)
-    return values
 
 
 def _mean_landmark_error(found, reference) -> float:

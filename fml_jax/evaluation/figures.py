@@ -1,0 +1,78 @@
+"""Figures of tables as pictures: histograms, heat maps and their scale, captions."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import matplotlib
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+_COLOURS = matplotlib.colormaps["inferno"]
+_UNKNOWN = 0.6  # grey of vertices without a value
+_BINS = 30
+_LINE = 18  # pixels of a caption
+
+
+def histograms(
+    columns: Mapping[str, Sequence[float]], label: str, *, reach: float, size: tuple[float, float] = (7.0, 3.2)
+) -> UInt8[np.ndarray, "H W 3"]:
+    """How values are distributed, a line for each column, with the mean behind its name.
+
+    Args:
+      label: of the horizontal axis, from 0 to `reach`; larger values count in the last bin.
+      size: inches of 110 pixels.
+    """
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for name, values in columns.items():
+        clipped = np.clip(np.asarray(values, float), 0, reach)
+        axes.hist(
+            clipped,
+            bins=np.linspace(0, reach, _BINS + 1).tolist(),
+            weights=np.full(len(clipped), 100 / len(clipped)),
+            histtype="step",
+            linewidth=1.6,
+            label=f"{name}: mean {np.mean(values):.3g}",
+        )
+    axes.set_xlabel(label)
+    axes.set_ylabel("%")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return as_picture(figure)
+
+
+def as_picture(figure: Figure) -> UInt8[np.ndarray, "H W 3"]:
+    """A figure, drawn."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def heat_colours(values: Float[np.ndarray, "N"], most: float) -> Float[np.ndarray, "N 3"]:
+    """RGB in [0, 1] of values from 0 (black) to `most` and above (pale yellow); grey where a value is NaN."""
+    colours = _COLOURS(np.clip(np.nan_to_num(values) / most, 0, 1))[:, :3].astype(np.float64)
+    return np.where(np.isnan(values)[:, None], _UNKNOWN, colours)
+
+
+def heat_scale(most: float, unit: str, width: int) -> UInt8[np.ndarray, "h width 3"]:
+    """A strip that explains `heat_colours`."""
+    strip = _COLOURS(np.broadcast_to(np.linspace(0, 1, width), (_LINE, width)))[..., :3]
+    picture = (255 * strip + 0.5).astype(np.uint8)
+    return np.concatenate([picture, caption(f"0 ... {most:g} {unit} and more", width)])
+
+
+def caption(text: str, width: int) -> UInt8[np.ndarray, "h width 3"]:
+    """A line of text as a strip of a picture; other characters than ASCII become question marks."""
+    strip = np.full((_LINE, width, 3), 255, np.uint8)
+    plain = text.encode("ascii", "replace").decode()
+    cv2.putText(strip, plain, (3, _LINE - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip
+
+
+def stacked(pictures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "H W 3"]:
+    """Pictures of different sizes below each other, on white."""
+    width = max(picture.shape[1] for picture in pictures)
+    padded = [np.pad(each, ((0, 6), (0, width - each.shape[1]), (0, 0)), constant_values=255) for each in pictures]
+    return np.concatenate(padded)

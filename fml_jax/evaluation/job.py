@@ -1,0 +1,66 @@
+"""What the tables of one run of `fml-evaluate` have in common."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fml_jax.errors import InputError
+from fml_jax.evaluation.kept_rows import KeptRows
+from fml_jax.evaluation.table import Table, write_table
+from fml_jax.face_model.files import OPEN_MODEL
+from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from fml_jax.reconstruction.reconstructor import Reconstructor
+
+
+@dataclass(frozen=True)
+class Job:
+    """The network that is measured, where results go, and how much is measured."""
+
+    output: Path
+    weights: str | None = None  # None: the network that comes along
+    face_model: str | None = None
+    count: int = 400  # photos, frames or renders
+    refine: bool = True  # also measure refined faces
+    split: str = "validation"  # whose photos
+
+    @cached_property
+    def reconstructor(self) -> Reconstructor:
+        """Reconstructs both levels, whatever a face scores. Loaded when something is measured that is not kept yet."""
+        return self.reconstructor_with()
+
+    def reconstructor_with(self, **settings: Any) -> Reconstructor:
+        """The same network with other settings."""
+        return Reconstructor(self.weights, min_score=0.0, face_model=self.face_model, **settings)
+
+    def about(self, **settings: Any) -> dict[str, Any]:
+        """What rows depend on: the network and the face model by their files' contents, and a table's own settings."""
+        files = {"weights": self.weights or OPEN_WEIGHTS, "face_model": self.face_model or OPEN_MODEL}
+        digests = {name: _digest(Path(path)) for name, path in files.items()}
+        return digests | {"refine": self.refine} | settings
+
+    def rows(self, name: str, **settings: Any) -> KeptRows:
+        """The kept rows of a table with these settings.
+
+        Raises:
+          InputError: the output folder cannot be written, or a file is missing.
+        """
+        return KeptRows(self.output, name, self.about(**settings))
+
+    def write(self, table: Table, **settings: Any) -> None:
+        """Writes a table's files and prints its parts.
+
+        Raises:
+          InputError: a file cannot be written.
+        """
+        files = {"weights": self.weights or "those that come along", "face_model": self.face_model or "the open model"}
+        write_table(self.output, table, files | {"refine": self.refine} | settings)
+        print(f"{table.title}\n\n{table.markdown()}\n")
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha1(path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None

@@ -1,0 +1,58 @@
+"""Measurements go on where they were stopped."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fml_jax.errors import InputError
+from fml_jax.evaluation.kept_rows import FOLDER, KeptRows
+
+
+class Counting:
+    """A measurement that notes what it was asked."""
+
+    def __init__(self, stop_at: str | None = None):
+        self.asked, self._stop_at = [], stop_at
+
+    def __call__(self, item: str):
+        if item == self._stop_at:
+            raise KeyboardInterrupt
+        self.asked.append(item)
+        return None if item == "wall" else {"photo": item, "error": np.float32(len(item)), "many": np.arange(2)}
+
+
+def test_a_second_start_measures_only_what_is_missing(tmp_path):
+    first, second = Counting(stop_at="c"), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        KeptRows(tmp_path, "photos", {"weights": "a"}).measured(["a", "wall", "c"], first)
+    rows = KeptRows(tmp_path, "photos", {"weights": "a"}).measured(["a", "wall", "c", "dd"], second)
+    assert (first.asked, second.asked) == (["a", "wall"], ["c", "dd"])
+    assert rows == [{"photo": name, "error": len(name), "many": [0, 1]} for name in ("a", "c", "dd")]
+
+
+def test_rows_of_other_settings_are_kept_apart(tmp_path):
+    kept, other = (KeptRows(tmp_path, "photos", {"weights": name}) for name in "ab")
+    kept.measured(["a"], Counting())
+    again = Counting()
+    other.measured(["a"], again)
+    assert again.asked == ["a"] and kept.path != other.path
+    assert "a" in KeptRows(tmp_path, "photos", {"weights": "a"})
+
+
+def test_a_line_that_was_being_written_is_measured_anew(tmp_path):
+    kept = KeptRows(tmp_path, "photos", {})
+    kept.measured(["a", "b"], Counting())
+    whole = kept.path.read_text()
+    kept.path.write_text(whole[:-8])
+    again = Counting()
+    KeptRows(tmp_path, "photos", {}).measured(["a", "b"], again)
+    assert again.asked == ["b"]
+    assert kept.path.read_text() == whole
+    assert json.loads(whole.splitlines()[0]) == {"settings": {}}
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / FOLDER).write_text("")
+    with pytest.raises(InputError, match="not a folder that can be written"):
+        KeptRows(tmp_path, "photos", {})
