@@ -150,7 +150,7 @@ def least_squares(
 def _mean_square(modes):
     """The matrix M [K, K] with cᵀ M c the mean over vertices of ‖Σ_k c_k modes_k‖²."""
     flat = modes.reshape(len(modes), -1)
-    return flat @ flat.T / modes.shape[1]
+    return flat @ flat.T / max(modes.shape[1], 1)  # meshes without eyes have none of their vertices
 
 
 def colour_weights(model: BaseModel) -> Float[np.ndarray, "N"]:

@@ -170,3 +170,11 @@ def test_brows_stay_as_dark_beside_skin_as_the_network_has_them(reconstructor, f
     monkeypatch.setattr("fml_jax.fitting.colours.BROW_CONTRAST", 0.0)
     free = change()
     assert free > 0.02 and abs(held) < 0.3 * free
+
+
+def test_a_mesh_without_eyes_and_brows_has_colours_too(reconstructor, face):
+    none = jnp.zeros(reconstructor.model.vertex_count, bool)
+    regions = {**reconstructor.model.regions, "eyes": none, "brows": none}
+    solver = ColourSolver.of(reconstructor.model.replace(regions=regions))
+    found = solver.solve(face.code, face.vertices, jnp.full((240, 240, 3), 0.7))
+    assert np.isfinite(np.asarray(found.reflectance)).all() and np.isfinite(np.asarray(found.illumination)).all()
