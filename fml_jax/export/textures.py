@@ -47,14 +47,17 @@ def atlas_of(model: BaseModel, size: int = SIZE) -> Atlas:
 def _make_atlas(model: BaseModel, size: int) -> Atlas:
     uv = np.asarray(model.uv, np.float64)
     texels = np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1) * size - 0.5
-    triangle, barycentric = rasterize(texels, np.ones(len(uv)), np.asarray(model.uv_triangles), height=size, width=size)
+    rows, corners = np.asarray(model.uv_triangles), np.asarray(model.topology.triangles)
+    forward = np.zeros(len(uv))  # z of each row's vertex: where charts overlap, such as lips and what lies behind them,
+    forward[rows.ravel()] = np.asarray(model.mean)[corners.ravel(), 2]  # the front is seen
+    triangle, barycentric = rasterize(texels, 1 + forward.max() - forward, rows, height=size, width=size)
     covered = triangle >= 0
     distance, (row, column) = distance_transform_edt(~covered, return_indices=True)
     near = np.flatnonzero(distance <= _MARGIN)
     source = (row * size + column).ravel()[near]  # of a covered texel this is the texel itself
-    corners = np.asarray(model.topology.triangles)[triangle.ravel()[source]]
-    rows = np.repeat(near, 3)
+    seen = corners[triangle.ravel()[source]]
     weights = scipy.sparse.csr_matrix(
-        (barycentric.reshape(-1, 3)[source].ravel(), (rows, corners.ravel())), shape=(size * size, model.vertex_count)
+        (barycentric.reshape(-1, 3)[source].ravel(), (np.repeat(near, 3), seen.ravel())),
+        shape=(size * size, model.vertex_count),
     )
     return Atlas(weights, covered)

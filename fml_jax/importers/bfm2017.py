@@ -30,7 +30,7 @@ def read_bfm2017(path: Path) -> RawModel:
             raise InputError(f"{path}: lacks {name!r}; this is no Basel Face Model of 2017 or 2019")
     mean, identity = _principal(path, arrays, "shape")
     cells = arrays[_CELLS]
-    triangles, turned = outward(mean, _rows_of_triangles(path, cells, len(mean)))
+    triangles, turned = outward(mean, _rows_of_triangles(path, _CELLS, cells, count=len(mean)))
     model = RawModel(path.stem, mean, triangles, identity)
     notes = ["triangles turned to be counter-clockwise from outside"] * turned
     if _has(arrays, "expression"):
@@ -44,7 +44,7 @@ def read_bfm2017(path: Path) -> RawModel:
         model = model._replace(reflectance_mean=colour, reflectance=reflectance)
         notes.append("colours are taken as sRGB-encoded reflectance")
     if all(name in arrays for name in _UV):
-        corners = _rows_of_triangles(path, arrays[_UV[1]], len(arrays[_UV[0]]))
+        corners = _rows_of_triangles(path, _UV[1], arrays[_UV[1]], count=arrays[_UV[0]].size // 2)
         model = model._replace(uv=arrays[_UV[0]], uv_triangles=corners[:, ::-1].copy() if turned else corners)
     return checked(path, model._replace(notes=tuple(notes)))
 
@@ -64,11 +64,11 @@ def _principal(path, arrays, kind, count=None):
     return mean, modes(path, f"{name}/pcaBasis", basis, vertex_count=len(mean), deviations=np.sqrt(variance))
 
 
-def _rows_of_triangles(path, cells, count):
+def _rows_of_triangles(path, name, cells, *, count):
     """[T, 3] of [3, T], or of [T, 3] as some programs write it."""
     if cells.ndim != 2 or 3 not in cells.shape or cells.dtype.kind not in "iu":
-        raise InputError(f"{path}: {_CELLS!r} has shape {cells.shape}, not (3, T); check the file")
+        raise InputError(f"{path}: {name!r} has shape {cells.shape}, not (3, T); check the file")
     rows = (cells.T if cells.shape[0] == 3 else cells).astype(np.int64)
     if rows.size and not 0 <= rows.min() <= rows.max() < count:
-        raise InputError(f"{path}: triangles name vertices {rows.min()} to {rows.max()}, but there are {count}")
+        raise InputError(f"{path}: {name!r} name vertices {rows.min()} to {rows.max()}, but there are {count}")
     return rows

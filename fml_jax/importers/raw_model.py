@@ -91,12 +91,14 @@ def vectors(path: Path, name: str, array: np.ndarray, *, vertex_count: int | Non
     """Coordinates of one shape, adjacent for a vertex (x y z x y z …), as [N, 3].
 
     Raises:
-      InputError: they are no triples, or not of so many vertices.
+      InputError: they are no triples, not of so many vertices, or not finite.
     """
     flat = single(array).ravel()
     if flat.size % 3 or not flat.size or (vertex_count is not None and flat.size != 3 * vertex_count):
         wanted = "triples of coordinates" if vertex_count is None else f"{vertex_count} vertices"
         raise InputError(f"{path}: {name!r} has {flat.size} numbers, which are not {wanted}; check the file")
+    if not np.isfinite(flat).all():
+        raise InputError(f"{path}: {name!r} holds values that are not finite; check the file")
     return flat.reshape(-1, 3)
 
 

@@ -40,3 +40,15 @@ def test_beyond_the_seams_a_texture_repeats_their_values(atlas, face):
 
 def test_an_atlas_is_made_once(face, atlas):
     assert atlas_of(face.model) is atlas
+
+
+def test_where_texture_coordinates_overlap_the_front_is_seen(face):
+    """A frontal projection has the face and the back of the head in the same place."""
+    model = face.model
+    mean, triangles = np.asarray(model.mean), np.asarray(model.topology.triangles)
+    uv = (mean[:, :2] - mean[:, :2].min(0)) / np.ptp(mean[:, :2], axis=0)
+    flat = model.replace(name="flat", uv=uv, uv_triangles=triangles)
+    texture = atlas_of(flat, 256).baked(mean[:, 2:])
+    skin = np.flatnonzero(np.asarray(model.regions["nose"]))
+    found = looked_up(texture, uv[skin])[:, 0]
+    assert np.median(np.abs(found - mean[skin, 2])) < 2  # mm; the back is 150 mm behind

@@ -19,7 +19,7 @@ from fml_jax.importers.bfm2009 import read_bfm2009
 from fml_jax.importers.bfm2017 import read_bfm2017
 from fml_jax.importers.flame import read_flame
 from fml_jax.importers.hdf5 import read_hdf5
-from fml_jax.importers.ict_facekit import read_ict
+from fml_jax.importers.ict_facekit import VERTICES, read_ict
 from fml_jax.importers.matlab import read_matlab
 from fml_jax.importers.mesh_files import read_mesh
 from fml_jax.importers.meshes import read_landmark_file, read_meshes
@@ -219,6 +219,10 @@ def _changed(array, change):
         ("shape/representer/cells", lambda a: a.astype(float), "cells"),
         ("shape/representer/cells", lambda a: np.zeros((3, 2000), int), "share one vertex"),
         ("shape/model/pcaBasis", None, "lacks"),
+        ("shape/model/mean", lambda a: a.astype(float) * 1e30, "unit"),
+        ("shape/model/mean", lambda a: a.astype(float) * 1e60, "not finite"),
+        ("shape/model/pcaVariance", lambda a: a * 1e20, "unit"),
+        ("shape/model/mean", lambda a: a * np.tile([1, 1, 0], len(a) // 3).astype(a.dtype), "one plane"),
     ],
 )
 def test_arrays_of_bfm_2017_that_cannot_be_are_named(tmp_path, people, name, change, match):
@@ -229,6 +233,14 @@ def test_arrays_of_bfm_2017_that_cannot_be_are_named(tmp_path, people, name, cha
         if change is not None:
             file[name] = change(array)
     refused(read_bfm2017, path, match=f"bfm.h5.*{match}")
+
+
+@pytest.mark.parametrize("uv", [1.0, np.zeros(6), np.zeros((4, 3)), np.full((4, 2), np.nan)])
+def test_texture_coordinates_that_cannot_be_are_named(tmp_path, people, uv):
+    path = layouts.write_bfm2017(tmp_path / "bfm.h5", people)
+    with h5py.File(path, "a") as file:
+        file["metadata/uv"], file["metadata/uv_cells"] = uv, np.zeros_like(file["shape/representer/cells"][()])
+    refused(read_bfm2017, path, match="bfm.h5.*(texture coordinates|uv)")
 
 
 # MATLAB
@@ -279,6 +291,9 @@ def test_cells_and_structures_are_no_arrays(tmp_path):
         ("tl", lambda a: a - 1, "names vertices 0"),
         ("tl", lambda a: a + 10_000, "names vertices"),
         ("texEV", lambda a: a[:-1], "has shape"),
+        ("tl", lambda a: a + 0.5, "no whole numbers"),
+        ("tl", lambda a: a * np.nan, "no whole numbers"),
+        ("tl", lambda a: a * 1e300, "no whole numbers"),
     ],
 )
 def test_arrays_of_bfm_2009_that_cannot_be_are_named(tmp_path, people, name, change, match):
@@ -316,6 +331,10 @@ def test_an_npz_bomb_isrefused(tmp_path):
         ("posedirs", lambda a: a[:, :, :3], "posedirs"),
         ("v_template", lambda a: a * np.inf, "not finite"),
         ("J_regressor", lambda a: a[:, :-1], "J_regressor"),
+        ("f", lambda a: a + 0.5, "no whole numbers"),
+        ("f", lambda a: a[:0], "'f' has shape"),
+        ("weights", lambda a: a * 1e300, "unit|not finite"),
+        ("v_template", lambda a: a.astype(str), "not finite numbers"),
     ],
 )
 def test_arrays_of_flame_that_cannot_be_are_named(tmp_path, people, name, change, match):
@@ -421,6 +440,32 @@ def test_an_ict_folder_that_is_none_is_named(tmp_path, people):
     refused(read_ict, tmp_path, match="identity000.obj")
     layouts.write_obj(tmp_path / "identity000.obj", people.mean, people.triangles)
     refused(read_ict, tmp_path, match="26719")
+
+
+@pytest.mark.parametrize(
+    "changes, match",
+    [
+        ({"neutral": np.full((VERTICES, 3), "a")}, "'neutral' holds"),
+        ({"quads": np.zeros((0, 4), int)}, "'quads' is missing or has another shape"),
+        ({"quads": np.full((5, 4), VERTICES)}, "names vertices outside"),
+        ({"expression_names": np.array(["</script>"])}, "no name of a shape"),
+        ({"expression_names": np.array(["a", "b"])}, "2 names"),
+        ({"vertex_indices": np.array('{"idx_to_landmark_verts": [1e999]}')}, "landmark"),
+    ],
+)
+def test_arrays_of_ict_facekit_that_cannot_be_are_named(tmp_path, changes, match):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "neutral": rng.normal(size=(VERTICES, 3)),
+        "identity": np.zeros((1, VERTICES, 3), np.float16),
+        "expressions": np.zeros((1, VERTICES, 3), np.float16),
+        "expression_names": np.array(["jawOpen"]),
+        "quads": np.arange(400).reshape(100, 4),
+        "uv": np.zeros((4, 2)),
+        "uv_quads": np.zeros((100, 4), int),
+    }
+    np.savez(tmp_path / "ict.npz", **arrays | changes)
+    refused(read_ict, tmp_path / "ict.npz", match=f"ict.npz.*{match}")
 
 
 def test_sources_and_paths_that_are_none_are_named(tmp_path):
