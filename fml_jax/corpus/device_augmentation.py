@@ -16,9 +16,10 @@ from fml_jax.corpus import camera_augmentation
 from fml_jax.corpus.augmentation import BESIDE_SCALES, GAIN_STD, OFF_FACE, ROLL_STD, WRONG_SCALES
 from fml_jax.corpus.face_labels import LABEL_SIZE, UNKNOWN
 from fml_jax.image_formation.camera import FOCAL_IN_CROP_WIDTHS
+from fml_jax.image_formation.illumination import rolled_light
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.ops.arrays import Array
-from fml_jax.photos.crops import CROP_SIZE, HAAR_SCALE_STD, HAAR_SHIFT_STD
+from fml_jax.photos.crops import CROP_SIZE, HAAR_SCALE_STD, HAAR_SHIFT_STD, apply_affine, compose_affines
 from fml_jax.photos.landmarks import EYE_MIRROR, IBUG_MIRROR
 
 DARKER = 0.3  # share of crops that are darkened, to no less than `DARKEST`
@@ -58,7 +59,7 @@ def photo_row(key: Key[Array, ""], row: dict, *, negatives: float, flip: Array) 
     of_kind, of_face, of_other, of_colours, of_exposure, of_defects = jax.random.split(key, 6)
     is_face = jax.random.uniform(of_kind) >= negatives
     moved = jax.tree.map(lambda face, other: jnp.where(is_face, face, other), face_move(of_face), _off_face(of_other))
-    plain = _photo_columns(row, composed(moved.affine(), row["crop"]))
+    plain = _photo_columns(row, compose_affines(moved.affine(), row["crop"]))
     crop = darkness(of_exposure) * _recoloured(of_colours, plain["crop"])
     crop = with_defects(of_defects, crop)
     plain |= {"crop": crop, "confidence": is_face * plain["confidence"]}
@@ -83,9 +84,9 @@ def _photo_columns(row: dict, affine: Float[Array, "2 3"]) -> dict:
     return {
         "crop": warped(row["windows"], affine, CROP_SIZE),
         "mask": warped(row["valid"][..., None], affine, CROP_SIZE, beyond=0.0)[..., 0] > 0.5,
-        "landmarks": moved_points(affine, row["landmarks"]),
+        "landmarks": apply_affine(affine, row["landmarks"]),
         "confidence": row["confidence"],
-        "eyes": moved_points(affine, row["eyes"]),
+        "eyes": apply_affine(affine, row["eyes"]),
     }
 
 
@@ -109,11 +110,11 @@ def render_row(key: Key[Array, ""], row: dict) -> dict:
     half = moved._replace(shift=moved.shift * LABEL_SIZE / CROP_SIZE)
     code = jnp.asarray(row["code"])
     code = code.at[_POSE].set(moved_pose(code[_POSE], moved))
-    gamma = rolled(code[_LIGHT].reshape(LIGHT_SHAPE), moved.roll) * gain
+    gamma = rolled_light(code[_LIGHT].reshape(LIGHT_SHAPE), moved.roll) * gain
     return {
         "crop": crop,
         "mask": jnp.ones((CROP_SIZE, CROP_SIZE), bool),
-        "landmarks": moved_points(affine, row["landmarks"]),
+        "landmarks": apply_affine(affine, row["landmarks"]),
         "confidence": row["confidence"],
         "eyes": jnp.zeros_like(row["eyes"]),
         "is_face": jnp.float32(1),
@@ -151,16 +152,6 @@ def _off_face(key: Key[Array, ""]) -> Moved:
     wrong = Moved(jnp.zeros(2), jnp.where(which < 0.5, small, large), jnp.float32(0))
     is_beside = jax.random.uniform(kinds) < 0.7
     return jax.tree.map(lambda one, other: jnp.where(is_beside, one, other), beside, wrong)
-
-
-def composed(after: Float[Array, "2 3"], before: Float[Array, "2 3"]) -> Float[Array, "2 3"]:
-    """The affine that applies `before`, then `after`."""
-    return jnp.concatenate([after[:, :2] @ before[:, :2], moved_points(after, before[:, 2])[:, None]], axis=1)
-
-
-def moved_points(affine: Float[Array, "2 3"], points: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
-    """Points on the affine's other side."""
-    return points @ affine[:, :2].T + affine[:, 2]
 
 
 def warped(
@@ -275,12 +266,3 @@ def near_frontal(rotation: Float[Array, "3 3"]) -> Float[Array, "3"]:
     length = jnp.sqrt(jnp.sum(axis**2))
     # The angle lies between 0 and 2π, and the axis points to the same side as (1, 0, 0).
     return axis / length * 2 * jnp.arctan2(length, w)
-
-
-def rolled(gamma: Float[Array, "9 3"], roll: Array) -> Float[Array, "9 3"]:
-    """`illumination.rolled_light`, for an angle that is traced."""
-    for first, second, angle in ((1, 2, roll), (5, 6, roll), (7, 4, 2 * roll)):
-        a, b = gamma[first], gamma[second]
-        gamma = gamma.at[first].set(jnp.cos(angle) * a - jnp.sin(angle) * b)
-        gamma = gamma.at[second].set(jnp.sin(angle) * a + jnp.cos(angle) * b)
-    return gamma

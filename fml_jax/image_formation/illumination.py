@@ -1,9 +1,6 @@
 """Spherical-harmonics illumination, eq. 5: c = r ⊙ Σ_b γ_b H_b(n)."""
 
-import math
-
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Float
 
 from fml_jax.ops.arrays import Array
@@ -42,14 +39,15 @@ def shading(normals: Float[Array, "N 3"], gamma: Float[Array, "9 3"]) -> Float[A
     return jnp.einsum("bn,bc->nc", sh_basis(normals), gamma)
 
 
-def rolled_light(gamma: Float[np.ndarray, "9 3"], roll: float) -> Float[np.ndarray, "9 3"]:
-    """γ of the same lamps for a camera that has rolled by an angle in radians.
+def rolled_light(gamma: Float[Array, "9 3"], roll: float | Float[Array, ""]) -> Float[Array, "9 3"]:
+    """γ of the same lamps for a camera that has rolled by an angle in radians; NumPy's arrays stay NumPy's.
 
     The functions of x and y turn by the roll; xy and x² − y² turn by twice the roll.
     """
-    gamma = gamma.copy()
+    module = gamma.__array_namespace__()
+    turned = list(gamma)
     for first, second, angle in ((1, 2, roll), (5, 6, roll), (7, 4, 2 * roll)):
-        a, b = gamma[first].copy(), gamma[second].copy()
-        gamma[first] = math.cos(angle) * a - math.sin(angle) * b
-        gamma[second] = math.sin(angle) * a + math.cos(angle) * b
-    return gamma
+        cos, sin = module.cos(angle), module.sin(angle)
+        turned[first] = cos * gamma[first] - sin * gamma[second]
+        turned[second] = sin * gamma[first] + cos * gamma[second]
+    return module.stack(turned)

@@ -26,6 +26,18 @@ def define_face_model_flag(flag_values: flags.FlagValues) -> flags.FlagHolder:
     return flags.DEFINE_string("face_model", None, _FACE_MODEL_HELP, flag_values=flag_values)
 
 
+@no_type_check  # as above
+def define_runner_flag(flag_values: flags.FlagValues) -> flags.FlagHolder:
+    """Defines the flag --runner of commands that work in several processes."""
+    return flags.DEFINE_enum(
+        "runner",
+        "local",
+        ["local", "ray"],
+        "Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
+        flag_values=flag_values,
+    )
+
+
 def run_launcher(
     main: Callable[[], int | None],
     flag_values: flags.FlagValues,

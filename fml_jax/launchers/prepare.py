@@ -31,7 +31,7 @@ from absl import flags
 from fml_jax.corpus.examples import DETECTORS, Settings
 from fml_jax.corpus.layouts import LAYOUTS, Source
 from fml_jax.errors import InputError
-from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, define_runner_flag, run_launcher
 from fml_jax.synthetic.occluders.names import KINDS, UNOCCLUDED
 
 _FLAGS = flags.FlagValues()
@@ -53,13 +53,7 @@ _WEIGHT = flags.DEFINE_multi_float(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True, flag_values=_FLAGS)
 _WORKERS = flags.DEFINE_integer("workers", None, "Processes; all cores by default.", lower_bound=1, flag_values=_FLAGS)
-_RUNNER = flags.DEFINE_enum(
-    "runner",
-    "local",
-    ["local", "ray"],
-    "Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
-    flag_values=_FLAGS,
-)
+_RUNNER = define_runner_flag(_FLAGS)
 _SECONDS = flags.DEFINE_float(
     "seconds", 1.0, "Seconds between the frames that are taken from a video.", lower_bound=0.0, flag_values=_FLAGS
 )

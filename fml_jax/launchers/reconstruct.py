@@ -48,7 +48,7 @@ from tqdm import tqdm
 from fml_jax.errors import InputError
 from fml_jax.files import checked_path, output_folder
 from fml_jax.launchers.clip_command import INTERRUPTED, reconstruct_clip_into
-from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
+from fml_jax.launchers.command_line import define_face_model_flag, define_runner_flag, run_launcher
 
 _FLAGS = flags.FlagValues()
 _INPUT = flags.DEFINE_string(
@@ -97,13 +97,7 @@ _WORKERS = flags.DEFINE_integer(
     lower_bound=1,
     flag_values=_FLAGS,
 )
-_RUNNER = flags.DEFINE_enum(
-    "runner",
-    "local",
-    ["local", "ray"],
-    "Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
-    flag_values=_FLAGS,
-)
+_RUNNER = define_runner_flag(_FLAGS)
 _FORMATS = flags.DEFINE_list(
     "formats",
     ["npz", "glb", "overlay"],

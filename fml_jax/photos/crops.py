@@ -5,6 +5,7 @@ centre at (size - 1) / 2. An affine is a [2, 3] array A with crop = A[:, :2] @ p
 """
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -67,15 +68,14 @@ def invert_affine(affine: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
     return np.column_stack([inverse, -inverse @ affine[:, 2]])
 
 
-def compose_affines(after: Float[np.ndarray, "2 3"], before: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
-    """The affine that applies `before`, then `after`."""
-    return np.column_stack([after[:, :2] @ before[:, :2], after[:, :2] @ before[:, 2] + after[:, 2]])
+def compose_affines(after: Float[Any, "2 3"], before: Float[Any, "2 3"]) -> Float[Any, "2 3"]:
+    """The affine that applies `before`, then `after`; of NumPy's arrays or of JAX's, traced ones included."""
+    linear, shift = after[:, :2] @ before[:, :2], apply_affine(after, before[:, 2])
+    return linear.__array_namespace__().concat([linear, shift[:, None]], axis=1)
 
 
-def apply_affine(
-    affine: Float[np.ndarray, "2 3"], points: Float[np.ndarray, "*batch 2"]
-) -> Float[np.ndarray, "*batch 2"]:
-    """Points [..., 2] on the affine's other side."""
+def apply_affine(affine: Float[Any, "2 3"], points: Float[Any, "*batch 2"]) -> Float[Any, "*batch 2"]:
+    """Points [..., 2] on the affine's other side; NumPy's arrays or JAX's, traced ones included."""
     return points @ affine[:, :2].T + affine[:, 2]
 
 

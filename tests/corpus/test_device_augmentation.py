@@ -9,10 +9,10 @@ from scipy.spatial.transform import Rotation
 from fml_jax.corpus import camera_augmentation, device_augmentation
 from fml_jax.corpus.augmentation import crop_mask
 from fml_jax.corpus.camera_augmentation import near_frontal
-from fml_jax.corpus.device_augmentation import Moved, moved_pose, photo_row, plain_photo_row, render_row, rolled, warped
+from fml_jax.corpus.device_augmentation import Moved, moved_pose, photo_row, plain_photo_row, render_row, warped
 from fml_jax.corpus.face_labels import moved_labels
 from fml_jax.image_formation.illumination import rolled_light
-from fml_jax.photos.crops import CROP_SIZE, crop_photo, moved_affine
+from fml_jax.photos.crops import CROP_SIZE, compose_affines, crop_photo, moved_affine
 from fml_jax.photos.landmarks import IBUG_MIRROR
 
 MOVED = Moved(jnp.array([7.0, -4.0]), jnp.float32(1.07), jnp.float32(0.15))
@@ -71,9 +71,13 @@ def test_axis_angles_are_the_ones_near_a_frontal_face(seed):
     np.testing.assert_allclose(found, near_frontal(turn.as_rotvec()), atol=1e-3)
 
 
-def test_light_rolls_as_its_twin():
-    gamma = np.random.default_rng(2).normal(size=(9, 3)).astype(np.float32)
-    np.testing.assert_allclose(rolled(jnp.asarray(gamma), jnp.float32(0.4)), rolled_light(gamma, 0.4), atol=1e-5)
+def test_light_and_affines_are_moved_on_the_device_as_in_numpy():
+    rng = np.random.default_rng(2)
+    gamma, after, before = (rng.normal(size=shape).astype(np.float32) for shape in ((9, 3), (2, 3), (2, 3)))
+    np.testing.assert_allclose(jax.jit(rolled_light)(gamma, jnp.float32(0.4)), rolled_light(gamma, 0.4), atol=1e-5)
+    composed = compose_affines(after, before)
+    assert isinstance(composed, np.ndarray)
+    np.testing.assert_allclose(jax.jit(compose_affines)(after, before), composed, atol=1e-5)
 
 
 def test_labels_move_with_the_picture(row):

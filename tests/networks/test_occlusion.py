@@ -4,20 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 
 from fml_jax.corpus.face_labels import BACKGROUND, FACE, LIKELY_BACKGROUND, LIKELY_FACE, OCCLUDER, UNKNOWN
 from fml_jax.image_formation.occlusion import crop_sized, seen_share
 from fml_jax.networks.encoders import encode, make_encoder
 from fml_jax.networks.occlusion import OcclusionHead, label_energy, unoccluded
-from fml_jax.training.resident import photo_labels, within_outline
 from fml_jax.training.step import label_weights
+from tests.compiled_programs import run_once
 
 
 def test_the_deep_encoder_predicts_classes_that_its_code_does_not_depend_on():
     encoder = make_encoder("deep", 257)
     crops = jnp.asarray(np.random.default_rng(0).random((2, 240, 240, 3)), jnp.float32)
-    params = jax.jit(encoder.init)(jax.random.key(0), crops)["params"]
+    params = run_once(encoder.init, jax.random.key(0), crops)["params"]
     output = jax.jit(lambda params: encode(encoder, params, crops))(params)
     assert output.occlusion.shape == (2, 60, 60, 3) and output.known.shape == (2, 60, 60)
     without = {**params, "occlusion_head": jax.tree.map(jnp.zeros_like, params["occlusion_head"])}
@@ -33,7 +32,7 @@ def test_the_head_finds_a_red_square():
         labels[k, row : row + 40, column : column + 40] = OCCLUDER
     maps = [jnp.zeros((8, side, side, 8)) for side in (30, 15, 8)]
     head, optimizer = OcclusionHead(), optax.adam(5e-3)
-    params = head.init(jax.random.key(0), picture, maps)["params"]
+    params = run_once(head.init, jax.random.key(0), picture, maps)["params"]
 
     def loss(params, rows):
         logits = head.apply({"params": params}, picture[rows], [each[rows] for each in maps])
@@ -67,24 +66,3 @@ def test_a_map_is_sampled_where_its_pixels_are():
     np.testing.assert_allclose(seen_share(known, middle), [1, 0.5, 0], atol=1e-6)
     whole = np.asarray(crop_sized(known[None]))[0]
     assert whole.shape == (240, 240) and np.unravel_index(whole.argmax(), whole.shape)[0] in range(40, 44)
-
-
-@pytest.mark.parametrize(
-    "inside, place", [(True, (0.3, 0.5)), (True, (0.9, 0.3)), (False, (0.5, 1.2)), (False, (-1.0, 0.0))]
-)
-def test_places_within_a_polygon(inside, place):
-    outline = jnp.array([[0.0, 0.0], [2.0, 0.0], [0.5, 1.0]])
-    assert bool(within_outline(jnp.array(place), outline)) is inside
-
-
-def test_a_photos_labels_follow_its_landmarks():
-    angle = np.pi * np.linspace(0, 1, 17)
-    landmarks = np.zeros((68, 2), np.float32)
-    landmarks[:17] = 120 - 70 * np.stack([np.cos(angle), -np.sin(angle)], 1)
-    landmarks[17:27] = np.stack([np.linspace(70, 170, 10), np.full(10, 90)], 1)
-    landmarks[27:] = [120, 140]
-    landmarks[36:48] = [95, 105]
-    labels = np.asarray(photo_labels(jnp.asarray(landmarks), jnp.float32(1)))
-    assert labels[75, 60] == LIKELY_FACE and labels[52, 48] == UNKNOWN  # a cheek; an eye
-    assert labels[110, 5] == LIKELY_BACKGROUND and labels[20, 60] == UNKNOWN  # a shoulder; the forehead
-    assert (np.asarray(photo_labels(jnp.asarray(landmarks), jnp.float32(0))) == UNKNOWN).all()
