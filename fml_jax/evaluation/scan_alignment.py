@@ -85,7 +85,7 @@ def sums(found: Distances) -> dict[str, float]:
 
     The last one is the larger of both directions' 95th percentiles.
     """
-    values = {}
+    values: dict[str, float] = {}
     for name, column in found._asdict().items():
         title = name.replace("_", " ")
         values |= {

@@ -54,6 +54,11 @@ def make_encoder(name: str, code_size: int) -> nn.Module:
     return ENCODERS[name](code_size)
 
 
+def predicts_occlusion(name: str) -> bool:
+    """Whether the encoder of that name has an occlusion head; arguments and errors as of `make_encoder`."""
+    return getattr(make_encoder(name, 1), "occlusion", False)
+
+
 class EncoderOutput(NamedTuple):
     """What an encoder computes from a batch of crops."""
 

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from fml_jax.errors import InputError
 from fml_jax.face_model.files import DETAILS
 from fml_jax.losses import BaseWeights, FullWeights, LocalWeights, SupervisedWeights
-from fml_jax.networks.encoders import ENCODERS
+from fml_jax.networks.encoders import ENCODERS, predicts_occlusion
 from fml_jax.networks.multilevel import CorrectivesConfig
 from fml_jax.training.config_fields import no_such_field, type_in_words
 
@@ -142,7 +142,8 @@ def run_config(config: Mapping[str, Any] | ConfigDict) -> RunConfig:
 
     Raises:
       InputError: a field that is unknown, missing, of another type or out of range; a stage of `stage_order` that is
-        missing, named twice, without rows, or of both levels without photos or without a final level to train.
+        missing, named twice, without rows, of both levels without photos or without a final level to train, or with a
+        weight of occlusion for an encoder that predicts none.
     """
     settings = config.to_dict() if isinstance(config, ConfigDict) else config
     built = _built(RunConfig, settings, "--config", settings)
@@ -180,6 +181,11 @@ def _check_stages(config: RunConfig) -> None:
         if stage.level == "full" and config.correctives.kind == "none":
             raise InputError(
                 f"stage {name!r} trains both levels; give it a final one with --config.correctives.kind=linear"
+            )
+        if stage.occlusion and not predicts_occlusion(config.encoder):
+            raise InputError(
+                f"{field}.occlusion={stage.occlusion:g}: the encoder {config.encoder} predicts no occlusion; give 0, "
+                "or --config.encoder=deep"
             )
 
 

@@ -134,7 +134,7 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
         crops = unit_range(batch["crop"])
         output = network.encode(params, crops)
         parts = [_score_part(output, batch, stage.score)]
-        if stage.occlusion and output.occlusion is not None and "labels" in batch:
+        if stage.occlusion and "labels" in batch:  # held-out batches have no label maps
             parts.append(_occlusion_part(output.occlusion, batch["labels"], stage.occlusion))
         if synthetic:
             rows = _rows((output, batch), 0, synthetic)

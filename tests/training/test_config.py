@@ -90,6 +90,11 @@ def spoiled(path, value):
         ("stages.stage0.base.photo", -1.0, "--config.stages.stage0.base.photo=-1.0: give at least 0"),
         ("stages.stage0.base.contour", "nose", "--config.stages.stage0.base.contour=nose: unknown; choose one of rays"),
         ("stages.stage0.score", float("nan"), "--config.stages.stage0.score=nan: give a finite number"),
+        (
+            "stages.stage0.occlusion",
+            10.0,
+            "stages.stage0.occlusion=10: the encoder light predicts no occlusion; give 0, ",
+        ),
         ("stages.stage0.ema_decay", 1.0, "--config.stages.stage0.ema_decay=1.0: give less than 1"),
         (
             "stages.stage0.optimizer.name",
