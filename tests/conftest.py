@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jaxtyping import config, install_import_hook
 
-from tests.compiled_programs import remove_old_programs, share_compiled_programs
+import tests.type_checker  # noqa: F401 (the import hook refers to it by name)
 
 # Set before JAX is imported, and for the programs that tests start. By default a GPU multiplies float32 in TF32, which
 # is too coarse for these comparisons, and the first of several processes takes most of the GPU's memory.
@@ -18,20 +18,18 @@ if shutil.which("nvidia-smi"):
     os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
+# Annotated functions check the types and shapes of arguments and results while tests run: all of the package, since
+# nothing of it is imported before.
+install_import_hook("fml_jax", "tests.type_checker.checked")
+
+from tests.compiled_programs import compile_quickly, remove_old_programs, share_compiled_programs  # noqa: E402
+
 share_compiled_programs()
 
 from flax import struct  # noqa: E402 (imports JAX)
 
-import tests.type_checker  # noqa: E402, F401 (the import hook refers to it by name)
-
-# Annotated functions of these rooms check the types and shapes of arguments and results while tests run. Fields of
-# pytrees are not checked: JAX also fills them with axis numbers and placeholders, which are no arrays.
+# Fields of pytrees are not checked: JAX also fills them with axis numbers and placeholders, which are no arrays.
 struct.PyTreeNode.__no_type_check__ = True
-_CHECKED = (
-    "ops codes face_model image_formation losses fitting networks photos reconstruction runners corpus "
-    "evaluation export importers launchers training synthetic"
-).split()
-install_import_hook([f"fml_jax.{room}" for room in _CHECKED], "tests.type_checker.checked")
 
 _SHARED = Path(__file__).parents[2] / "shared"
 _NEEDS_SHARED = "needs the private photos in ../shared"
@@ -43,6 +41,12 @@ def shared() -> Path:
     if not _SHARED.is_dir():
         pytest.skip(_NEEDS_SHARED)
     return _SHARED
+
+
+def pytest_configure(config):
+    """Programs of fast tests run once or twice; the trainings of slow tests run theirs for long."""
+    if config.option.markexpr != "slow":
+        compile_quickly()
 
 
 def pytest_sessionstart(session):

@@ -162,8 +162,10 @@ def test_brows_stay_as_dark_beside_skin_as_the_network_has_them(reconstructor, f
     modes = np.asarray(model.reflectance)
     contrasts = (modes[:, brows] - modes[:, skin].mean(axis=1, keepdims=True)).mean(axis=(1, 2))  # [K_r]
 
+    solve = jax.jit(ColourSolver.solve)
+
     def change():
-        beta = ColourSolver.of(model).solve(face.code, face.vertices, flat).reflectance - face.code.reflectance
+        beta = solve(ColourSolver.of(model), face.code, face.vertices, flat).reflectance - face.code.reflectance
         return float(beta @ contrasts)
 
     held = change()

@@ -5,6 +5,7 @@ import pytest
 
 from fml_jax.errors import InputError
 from fml_jax.networks.encoders import make_encoder
+from tests.compiled_programs import run_once
 
 CODE_SIZE = 257  # the paper's
 NAMES = ("light", "deep", "alexnet", "vggface")
@@ -24,7 +25,7 @@ def crops(number, seed=0):
 @pytest.fixture(scope="module")
 def light():
     encoder = make_encoder("light", CODE_SIZE)
-    params = jax.jit(encoder.init)(jax.random.key(0), crops(1))["params"]
+    params = run_once(encoder.init, jax.random.key(0), crops(1))["params"]
     return params, jax.jit(lambda params, x: encoder.apply({"params": params}, x))
 
 
@@ -55,7 +56,7 @@ def test_code_size_is_a_parameter():
 
 @pytest.mark.parametrize("name", ["light", "alexnet"])
 def test_an_untrained_encoder_predicts_the_neutral_face(name):
-    (raw, logit), _ = jax.jit(make_encoder(name, CODE_SIZE).init_with_output)(jax.random.key(1), crops(2))
+    (raw, logit), _ = run_once(make_encoder(name, CODE_SIZE).init_with_output, jax.random.key(1), crops(2))
     assert 0 < float(jnp.abs(raw).max()) < 0.3
     assert float(jnp.abs(logit).max()) < 0.3
 

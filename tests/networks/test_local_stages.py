@@ -13,11 +13,15 @@ from fml_jax.losses import point_likelihood_energy
 from fml_jax.networks.encoders import make_encoder
 from fml_jax.networks.local_stages import PATCH, PIXEL, LocalStages, MeasuredPoints, free_parameters, look_about
 from fml_jax.networks.multilevel import CorrectivesConfig, make_network
+from tests.compiled_programs import run_once
 
 
 @pytest.fixture(scope="module")
 def basis(tiny_model):
     return PointBasis.of(tiny_model)
+
+
+apply = jax.jit(LocalStages().apply)  # one program; called without `jit` it would be some hundred
 
 
 @pytest.mark.parametrize("stage", range(len(PIXEL)))
@@ -53,8 +57,8 @@ def test_points_beyond_the_crop_are_looked_for_at_its_edge():
 def test_stages_change_pose_and_shape_but_neither_reflectance_nor_light(basis):
     crops = jnp.asarray(np.random.default_rng(0).random((2, 240, 240, 3)), jnp.float32)
     raw = jnp.asarray(np.random.default_rng(1).normal(0, 0.3, (2, basis.sizes.total)), jnp.float32)
-    params = LocalStages().init(jax.random.key(0), crops, raw, basis)
-    output = LocalStages().apply(params, crops, raw, basis)
+    params = run_once(LocalStages().init, jax.random.key(0), crops, raw, basis)
+    output = apply(params, crops, raw, basis)
     free = free_parameters(basis.sizes)
     fixed = np.setdiff1d(np.arange(basis.sizes.total), free)
     np.testing.assert_array_equal(output.raw[:, fixed], raw[:, fixed])
@@ -65,9 +69,9 @@ def test_stages_change_pose_and_shape_but_neither_reflectance_nor_light(basis):
 def test_a_crop_does_not_depend_on_its_batch(basis):
     crops = jnp.asarray(np.random.default_rng(0).random((3, 240, 240, 3)), jnp.float32)
     raw = jnp.asarray(np.random.default_rng(1).normal(0, 0.3, (3, basis.sizes.total)), jnp.float32)
-    params = LocalStages().init(jax.random.key(0), crops, raw, basis)
-    together = LocalStages().apply(params, crops, raw, basis).raw
-    alone = LocalStages().apply(params, crops[1:2], raw[1:2], basis).raw
+    params = run_once(LocalStages().init, jax.random.key(0), crops, raw, basis)
+    together = apply(params, crops, raw, basis).raw
+    alone = apply(params, crops[1:2], raw[1:2], basis).raw
     np.testing.assert_allclose(together[1:2], alone, atol=1e-4)
 
 
@@ -90,7 +94,7 @@ def test_stages_learn_to_find_points_that_the_crop_shows(basis):
         return jnp.repeat(jnp.exp(-squared / 18).max(axis=-1)[..., None], 3, axis=-1)
 
     crops = jax.vmap(picture)(points(true))
-    params = LocalStages().init(jax.random.key(0), crops, off, basis)
+    params = run_once(LocalStages().init, jax.random.key(0), crops, off, basis)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))
 
     def likelihood(measured, whitening, true):
@@ -119,11 +123,11 @@ def test_stages_learn_to_find_points_that_the_crop_shows(basis):
 def test_a_network_with_local_stages_encodes_as_its_parts_do():
     model = load_face_model()
     network = make_network("light", CorrectivesConfig(), model, local_stages=True)
-    params = network.init(jax.random.key(0))
+    params = run_once(network.init, jax.random.key(0))
     crops = jnp.asarray(np.random.default_rng(0).random((1, 240, 240, 3)), jnp.float32)
-    output = network.encode(params, crops)
-    raw, _ = make_encoder("light", model.code_sizes.total).apply({"params": params["encoder"]}, crops)
-    after = LocalStages().apply({"params": params["local"]}, crops, raw, network.basis)
+    output = jax.jit(network.encode)(params, crops)
+    raw, _ = jax.jit(make_encoder("light", model.code_sizes.total).apply)({"params": params["encoder"]}, crops)
+    after = apply({"params": params["local"]}, crops, raw, network.basis)
     np.testing.assert_allclose(output.raw, after.raw, atol=1e-5)
     assert (output.raw != raw).any()
 

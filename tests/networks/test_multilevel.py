@@ -12,6 +12,7 @@ from fml_jax.image_formation.points import form_points
 from fml_jax.networks.multilevel import CorrectivesConfig, Network, layers, make_network
 from fml_jax.networks.weights import save_weights
 from fml_jax.reconstruction import Reconstructor
+from tests.compiled_programs import run_once
 from tests.training.stub import LinearEncoder
 
 
@@ -134,12 +135,13 @@ def test_every_encoder_returns_the_input_of_its_last_layer(name, tiny_model):
 def test_solved_colours_fit_the_crop_and_leave_geometry_to_the_encoder():
     model = load_face_model()
     network, plain = (make_network("light", settings("none"), model, solve_colours=each) for each in (True, False))
-    params = jax.jit(plain.init)(jax.random.key(0))
+    params = run_once(plain.init, jax.random.key(0))
     crops = jnp.full((1, 240, 240, 3), 0.25).at[..., 2].set(0.2)
 
     def colours(network):
-        code = network.base_level(network.encode(params, crops), model, crops)
-        points = jax.vmap(form_points, in_axes=(None, 0))(model, code)
+        output = jax.jit(network.encode)(params, crops)
+        code = jax.jit(network.base_level)(output, model, crops)
+        points = jax.jit(jax.vmap(form_points, in_axes=(None, 0)))(model, code)
         return code, np.asarray(points.colours[0])[np.asarray(model.regions["skin"]) & np.asarray(points.visible[0])]
 
     (solved, fitted), (own, before) = colours(network), colours(plain)
@@ -151,9 +153,9 @@ def test_solved_colours_fit_the_crop_and_leave_geometry_to_the_encoder():
 def test_weights_of_both_levels_serve_where_the_base_level_is_wanted(tmp_path):
     model = load_face_model()
     network = make_network("light", settings(), model)
-    params = jax.jit(network.init)(jax.random.key(0))
+    params = run_once(network.init, jax.random.key(0))
     save_weights(tmp_path / "w.npz", layers(params), {"encoder": "light", "model": model.name})
     crops = np.random.default_rng(0).integers(0, 255, (1, 240, 240, 3), dtype=np.uint8)
     codes, _ = Reconstructor(weights=tmp_path / "w.npz").codes(crops)
-    code, _ = final_level(network, params, crops / 255.0, model)
+    code, _ = jax.jit(lambda *given: final_level(network, *given))(params, crops / 255.0, model)
     np.testing.assert_allclose(flatten_code(codes), flatten_code(code.base), rtol=2e-3, atol=2e-3)

@@ -16,6 +16,7 @@ from fml_jax.errors import InputError
 from fml_jax.networks.weights import load_weights, save_weights
 from fml_jax.photos.crops import crop_photo
 from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from tests.compiled_programs import xla_flags
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ np.save(sys.argv[2], found.faces.vertices)
 
 def test_a_batch_may_be_sharded_over_devices(network, face, crops, tmp_path):
     np.save(tmp_path / "crops.npy", crops)
-    setting = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    setting = {"XLA_FLAGS": xla_flags("--xla_force_host_platform_device_count=2"), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", SHARDED, str(tmp_path / "crops.npy"), str(tmp_path / "found.npy")]
     subprocess.run(command, check=True, env={**os.environ, **setting}, timeout=300)
     both = jax.jit(network.predict)(network.params, face.model, crops)

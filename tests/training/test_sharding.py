@@ -23,6 +23,7 @@ from fml_jax.training.metrics import read_metrics
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.sharding import bytes_per_device, make_mesh, state_shardings
 from fml_jax.training.step import init_state
+from tests.compiled_programs import xla_flags
 from tests.training import stub
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,7 @@ def start(workdir, devices=1, model_devices=1, process=(), **config):
     config = {"steps": [3, 4], "levels": ["base", "full"], "model_devices": model_devices, **config}
     environment = {
         **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": xla_flags(f"--xla_force_host_platform_device_count={devices}"),
         "JAX_PLATFORMS": "cpu",
     }
     command = [sys.executable, "-m", "tests.training.stub", str(workdir), json.dumps(config), *map(str, process)]
