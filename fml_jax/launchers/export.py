@@ -57,6 +57,8 @@ def _model_file() -> Path:
 
     if _WEIGHTS.value is not None:
         raise InputError("--weights goes with --format=onnx; --model names a face model")
+    if _MODEL.value is not None and _FACE_MODEL.value is not None:
+        raise InputError("--model and --face_model both name the model to export; give one of them")
     return export_face_model(_OUTPUT.value, _loaded(_MODEL.value or _FACE_MODEL.value))
 
 

@@ -135,6 +135,12 @@ def test_an_exported_import_is_the_same_model(imported, tmp_path):
     np.testing.assert_allclose(geometry(twice, found.astype(np.float32), rest), wanted, atol=1e-3)
 
 
+def test_an_export_is_of_one_model(imported, tmp_path):
+    model = imported.model
+    result = launch("export", f"--face_model={model}", f"--model={model}", f"--output={tmp_path / 'again.h5'}")
+    assert result.returncode == 1 and "give one of them" in result.stderr
+
+
 def test_the_output_of_the_command_is_an_npz_file(imported, tmp_path):
     result = launch("import_face_model", "--source=bfm2017", f"--path={imported.original}", f"--output={tmp_path}/a.h5")
     assert result.returncode == 1 and "let the name end in .npz" in result.stderr
