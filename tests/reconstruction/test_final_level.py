@@ -24,7 +24,12 @@ def two_levels(inputs):
     model = load_face_model(detail="face")
     settings = CorrectivesConfig("linear", *SIZES, inputs=inputs)
     network = make_network("deep", settings, model, local_stages=True, solve_colours=True)
-    params = run_once(network.init, jax.random.key(0))
+
+    def of_the_final_level(key):
+        params = network.init(key)
+        return {name: params[name] for name in ("final", "correctives")}
+
+    params = run_once(of_the_final_level, jax.random.key(0))
     shipped, _ = load_weights(OPEN_WEIGHTS)
     shipped = {name: part for name, part in shipped.items() if name not in ("final", "correctives", "delta")}
     params |= {"local": shipped.pop("local"), "encoder": shipped}
