@@ -9,7 +9,7 @@ import pytest
 
 from fml_jax import safe_npz
 from fml_jax.errors import InputError
-from fml_jax.safe_npz import check_headers, read_headers, read_npz
+from fml_jax.safe_npz import check_headers, read_headers, read_npz, write_npz
 
 
 def npy(array, **changes):
@@ -30,7 +30,11 @@ def write_zip(path, entries, method=zipfile.ZIP_STORED):
     return path
 
 
-@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def written_by_us(path, **arrays):
+    write_npz(path, arrays)
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed, written_by_us])
 def test_what_numpy_writes_is_read(tmp_path, write):
     arrays = {
         "a": np.arange(6, dtype=np.float16).reshape(2, 3),

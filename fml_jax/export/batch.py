@@ -32,7 +32,7 @@ from fml_jax.export.formats import (
     prepare,
 )
 from fml_jax.export.names import stems_of_folder
-from fml_jax.export.page import CAPTIONS, PICTURES, picture_paths, write_pictures
+from fml_jax.export.page import CAPTIONS, PICTURES, painted_for_page, picture_paths, write_pictures
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
 from fml_jax.export.saving import save_reconstruction
 from fml_jax.export.viewer.folder import SCRIPTS, script_path, write_face
@@ -363,6 +363,7 @@ class _JobWork:
         try:
             again = photo.faces_before is not None
             pictures = Pictures(face)
+            painted_for_page(pictures)  # together with the overlay, which often has their size
             save_reconstruction(face, self._folder, photo.stem, overwrite=again, pictures=pictures, **self._files)
             self._faces.append(FaceEntry(face.index, face.score, *face.angles))
             write_pictures(face, self._folder, photo.stem, pictures=pictures)

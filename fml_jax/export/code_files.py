@@ -8,7 +8,7 @@ import numpy as np
 
 from fml_jax.codes import LIGHT_SHAPE, CodeSizes, FaceCode, FinalCode, flatten_code, unflatten_code
 from fml_jax.errors import InputError
-from fml_jax.safe_npz import read_npz
+from fml_jax.safe_npz import read_npz, write_npz
 
 FORMAT_VERSION = 2
 _FIELDS = (
@@ -30,8 +30,7 @@ def write_code_file(path: Path, face: Any) -> None:
     if face.final_code is not None:
         parts = (face.final_code.geometry, face.final_code.reflectance, face.final_code.base.illumination)
         arrays |= dict(zip(_FINAL_FIELDS, map(np.asarray, parts), strict=True))
-    with path.open("wb") as file:  # NumPy would add .npz to a name that ends otherwise
-        np.savez_compressed(file, format_version=FORMAT_VERSION, **arrays)
+    write_npz(path, {"format_version": np.asarray(FORMAT_VERSION), **arrays})
 
 
 def read_code_file(path: str | Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from fml_jax.face_model.files import FacePart, load_face_parts
 from fml_jax.face_model.topology import mesh_normals
 from fml_jax.fitting.named_shapes import named_shapes
 from fml_jax.image_formation.parts import NOT_DRAWN, parts_of
+from fml_jax.ops.modes import weighted_sum_plain
 
 REST = "rest"  # the target that completes the face's own expression
 EYES = "eyes"
@@ -90,38 +91,53 @@ def head_with(
     return Head(surfaces, tuple(names), weights)
 
 
+class _Layout(NamedTuple):
+    """Where a surface of V vertices lies in a face model; the same for all its faces."""
+
+    vertices: np.ndarray  # [V] of the model
+    triangles: np.ndarray  # [T, 3]
+    uv: np.ndarray  # [V, 2]
+
+
 def _own_surfaces(face: Any, codes: np.ndarray) -> list[Surface]:
     """Skin and eyes; their vertices are the model's rows of texture coordinates, so that seams are cut."""
     model = face.model
     modes, shapes = np.asarray(model.expression), _shared_shapes(model, codes[:-1])
-    neutral = np.asarray(face.vertices) - np.tensordot(np.asarray(face.code.expression), modes, 1)
-    rest = np.tensordot(codes[-1], modes, 1)
-    uv, uv_triangles, triangles = (np.asarray(a) for a in (model.uv, model.uv_triangles, model.topology.triangles))
-    normals = _normals(triangles, neutral)
-    surfaces = []
-    for name, chosen in _own_triangles(model).items():
-        if chosen.any():
+    neutral = np.asarray(face.vertices) - weighted_sum_plain(np.asarray(face.code.expression), modes)
+    rest = weighted_sum_plain(codes[-1], modes)
+    normals = _normals(np.asarray(model.topology.triangles), neutral)
+    return [
+        Surface(
+            name,
+            neutral[at.vertices],
+            normals[at.vertices],
+            shapes[name],
+            rest[at.vertices],
+            at.triangles,
+            uv=at.uv,
+        )
+        for name, at in _own_layouts(model).items()
+    ]
+
+
+def _own_layouts(model: BaseModel) -> dict[str, _Layout]:
+    """The model's own surfaces that have triangles, by name; made once."""
+    key = (model.name, model.vertex_count)
+    if key not in _kept_layouts:
+        uv, uv_triangles, triangles = (np.asarray(a) for a in (model.uv, model.uv_triangles, model.topology.triangles))
+        vertex_of_uv = np.zeros(len(uv), np.int64)
+        vertex_of_uv[uv_triangles.ravel()] = triangles.ravel()
+        eye_vertices = np.asarray(model.regions.get(EYES, np.zeros(model.vertex_count, bool)))
+        of_eyes = eye_vertices[triangles].all(axis=1)
+        _kept_layouts[key] = {}
+        for name, chosen in ((SKIN, ~of_eyes), (EYES, of_eyes)):
             rows, corners = np.unique(uv_triangles[chosen], return_inverse=True)
-            vertices = _vertex_of_uv(model)[rows]
-            surfaces.append(
-                Surface(
-                    name,
-                    neutral[vertices],
-                    normals[vertices],
-                    shapes[name],
-                    rest[vertices],
-                    corners.reshape(-1, 3),
-                    uv=uv[rows],
-                )
-            )
-    return surfaces
+            if len(rows):
+                _kept_layouts[key][name] = _Layout(vertex_of_uv[rows], corners.reshape(-1, 3), uv[rows])
+    return _kept_layouts[key]
 
 
-def _own_triangles(model: BaseModel) -> dict[str, np.ndarray]:
-    """[T] bool by surface: which of the model's triangles belong to it."""
-    eye_vertices = np.asarray(model.regions.get(EYES, np.zeros(model.vertex_count, bool)))
-    of_eyes = eye_vertices[np.asarray(model.topology.triangles)].all(axis=1)
-    return {SKIN: ~of_eyes, EYES: of_eyes}
+_kept_layouts: dict[tuple[str, int], dict[str, _Layout]] = {}
 
 
 def _shared_shapes(model: BaseModel, codes: np.ndarray) -> dict[str, Shapes]:
@@ -129,10 +145,7 @@ def _shared_shapes(model: BaseModel, codes: np.ndarray) -> dict[str, Shapes]:
     key = (model.name, model.vertex_count, codes.tobytes())
     if key not in _kept_shapes:
         moves = np.tensordot(codes, np.asarray(model.expression), 1)
-        rows = {
-            name: np.unique(np.asarray(model.uv_triangles)[chosen]) for name, chosen in _own_triangles(model).items()
-        }
-        shapes = {name: Shapes(moves[:, _vertex_of_uv(model)[each]]) for name, each in rows.items()}
+        shapes = {name: Shapes(np.take(moves, at.vertices, axis=1)) for name, at in _own_layouts(model).items()}
         if parts_of(model) is not None:
             shapes |= {name: Shapes(np.tensordot(codes, part.expression, 1)) for name, part in head_parts().items()}
         _kept_shapes.clear()
@@ -143,21 +156,14 @@ def _shared_shapes(model: BaseModel, codes: np.ndarray) -> dict[str, Shapes]:
 _kept_shapes: dict[tuple[str, int, bytes], dict[str, Shapes]] = {}
 
 
-def _vertex_of_uv(model: BaseModel) -> np.ndarray:
-    """The vertex that each row of texture coordinates belongs to."""
-    vertices = np.zeros(len(model.uv), np.int64)
-    vertices[np.asarray(model.uv_triangles).ravel()] = np.asarray(model.topology.triangles).ravel()
-    return vertices
-
-
 def _part_surface(name: str, part: FacePart, face: Any, codes: np.ndarray) -> Surface:
-    neutral = part.mean + np.tensordot(np.asarray(face.code.identity), part.identity, 1)
+    neutral = part.mean + weighted_sum_plain(np.asarray(face.code.identity), part.identity)
     return Surface(
         name,
         neutral,
         _normals(part.triangles, neutral),
         _shared_shapes(face.model, codes[:-1])[name],
-        np.tensordot(codes[-1], part.expression, 1),
+        weighted_sum_plain(codes[-1], part.expression),
         part.triangles,
         colours=part.reflectance,
     )

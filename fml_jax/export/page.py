@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from fml_jax.export.formats import ALL_ENDINGS
 from fml_jax.export.png import write_png
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
@@ -48,6 +50,11 @@ def picture_paths(folder: Path, stem: str, index: int) -> dict[str, Path]:
     return {kind: folder / PICTURES / f"{stem}_{index}.{kind}.png" for kind in CAPTIONS}
 
 
+def painted_for_page(pictures: Pictures) -> dict[str, np.ndarray]:
+    """The pictures of a face's section on a page, by kind; painted together, which takes half the time."""
+    return pictures.rendered(tuple(CAPTIONS), _PICTURE_SIZE)
+
+
 def write_pictures(face: Any, folder: Path, stem: str, *, pictures: Pictures | None = None) -> None:
     """Draws the pages' pictures of a `Reconstruction`.
 
@@ -62,7 +69,7 @@ def write_pictures(face: Any, folder: Path, stem: str, *, pictures: Pictures | N
         paths["photo"].parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_be_written(paths["photo"].parent, error) from None
-    rendered = (pictures or Pictures(face)).rendered(tuple(CAPTIONS), _PICTURE_SIZE)
+    rendered = painted_for_page(pictures or Pictures(face))
     with all_complete_or_absent(list(paths.values())) as partials:
         for kind, partial in zip(paths, partials, strict=True):
             write_png(partial, rendered[kind])

@@ -19,6 +19,7 @@ class Atlas(NamedTuple):
 
     weights: scipy.sparse.csr_matrix  # [S², N], barycentric; rows beyond the islands and their margins are empty
     covered: Bool[np.ndarray, "S S"]  # whether a texel lies on the surface itself
+    empty: Bool[np.ndarray, "texels"]  # [S²] whether there is no surface near
 
     @property
     def size(self) -> int:
@@ -29,7 +30,7 @@ class Atlas(NamedTuple):
         """Values of vertices at each texel; their mean where there is no surface near."""
         values = np.asarray(values, np.float32)
         texels = self.weights @ values
-        texels[np.diff(self.weights.indptr) == 0] = values.mean(axis=0)
+        texels[self.empty] = values.mean(axis=0)
         return texels.reshape(self.size, self.size, -1)
 
 
@@ -60,4 +61,4 @@ def _make_atlas(model: BaseModel, size: int) -> Atlas:
         (barycentric.reshape(-1, 3)[source].ravel(), (np.repeat(near, 3), seen.ravel())),
         shape=(size * size, model.vertex_count),
     )
-    return Atlas(weights, covered)
+    return Atlas(weights, covered, np.diff(weights.indptr) == 0)

@@ -159,8 +159,8 @@ def load_face_parts(path: str | Path | None = None) -> dict[str, FacePart]:
         triangles = triangles[np.isin(triangles[:, 0], vertices)]
         parts[name] = FacePart(
             mean=arrays["part_mean"][vertices].astype(np.float32),
-            identity=identity[:, vertices],
-            expression=expression[:, vertices],
+            identity=np.take(identity, vertices, axis=1),
+            expression=np.take(expression, vertices, axis=1),
             triangles=np.searchsorted(vertices, triangles).astype(np.int32),
             reflectance=arrays["part_reflectance"][vertices].astype(np.float32),
         )

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from fml_jax.image_formation.rotation import rotation_matrix
-from fml_jax.ops.arrays import Array
+from fml_jax.ops.arrays import Array, namespace
 from fml_jax.ops.small_matrices import transform
 
 CROP_SIZE = 240  # pixels, the paper's
@@ -30,7 +30,7 @@ def project(positions: Float[Array, "N 3"], crop_size: int = CROP_SIZE) -> Float
     Points at or behind the camera are projected as if `NEAREST` mm in front of it, which keeps
     values and gradients finite; they are never visible (`in_front`).
     """
-    depth = jnp.maximum(positions[:, 2:], NEAREST)
+    depth = namespace(positions).maximum(positions[:, 2:], NEAREST)
     return FOCAL_IN_CROP_WIDTHS * crop_size * positions[:, :2] / depth + (crop_size - 1) / 2
 
 

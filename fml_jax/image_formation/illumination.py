@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from fml_jax.ops.arrays import Array
+from fml_jax.ops.arrays import Array, namespace
 
 # H_b(n) is the shading that a unit coefficient gives a matt surface with normal n: the real
 # spherical harmonic times the cosine lobe (π, 2π/3, π/4 by band; Ramamoorthi and Hanrahan),
@@ -19,9 +19,10 @@ _BAND_2_ZONAL = 0.125 * 5.0**0.5
 def sh_basis(normals: Float[Array, "N 3"]) -> Float[Array, "9 N"]:
     """H_b(n) for unit normals (camera axes), one row a harmonic, in the order 1, x, y, z, xy, xz, yz, x²−y², 3z²−1."""
     x, y, z = normals[:, 0], normals[:, 1], normals[:, 2]
-    return jnp.stack(
+    xp = namespace(normals)
+    return xp.stack(
         [
-            jnp.ones_like(x),
+            xp.ones_like(x),
             _BAND_1 * x,
             _BAND_1 * y,
             _BAND_1 * z,
@@ -36,7 +37,7 @@ def sh_basis(normals: Float[Array, "N 3"]) -> Float[Array, "9 N"]:
 
 def shading(normals: Float[Array, "N 3"], gamma: Float[Array, "9 3"]) -> Float[Array, "N 3"]:
     """Σ_b γ_b H_b(n): the factor on the reflectance, per vertex and colour channel (not clipped)."""
-    return jnp.einsum("bn,bc->nc", sh_basis(normals), gamma)
+    return namespace(normals).einsum("bn,bc->nc", sh_basis(normals), gamma)
 
 
 def rolled_light(gamma: Float[Array, "9 3"], roll: float | Float[Array, ""]) -> Float[Array, "9 3"]:

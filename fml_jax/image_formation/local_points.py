@@ -18,7 +18,7 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.landmarks import CONTOUR, contour_blend
 from fml_jax.image_formation.camera import project, to_camera
 from fml_jax.image_formation.rotation import rotation_matrix
-from fml_jax.ops.arrays import Array
+from fml_jax.ops.arrays import Array, namespace
 from fml_jax.photos.landmarks import EYE_POINTS
 
 POINTS = 68 + len(EYE_POINTS)
@@ -34,8 +34,10 @@ class PointBasis(struct.PyTreeNode):
 
     @classmethod
     def of(cls, model: BaseModel) -> "PointBasis":
-        """The basis of a face model."""
-        return _basis(model)
+        """The basis of a face model, traced or not."""
+        if isinstance(model.mean, jax.core.Tracer):
+            return _basis(model)
+        return jax.device_put(_basis(jax.device_get(model)))  # in NumPy, as a compilation would take longer
 
     def rows(self, rotation: Float[Array, "3 3"]) -> Float[Array, "modes P 3"]:
         """The basis with the contour of a pose, [1 + M, P, 3]. No gradient flows through the choice of the contour."""
@@ -44,18 +46,17 @@ class PointBasis(struct.PyTreeNode):
         return jnp.concatenate([contour, self.fixed], axis=1)
 
 
-@jax.jit
 def _basis(model: BaseModel) -> PointBasis:
-    marks = model.landmarks
-    chosen = jnp.concatenate([marks.ibug_from_mediapipe[CONTOUR:], jnp.asarray(EYE_POINTS)])
-    rows = jnp.concatenate([model.mean[None], model.identity, model.expression])
+    marks, xp = model.landmarks, namespace(model.mean)
+    chosen = xp.concatenate([marks.ibug_from_mediapipe[CONTOUR:], np.asarray(EYE_POINTS)])
+    rows = xp.concatenate([model.mean[None], model.identity, model.expression])
 
     def on_mesh(vertices, weights):
-        return jnp.einsum("m...kc,...k->m...c", rows[:, vertices], weights)
+        return xp.einsum("m...kc,...k->m...c", rows[:, vertices], weights)
 
     contour = on_mesh(marks.contour_vertices, marks.contour_weights)
     fixed = on_mesh(marks.fixed_vertices[chosen], marks.fixed_weights[chosen])
-    return PointBasis(marks.contour_yaws, jnp.moveaxis(contour, 1, 0), fixed, model.code_sizes)
+    return PointBasis(marks.contour_yaws, xp.moveaxis(contour, 1, 0), fixed, model.code_sizes)
 
 
 def free_parameters(sizes: CodeSizes) -> Int[np.ndarray, "M"]:

@@ -15,7 +15,7 @@ from fml_jax.face_model.files import FacePart, load_face_model, load_face_parts
 from fml_jax.face_model.topology import Topology, make_topology
 from fml_jax.image_formation.points import Points, form_points_of
 from fml_jax.ops.arrays import Array
-from fml_jax.ops.modes import weighted_sum
+from fml_jax.ops.modes import weighted_sum, weighted_sum_plain
 
 NOT_DRAWN = ("lashes",)  # single layers of triangles without a texture's gaps look like lids of their own
 _MOUTH_SHADE = 0.7  # of the light that reaches the face, how much reaches the inside of the mouth
@@ -82,6 +82,13 @@ def _open_models_parts() -> tuple[str, PartsMesh | None]:
         return name, None
     with jax.ensure_compile_time_eval():
         return name, join_parts(parts)
+
+
+def parts_vertices(parts: PartsMesh, code: FaceCode) -> Float[np.ndarray, "V 3"]:
+    """The parts' vertices in model space, mm; NumPy, for pictures and files."""
+    by_identity = weighted_sum_plain(np.asarray(code.identity), np.asarray(parts.identity))
+    by_expression = weighted_sum_plain(np.asarray(code.expression), np.asarray(parts.expression))
+    return np.asarray(parts.mean) + by_identity + by_expression
 
 
 @jax.jit

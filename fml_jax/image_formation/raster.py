@@ -41,18 +41,19 @@ def rasterize(
     edges = _edge_functions(pixels[corners, 0], pixels[corners, 1])
     weights, index, corners, top, bottom = _solid(edges, index, corners, top, bottom)
     row_of, y = _expand(top, bottom)
-    first, last = _spans(weights[:, :, row_of], y, width)
-    span, x = _expand(first, last)
-    candidates, flat = row_of[span], y[span] * width + x
     # Like the weights, depth is an affine function of the pixel.
     constant, along_x, along_y = np.einsum("kct,kt->ct", weights, depth[corners])
-    candidate_depth = constant[candidates] + along_x[candidates] * x + along_y[candidates] * y[span]
+    depth_at_left, slope, before = (constant[row_of] + along_y[row_of] * y, along_x[row_of], y * width)
+    span, x = _expand(*_spans(weights, row_of, y, width=width))
+    flat, candidate_depth = before[span] + x, depth_at_left[span] + slope[span] * x
     seen = _nearest(flat, candidate_depth, height * width)
     triangle_index = np.full(height * width, -1, np.int32)
     barycentric = np.zeros((height * width, 3), np.float32)
-    triangle_index[flat[seen]] = index[candidates[seen]]
-    constant, along_x, along_y = weights[:, :, candidates[seen]].swapaxes(0, 1)
-    barycentric[flat[seen]] = (constant + along_x * x[seen] + along_y * y[span[seen]]).T
+    rows, places = span[seen], flat[seen]
+    triangles_seen = row_of[rows]
+    triangle_index[places] = index[triangles_seen]
+    constant, along_x, along_y = weights[:, :, triangles_seen].swapaxes(0, 1)
+    barycentric[places] = (constant + along_x * x[seen] + along_y * y[rows]).T
     return triangle_index.reshape(height, width), barycentric.reshape(height, width, 3)
 
 
@@ -124,23 +125,37 @@ def _solid(edges, *others):
     """Barycentric coordinates of the triangles that have an area, and the others' entries for these."""
     doubled_area = edges[:, 0].sum(axis=0)
     solid = doubled_area != 0
+    if solid.all():
+        return edges / doubled_area, *others
     return edges[:, :, solid] / doubled_area[solid], *(other[..., solid] for other in others)
 
 
-def _spans(weights, y, width):
-    """The pixels first … last that a triangle covers in a row, for weights [3, 3, rows] of each row's triangle."""
-    from_left, to_right = np.zeros(len(y)), np.full(len(y), width - 1.0)
-    missed = np.zeros(len(y), bool)
-    for constant, slope, along_y in weights:
-        at_zero = constant + along_y * y
-        with np.errstate(divide="ignore", invalid="ignore"):
-            crossing = (-_EDGE_SLACK - at_zero) / slope
-        from_left = np.maximum(from_left, np.where(slope > 0, crossing, 0))
-        to_right = np.minimum(to_right, np.where(slope < 0, crossing, width - 1))
-        missed |= (slope == 0) & (at_zero < -_EDGE_SLACK)
-    first = np.minimum(np.ceil(from_left), width).astype(np.int64)
-    last = np.maximum(np.floor(to_right), -1).astype(np.int64)
-    return first, np.where(missed, first - 1, last)
+def _spans(weights, row_of, y, *, width):
+    """The pixels first … last that a triangle covers in a row.
+
+    Weights sum to 1, so their slopes along x sum to 0: that of the greatest slope bounds a row from the left, that of
+    the least one from the right, and the third from the side that its sign tells. A weight without a slope is not
+    negative in the rows between the triangle's corners.
+
+    Args:
+      weights: [3, 3, D], of triangles.
+      row_of, y: of rows: the triangle, and the row's place.
+    """
+    constant, slope, along_y = weights.swapaxes(0, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at_zero, by_row = -(_EDGE_SLACK + constant) / slope, -along_y / slope  # where a weight is 0
+    order, each = np.argsort(slope, axis=0), np.arange(slope.shape[1])
+
+    def crossing(k, used, otherwise):
+        edge = order[k]
+        start = np.where(used, at_zero[edge, each], otherwise)
+        return start[row_of] + np.where(used, by_row[edge, each], 0.0)[row_of] * y
+
+    middle = slope[order[1], each]
+    from_left = np.maximum(crossing(2, slope[order[2], each] > 0, 0.0), crossing(1, middle > 0, 0.0))
+    to_right = np.minimum(crossing(0, slope[order[0], each] < 0, width - 1.0), crossing(1, middle < 0, width - 1.0))
+    first = np.clip(np.ceil(from_left), 0, width).astype(np.int64)
+    return first, np.clip(np.floor(to_right), -1, width - 1).astype(np.int64)
 
 
 def _expand(first, last):

@@ -1,8 +1,9 @@
 """Rotations as axis-angle vectors, smooth everywhere, zero included."""
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 from fml_jax.ops.arrays import Array
 
@@ -39,22 +40,26 @@ def _rodrigues_factors(squared):
     return a, b
 
 
-@jax.jit
-def head_angles(rotations: Float[Array, "B 3"]) -> Float[jax.Array, "B 3"]:
+def rotation_matrices(axis_angles: Float[Array, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3"]:
+    """`rotation_matrix` of NumPy arrays, for pictures and files, whose first one would wait for a compilation."""
+    return Rotation.from_rotvec(np.asarray(axis_angles, np.float64)).as_matrix().astype(np.float32)
+
+
+def head_angles(rotations: Float[Array, "B 3"]) -> Float[np.ndarray, "B 3"]:
     """`turn_angles` of heads by their axis-angle rotations: (yaw, pitch, roll) in degrees within their crops."""
-    return jax.vmap(lambda rotation: turn_angles(rotation_matrix(rotation)))(rotations)
+    return turn_angles(rotation_matrices(rotations))
 
 
-def turn_angles(rotation: Float[Array, "3 3"]) -> Float[Array, "3"]:
+def turn_angles(rotations: Float[Array, "*batch 3 3"]) -> Float[np.ndarray, "*batch 3"]:
     """(yaw, pitch, roll) in degrees of a face with camera rotation R; all are zero when it faces the camera.
 
     Yaw is positive when the subject turns to their left (the picture's right), pitch when they
     look up, roll when the picture of the head is turned clockwise. R is roll first, then pitch, then yaw.
     """
-    out_of_face = rotation[:, 2]
-    left = rotation[:, 0]
-    yaw = jnp.arctan2(out_of_face[0], -out_of_face[2])
-    pitch = jnp.arcsin(jnp.clip(-out_of_face[1], -1.0, 1.0))
-    unturned = jnp.cos(yaw) * left[0] + jnp.sin(yaw) * left[2]
-    roll = jnp.arctan2(left[1], jnp.cos(pitch) * unturned)
-    return jnp.degrees(jnp.stack([yaw, pitch, roll]))
+    rotations = np.asarray(rotations)
+    left, out_of_face = rotations[..., 0], rotations[..., 2]
+    yaw = np.arctan2(out_of_face[..., 0], -out_of_face[..., 2])
+    pitch = np.arcsin(np.clip(-out_of_face[..., 1], -1, 1))
+    unturned = np.cos(yaw) * left[..., 0] + np.sin(yaw) * left[..., 2]
+    roll = np.arctan2(left[..., 1], np.cos(pitch) * unturned)
+    return np.degrees(np.stack([yaw, pitch, roll], axis=-1))

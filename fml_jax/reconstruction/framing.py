@@ -21,7 +21,7 @@ def framed_by(
       landmarks: in pixels of the crops that `affines` lead to from the photo.
       rotations: of the heads in these crops, axis-angle.
     """
-    rolls = np.asarray(head_angles(rotations))[:, 2].tolist()
+    rolls = head_angles(rotations)[:, 2].tolist()
     return [
         crop_from_landmarks(in_photo(affine, points), math.radians(roll) - math.atan2(affine[1, 0], affine[0, 0]))
         for affine, points, roll in zip(affines, landmarks, rolls, strict=True)

@@ -2,18 +2,14 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import Float
 
 from fml_jax.face_model.topology import mesh_normals
-from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.image_formation.camera import project
 from fml_jax.image_formation.drawing import shown_on_photos
 from fml_jax.image_formation.illumination import shading
-from fml_jax.image_formation.parts import PartsMesh, joined_rows, joined_triangles, parts_of
-from fml_jax.image_formation.rotation import rotation_matrix
-from fml_jax.ops.arrays import Array
-from fml_jax.ops.small_matrices import transform
+from fml_jax.image_formation.parts import joined_rows, joined_triangles, parts_of, parts_vertices
+from fml_jax.image_formation.rotation import rotation_matrices
 
 
 class HeadView(NamedTuple):
@@ -36,26 +32,21 @@ def head_view(face: Any) -> HeadView:
     shade, shown = np.ones((len(vertices), 1), np.float32), shown_on_photos(face.model)
     parts = parts_of(face.model)
     if parts is not None:
-        inner, own_shade = _moved(parts, face.code), np.asarray(parts.shade)[:, None]
+        inner, own_shade = parts_vertices(parts, face.code), np.asarray(parts.shade)[:, None]
         triangles = joined_triangles(len(vertices), triangles, parts)
         normals = joined_rows(normals, mesh_normals(parts.triangles, inner))
         vertices, shade = joined_rows(vertices, inner), joined_rows(shade, own_shade)
         skin = joined_rows(skin, own_shade * np.asarray(parts.reflectance))
         shown = joined_rows(shown, np.zeros((len(inner), 1), np.float32))
-    pose, gamma = (face.code.rotation, face.code.translation), face.code.illumination
-    positions, pixels, normals, light = jax.device_get(_seen(vertices, normals, pose, gamma=gamma))
-    return HeadView(positions, pixels, normals, light, skin, shade=shade, shown=shown, triangles=triangles)
-
-
-def _moved(parts: PartsMesh, code: Any) -> Float[np.ndarray, "V 3"]:
-    """The parts' vertices in model space, mm."""
-    by_identity = np.tensordot(np.asarray(code.identity), np.asarray(parts.identity), 1)
-    by_expression = np.tensordot(np.asarray(code.expression), np.asarray(parts.expression), 1)
-    return np.asarray(parts.mean) + by_identity + by_expression
-
-
-@jax.jit
-def _seen(vertices: Array, normals: Array, pose: tuple[Array, Array], *, gamma: Array) -> tuple[jax.Array, ...]:
-    positions = to_camera(vertices, *pose)
-    turned = transform(normals, rotation_matrix(pose[0]))
-    return positions, project(positions), turned, shading(turned, gamma)
+    turn, gamma = rotation_matrices(face.code.rotation), np.asarray(face.code.illumination)
+    positions, normals = vertices @ turn.T + np.asarray(face.code.translation), normals @ turn.T
+    return HeadView(
+        positions,
+        project(positions),
+        normals,
+        shading(normals, gamma),
+        skin,
+        shade=shade,
+        shown=shown,
+        triangles=triangles,
+    )

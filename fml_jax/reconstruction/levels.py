@@ -5,9 +5,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.face_model.base import BaseModel
+from fml_jax.ops.modes import weighted_sum_plain
 from fml_jax.photos.crops import apply_affine, invert_affine
 from fml_jax.reconstruction.decoding import DecodedFace, decode, decode_one
 from fml_jax.reconstruction.final_level import FinalLevel
@@ -19,6 +21,18 @@ def base_level(face: Any) -> Any:
     if final is not None and np.array_equal(code.illumination, final.illumination):
         code = code.replace(illumination=final.base.illumination)
     return dataclasses.replace(with_code(face, code), landmark_uncertainty=face.landmark_uncertainty)
+
+
+def base_surface(face: Any) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N 3"]]:
+    """Vertices and reflectance of a `Reconstruction`'s base level (eq. 3 and 4), without a compiled program."""
+
+    def summed(weights, modes):
+        return weighted_sum_plain(np.asarray(weights), np.asarray(modes))
+
+    model, code = face.model, face.code
+    shape = summed(code.identity, model.identity) + summed(code.expression, model.expression)
+    skin = np.asarray(model.reflectance_mean) + summed(code.reflectance, model.reflectance)
+    return np.asarray(model.mean) + shape, skin
 
 
 def both_levels(face: Any) -> FaceCode | FinalCode:

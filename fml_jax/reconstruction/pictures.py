@@ -50,11 +50,15 @@ def render_all(
 
 
 class Pictures:
-    """The pictures of one `Reconstruction`, which is not changed meanwhile: the mesh is rasterised once for a size."""
+    """The pictures of one `Reconstruction`, which is not changed meanwhile.
+
+    The mesh is rasterised once for a size, and a picture that was painted is kept.
+    """
 
     def __init__(self, face: Any) -> None:
         self._face = face
         self._rasters: dict[int, Raster] = {}
+        self._kept: dict[tuple[str, int], np.ndarray] = {}
 
     def rendered(
         self, kinds: Sequence[str] = KINDS, size: int | None = None
@@ -79,8 +83,11 @@ class Pictures:
         view = self._view
         if size not in self._rasters:
             self._rasters[size] = picture_raster(view.pixels, view.positions[:, 2], view.triangles, size=size)
-        paints = {kind: _paint(view, kind, len(self._face.vertices), crop) for kind in kinds}
-        return painted(paints, view.triangles, self._rasters[size])
+        new = [kind for kind in kinds if (kind, size) not in self._kept]
+        paints = {kind: _paint(view, kind, len(self._face.vertices), crop) for kind in new}
+        pictures = painted(paints, self._rasters[size]) if new else {}
+        self._kept |= {(kind, size): picture for kind, picture in pictures.items()}
+        return {kind: self._kept[kind, size] for kind in kinds}
 
     @cached_property
     def _view(self) -> HeadView:

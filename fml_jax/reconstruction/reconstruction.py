@@ -89,7 +89,7 @@ class Reconstruction:
     @cached_property
     def angles(self) -> tuple[float, float, float]:
         """(yaw, pitch, roll) in degrees within the crop, zero facing the camera."""
-        yaw, pitch, roll = np.asarray(head_angles(self.rotation[None]))[0].tolist()
+        yaw, pitch, roll = head_angles(self.rotation[None])[0].tolist()
         return yaw, pitch, roll
 
     @property

@@ -105,7 +105,7 @@ def write_weights(path: Path, face: ClipFace, shapes: Shapes) -> None:
     Raises:
       OSError: the file cannot be written.
     """
-    angles = np.asarray(head_angles(face.code.rotation))
+    angles = head_angles(face.code.rotation)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "seconds", *shapes.names[: shapes.named], *_ANGLES])

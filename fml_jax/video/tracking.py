@@ -101,7 +101,7 @@ class Tracker:
             crops = np.stack([crop_photo(frame, track.crop) for frame in frames[done:]])
             measured = self._measure(crops)
             landmarks = measured.evidence.pixels[:, :68]
-            angles = np.asarray(head_angles(measured.codes.rotation))
+            angles = head_angles(measured.codes.rotation)
             better = framed_by(landmarks, measured.codes.rotation, [track.crop] * len(crops))
             for k, crop in enumerate(better):
                 one = jax.tree.map(operator.itemgetter(k), measured)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pygltflib
 import pytest
 import trimesh
 
@@ -98,6 +99,12 @@ def test_khronos_validator_has_no_complaint(saved):
     issues = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert issues["messages"] == []
     assert issues["numErrors"] == issues["numWarnings"] == 0
+
+
+def test_the_library_reads_what_it_would_have_written(saved):
+    library = pygltflib.GLTF2.load_from_bytes(saved.read_bytes())
+    assert json.loads(library.gltf_to_json()) == Glb(saved).tree
+    assert bytes(library.binary_blob()) == Glb(saved).binary
 
 
 def test_its_own_weights_show_the_face_as_it_was_reconstructed(face, glb):

@@ -52,3 +52,7 @@ def test_the_jacobian_agrees_with_finite_differences(basis, tiny_code):
 def test_the_jacobian_is_the_derivative_of_the_pixels(basis, tiny_code):
     by_jax = jax.jacfwd(lambda change: project_points(basis, moved(tiny_code, change)).pixels)(jnp.zeros(11))
     np.testing.assert_allclose(project_points(basis, tiny_code).jacobian, by_jax, rtol=1e-3, atol=1e-3)
+
+
+def test_a_traced_models_basis_is_the_same(tiny_model, basis):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), jax.jit(PointBasis.of)(tiny_model), basis)

@@ -8,9 +8,18 @@ import pytest
 from fml_jax.codes import neutral_code
 from fml_jax.face_model import load_face_model, load_face_parts
 from fml_jax.face_model.files import OPEN_MODEL, read_arrays
-from fml_jax.image_formation.parts import NOT_DRAWN, form_parts, join_parts, joined_rows, joined_triangles, parts_of
+from fml_jax.image_formation.parts import (
+    NOT_DRAWN,
+    form_parts,
+    join_parts,
+    joined_rows,
+    joined_triangles,
+    parts_of,
+    parts_vertices,
+)
 from fml_jax.image_formation.points import form_points
 from fml_jax.image_formation.raster import rasterize
+from fml_jax.image_formation.rotation import rotation_matrices
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +51,13 @@ def test_lower_teeth_follow_the_jaw_and_upper_ones_stay(model, jaw_code):
     closed, opened = (np.asarray(form_parts(parts, c).positions) for c in (code, code.replace(expression=jaw_code)))
     down = opened[:, 1] - closed[:, 1]  # camera axes: y downwards
     assert np.percentile(down, 90) > 20 and np.percentile(np.abs(down), 10) < 1
+
+
+def test_numpys_vertices_are_those_of_the_points(model, jaw_code):
+    parts, code = parts_of(model), neutral_code(model.code_sizes).replace(expression=jaw_code)
+    turn, shift = rotation_matrices(code.rotation), np.asarray(code.translation)
+    expected = form_parts(parts, code).positions
+    np.testing.assert_allclose(parts_vertices(parts, code) @ turn.T + shift, expected, atol=2e-3)
 
 
 def test_an_open_mouth_shows_them_and_a_closed_one_hides_them(model, jaw_code):

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from fml_jax.image_formation import reference
-from fml_jax.image_formation.rotation import rotation_matrix, turn_angles
+from fml_jax.image_formation.rotation import rotation_matrices, rotation_matrix, turn_angles
 
 jacobian = jax.jit(jax.jacfwd(rotation_matrix))
 
@@ -53,3 +53,9 @@ def test_turn_angles_undo_a_turn(angles):
     # that turns to its left, or looks up, turns about −y and −x there.
     turn = Rotation.from_euler("YXZ", [-yaw, -pitch, roll], degrees=True).as_matrix()
     np.testing.assert_allclose(turn_angles(jnp.asarray(turn @ flip, jnp.float32)), angles, atol=1e-3)
+
+
+def test_numpys_matrices_are_those_of_the_formula():
+    turns = np.concatenate([np.zeros((1, 3)), 1e-4 * np.ones((1, 3)), np.random.default_rng(0).normal(size=(20, 3))])
+    expected = jax.vmap(rotation_matrix)(jnp.asarray(turns, jnp.float32))
+    np.testing.assert_allclose(rotation_matrices(turns), expected, atol=1e-6)

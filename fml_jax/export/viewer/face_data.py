@@ -3,7 +3,6 @@
 from typing import Any
 
 import cv2
-import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -11,14 +10,14 @@ from fml_jax.export.viewer.model_data import FINEST, displacements, model_key
 from fml_jax.export.viewer.packing import Packer, in_base64
 from fml_jax.fitting.named_shapes import named_shapes
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS
-from fml_jax.image_formation.parts import parts_of
-from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.image_formation.parts import parts_of, parts_vertices
+from fml_jax.image_formation.rotation import rotation_matrices
 from fml_jax.photos.crops import crop_photo
+from fml_jax.reconstruction.levels import base_surface
 
 FRAME = 1.6  # sides of the crop that the photo in the viewer has
 PHOTO_SIZES = (240, 768)  # pixels, the smallest and the largest
 _QUALITY = 85  # of the photo
-_rotation = jax.jit(rotation_matrix)
 _LEAST_CHANGE = 1e-3  # mm; and as a share of white
 
 
@@ -41,7 +40,7 @@ def face_data(face: Any) -> dict[str, Any]:
         "model": model_key(face.model),
         "score": round(float(face.score), 3),
         "angles": [round(angle, 1) for angle in face.angles],
-        "rotation": _numbers(_rotation(face.code.rotation)),
+        "rotation": _numbers(rotation_matrices(face.code.rotation)),
         "translation": _numbers(face.translation),
         "light": _numbers(face.illumination),
         "focal": FOCAL_IN_CROP_WIDTHS,
@@ -69,11 +68,7 @@ def framed_photo(face: Any) -> UInt8[np.ndarray, "size size 4"]:
 def _part_positions(face: Any) -> Float[np.ndarray, "V 3"]:
     """The drawn parts' vertices in model space; none if the model has no parts."""
     parts = parts_of(face.model)
-    if parts is None:
-        return np.zeros((0, 3), np.float32)
-    identity, expression = np.asarray(face.code.identity), np.asarray(face.code.expression)
-    moved = np.tensordot(identity, np.asarray(parts.identity), 1)
-    return np.asarray(parts.mean) + moved + np.tensordot(expression, np.asarray(parts.expression), 1)
+    return np.zeros((0, 3), np.float32) if parts is None else parts_vertices(parts, face.code)
 
 
 def _add_expression(packer: Packer, face: Any) -> list[float]:
@@ -89,12 +84,12 @@ def _add_expression(packer: Packer, face: Any) -> list[float]:
 
 def _add_base_level(packer: Packer, face: Any) -> list[str]:
     """Adds what the base level has otherwise than the final one; the names of the levels that differ."""
-    base = face.level("base")
-    moved, painted = base.vertices - face.vertices, face.reflectance - base.reflectance
+    vertices, reflectance = base_surface(face)
+    moved, painted = vertices - face.vertices, face.reflectance - reflectance
     if max(np.abs(moved).max(), np.abs(painted).max()) < _LEAST_CHANGE:
         return []
     packer.add_lengths("base_moved", moved, FINEST)
-    packer.add_shares("base_colours", base.reflectance)
+    packer.add_shares("base_colours", reflectance)
     return ["base", "final"]
 
 

@@ -1,0 +1,106 @@
+"""Compiled programs whose traces are kept on disk, so that the next start of a command traces nothing.
+
+JAX keeps compiled programs (`compilation_cache`), but finds them by their traces: without this module, tracing and
+lowering the network takes longer than all else between Enter and the first face.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax import export
+
+from fml_jax.codes import FaceCode, FinalCode
+from fml_jax.errors import InputError
+from fml_jax.files import complete_or_absent
+from fml_jax.reconstruction.decoding import DecodedFace
+from fml_jax.reconstruction.prediction import Prediction
+
+_PACKAGE = Path(__file__).parents[1]
+_DIGEST = hashlib.sha256().digest_size
+
+for _tuple in (Prediction, DecodedFace):
+    export.register_namedtuple_serialization(_tuple, serialized_name=_tuple.__name__)
+for _node in (FaceCode, FinalCode):
+    export.register_pytree_node_serialization(
+        _node, serialized_name=_node.__name__, serialize_auxdata=lambda _: b"", deserialize_auxdata=lambda _: ()
+    )
+
+
+class KeptProgram:
+    """A pure function of arrays in pytrees, compiled once for each structure and shape of its arguments.
+
+    Its results are arrays, `Prediction`s, or tuples of these and of codes.
+    """
+
+    def __init__(self, function: Callable, name: str, options: Mapping[str, Any] | None = None) -> None:
+        """
+        Args:
+          name: tells it from other functions.
+          options: of XLA's compiler.
+        """
+        self._function, self._name = function, name
+        self._options = None if options is None else dict(options)
+        self._compiled: dict[Any, Callable] = {}
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """The function's result; arrays are on the device."""
+        leaves, structure = jax.tree.flatten((arguments, keywords))
+        key = (structure, *((leaf.shape, str(leaf.dtype)) for leaf in leaves))
+        if key not in self._compiled:
+            self._compiled[key] = jax.jit(self._of_leaves(leaves, structure), compiler_options=self._options)
+        return self._compiled[key](leaves)
+
+    def _of_leaves(self, leaves: list, structure: Any) -> Callable:
+        """The function of its arguments' leaves, from disk where it was kept."""
+
+        def function(leaves):
+            arguments, keywords = jax.tree.unflatten(structure, leaves)
+            return self._function(*arguments, **keywords)
+
+        folder = _setting("jax_compilation_cache_dir")
+        if folder is None or jax.default_backend() != "cpu":
+            return function
+        shapes = [(leaf.shape, str(leaf.dtype)) for leaf in leaves]
+        text = repr((self._name, structure, shapes, _circumstances()))
+        path = Path(folder) / f"trace_{self._name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        kept = _read(path)
+        if kept is None:
+            kept = export.export(jax.jit(function))(leaves)
+            _write(path, kept)
+        return kept.call
+
+
+def _read(path: Path) -> export.Exported | None:
+    """A kept trace; None where there is none, or a damaged one."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, trace = content[:_DIGEST], content[_DIGEST:]
+    return export.deserialize(bytearray(trace)) if digest == hashlib.sha256(trace).digest() else None
+
+
+def _write(path: Path, kept: export.Exported) -> None:
+    """Keeps a trace behind its checksum; where the folder cannot be written, the next start traces again."""
+    trace = bytes(kept.serialize())
+    with contextlib.suppress(InputError, OSError), complete_or_absent(path) as partial:
+        partial.write_bytes(hashlib.sha256(trace).digest() + trace)
+
+
+def _setting(name: str) -> Any:
+    return getattr(jax.config, name)
+
+
+@cache
+def _circumstances() -> tuple[str, ...]:
+    """All that a trace depends on besides the arguments: the sources, and JAX."""
+    sources = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        sources.update(str(path.relative_to(_PACKAGE)).encode() + path.read_bytes())
+    settings = [_setting(name) for name in ("jax_enable_x64", "jax_default_matmul_precision")]
+    return jax.__version__, repr(settings), sources.hexdigest()

@@ -1,0 +1,81 @@
+"""Programs whose traces are kept on disk: found again, made anew where they must be, and never a reason to fail."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fml_jax.codes import FaceCode
+from fml_jax.reconstruction.kept_programs import KeptProgram
+
+
+@pytest.fixture
+def folder(tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    yield tmp_path
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+class Counting:
+    """A function of a code and a factor that counts how often it is traced."""
+
+    def __init__(self):
+        self.traces = 0
+
+    def __call__(self, code, *, factor):
+        self.traces += 1
+        return code.replace(identity=factor * code.identity), None
+
+
+CODE = FaceCode(*(np.arange(size, dtype=np.float32) for size in (2, 3, 4, 3, 3, 27)))
+
+
+def called(function, factor=2.0):
+    return KeptProgram(function, "twice")(CODE, factor=np.float32(factor))
+
+
+def traces_in(folder):
+    return sorted(folder.glob("trace_*"))
+
+
+def test_a_kept_program_is_not_traced_again(folder):
+    first, second = Counting(), Counting()
+    results = [called(first), called(second)]
+    assert (first.traces, second.traces) == (1, 0)
+    for code, nothing in results:
+        assert isinstance(code, FaceCode) and nothing is None
+        np.testing.assert_array_equal(code.identity, [0, 2])
+        np.testing.assert_array_equal(code.illumination, CODE.illumination)
+
+
+def test_other_shapes_are_other_programs(folder):
+    program = KeptProgram(lambda x: 2 * x, "doubled")
+    for size in (2, 3):
+        np.testing.assert_array_equal(program(jnp.ones(size)), np.full(size, 2))
+    assert len(traces_in(folder)) == 2
+
+
+def test_a_damaged_file_is_made_anew(folder):
+    called(Counting())
+    (path,) = traces_in(folder)
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole[:-9] + b"?" + whole[-8:]):
+        path.write_bytes(damaged)
+        again = Counting()
+        np.testing.assert_array_equal(called(again)[0].identity, [0, 2])
+        assert again.traces == 1
+        called(again)
+        assert again.traces == 1
+
+
+def test_without_a_folder_nothing_is_kept(folder, monkeypatch):
+    jax.config.update("jax_compilation_cache_dir", None)
+    np.testing.assert_array_equal(called(Counting())[0].identity, [0, 2])
+    assert not traces_in(folder)
+
+
+def test_a_folder_that_cannot_be_written_does_no_harm(folder):
+    (folder / "file").write_text("no folder")
+    jax.config.update("jax_compilation_cache_dir", str(folder / "file"))
+    np.testing.assert_array_equal(called(Counting())[0].identity, [0, 2])
