@@ -86,8 +86,7 @@ _LEVEL = flags.DEFINE_enum(
     "level",
     "final",
     ("base", "final"),
-    "final: with the corrections that were learned from photos. base: within the span of the face model; "
-    "clips are always at this level.",
+    "final: with the corrections that were learned from photos. base: within the span of the face model.",
     flag_values=_FLAGS,
 )
 _WORKERS = flags.DEFINE_integer(

@@ -12,7 +12,7 @@ from flax import struct
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
-from fml_jax.codes import FaceCode, FinalCode, final_code_from_network
+from fml_jax.codes import FaceCode, FinalCode, final_code_from_network, neutral_code
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, kept_vertices
 from fml_jax.face_model.correctives import Corrections, Correctives
@@ -81,6 +81,18 @@ class FinalLevel(struct.PyTreeNode):
         correctives = Correctives(len(self.rows), self.nonlinearities)
         added: Any = correctives.apply({"params": self.spaces}, code.geometry, code.reflectance)
         return Corrections(*(self.extent * each for each in added))
+
+    @jax.jit
+    def corrected(
+        self, model: BaseModel, geometry: Float[Array, "geometry"], reflectance: Float[Array, "reflectance"]
+    ) -> BaseModel:
+        """The model of all faces that have these δ: eq. 1 and 2 add to its means what no other parameter changes."""
+        neutral = neutral_code(model.code_sizes)
+        added = self.corrections(FinalCode(neutral, geometry, reflectance, neutral.illumination))
+        return model.replace(
+            mean=model.mean.at[self.rows].add(added.geometry),
+            reflectance_mean=model.reflectance_mean.at[self.rows].add(added.reflectance),
+        )
 
     def face_model(self, base: BaseModel) -> FaceModel:
         """The learned face model on all vertices of its base."""

@@ -2,15 +2,30 @@
 
 import operator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from fml_jax.codes import FaceCode
+from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.face_model.base import BaseModel
 from fml_jax.reconstruction import Reconstruction
-from fml_jax.reconstruction.levels import with_code
+from fml_jax.reconstruction.final_level import FinalLevel
+from fml_jax.reconstruction.levels import with_code, with_final_code
+
+
+class PersonDelta(NamedTuple):
+    """The final level of one person, the same in all frames."""
+
+    geometry: Any  # δ_g, [C_g]
+    reflectance: Any  # δ_r, [C_r]
+    final: FinalLevel  # that they belong to
+
+    def corrected(self, model: BaseModel) -> BaseModel:
+        """The model of this person's faces."""
+        return self.final.corrected(model, self.geometry, self.reflectance)
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,12 @@ class ClipFace:
     model: BaseModel
     model_version: str
     triangles: np.ndarray  # [F, 3]
+    delta: PersonDelta | None = None  # None for faces of the base level alone
+
+    @cached_property
+    def shown_model(self) -> BaseModel:
+        """The model of this person's faces: with the final level's corrections, if there are any."""
+        return self.model if self.delta is None else self.delta.corrected(self.model)
 
     def at(self, k: int, rgb: UInt8[np.ndarray, "H W 3"]) -> Reconstruction:
         """The face in the k-th of its frames, whose picture is given."""
@@ -53,7 +74,11 @@ class ClipFace:
             photo=rgb,
             model=self.model,
         )
-        return with_code(nothing, code_at(self.code, k))
+        code = code_at(self.code, k)
+        if self.delta is None:
+            return with_code(nothing, code)
+        both = FinalCode(code, self.delta.geometry, self.delta.reflectance, code.illumination)
+        return with_final_code(nothing, both, self.delta.final)
 
 
 def code_at(code: FaceCode, k: int) -> FaceCode:

@@ -3,7 +3,7 @@
 import csv
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from fml_jax.fitting.named_shapes import named_shapes
 from fml_jax.image_formation.camera import FOCAL_IN_CROP_WIDTHS
 from fml_jax.image_formation.rotation import head_angles
 from fml_jax.ops.images import eight_bits
+from fml_jax.safe_npz import write_npz
 from fml_jax.video.clip_face import ClipFace
 
 FORMAT_VERSION = 1
@@ -71,32 +72,33 @@ def write_numbers(path: Path, face: ClipFace, shapes: Shapes) -> None:
     """
     still = face.at(0, _NO_PHOTO)
     neutral = still.vertices - np.tensordot(np.asarray(still.code.expression), np.asarray(face.model.expression), 1)
-    with path.open("wb") as file:
-        np.savez_compressed(
-            file,
-            format_version=FORMAT_VERSION,
-            source=face.source,
-            index=face.index,
-            model_version=face.model_version,
-            rate=face.rate,
-            neutral=neutral,
-            triangles=face.triangles,
-            reflectance=still.reflectance,
-            crop_from_photo=face.crop_from_photo,
-            frames=face.frames,
-            times=face.times,
-            codes=np.asarray(flatten_code(face.code)),
-            code_sizes=np.array(face.code.sizes),
-            expression=face.code.expression,
-            rotation=face.code.rotation,
-            translation=face.code.translation,
-            illumination=face.code.illumination,
-            landmarks68=face.landmarks68,
-            landmark_uncertainty=face.landmark_uncertainty,
-            scores=face.scores,
-            arkit_names=np.array(shapes.names[: shapes.named]),
-            arkit_weights=shapes.weights[:, : shapes.named],
-        )
+    arrays: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "source": face.source,
+        "index": face.index,
+        "model_version": face.model_version,
+        "rate": face.rate,
+        "neutral": neutral,
+        "triangles": face.triangles,
+        "reflectance": still.reflectance,
+        "crop_from_photo": face.crop_from_photo,
+        "frames": face.frames,
+        "times": face.times,
+        "codes": flatten_code(face.code),
+        "code_sizes": face.code.sizes,
+        "expression": face.code.expression,
+        "rotation": face.code.rotation,
+        "translation": face.code.translation,
+        "illumination": face.code.illumination,
+        "landmarks68": face.landmarks68,
+        "landmark_uncertainty": face.landmark_uncertainty,
+        "scores": face.scores,
+        "arkit_names": shapes.names[: shapes.named],
+        "arkit_weights": shapes.weights[:, : shapes.named],
+    }
+    if face.delta is not None:
+        arrays |= {"delta_geometry": face.delta.geometry, "delta_reflectance": face.delta.reflectance}
+    write_npz(path, {name: np.asarray(array) for name, array in arrays.items()})
 
 
 def write_weights(path: Path, face: ClipFace, shapes: Shapes) -> None:

@@ -43,7 +43,7 @@ class Overlay:
         if number not in self._places:
             return rgb
         code = code_at(self._face.code, self._places[number])
-        pixels, depth, colours, ahead = jax.device_get(_formed(self._face.model, code))
+        pixels, depth, colours, ahead = jax.device_get(_formed(self._face.shown_model, code))
         places = apply_affine(self._back, pixels.astype(np.float64))
         triangles = self._triangles[ahead[self._triangles].all(axis=1)]
         window = _window(places[np.unique(triangles)], *rgb.shape[:2])

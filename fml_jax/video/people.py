@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from fml_jax.codes import FaceCode
 from fml_jax.reconstruction.person import NetworkParts, join_crops, likeness
@@ -50,9 +51,14 @@ def people_of(network: NetworkParts, tracks: Sequence[Track]) -> list[TrackedPer
     return sorted(people, key=lambda person: -sum(len(track.sightings) for track in person.tracks))
 
 
+def best_views(tracks: Sequence[Track]) -> tuple[Float[np.ndarray, "B"], UInt8[np.ndarray, "B 240 240 3"]]:
+    """The crops in which a person was seen best, from different sides, and their uncertainties in pixels."""
+    views = sorted((view for track in tracks for view in track.views.values()), key=lambda view: view[0])[:VIEWS]
+    return np.array([uncertainty for uncertainty, _ in views]), np.stack([crop for _, crop in views])
+
+
 def _joined(network: NetworkParts, tracks: Sequence[Track]) -> FaceCode:
-    views = sorted((view for track in tracks for view in track.views.values()), key=lambda view: view[0])
-    codes = join_crops(network, np.stack([crop for _, crop in views[:VIEWS]]))
+    codes = join_crops(network, best_views(tracks)[1])
     return jax.tree.map(lambda part: part[0], codes)
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from fml_jax.codes import FaceCode
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
+from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.ops.images import unit_range
 from fml_jax.photos.crops import CROP_SIZE, compose_affines, crop_photo, invert_affine, square_crop
@@ -23,10 +24,10 @@ from fml_jax.reconstruction import Reconstructor
 from fml_jax.reconstruction.evidence import Measurement
 from fml_jax.reconstruction.person import NetworkParts, measured
 from fml_jax.reconstruction.reconstruction import in_photo
-from fml_jax.video.clip_face import ClipFace
+from fml_jax.video.clip_face import ClipFace, PersonDelta
 from fml_jax.video.clips import Clip, Frame
 from fml_jax.video.motion import BATCH, Seen, fit_frames, smooth_motion, solve_lights
-from fml_jax.video.people import TrackedPerson, people_of
+from fml_jax.video.people import TrackedPerson, best_views, people_of
 from fml_jax.video.smoothing import SECONDS
 from fml_jax.video.tracking import CHUNK, Sighting, Tracker, square_of
 
@@ -94,6 +95,8 @@ class _Motion:
     sightings: list[Sighting]
     camera: np.ndarray  # [2, 3] affine from the frames to the crop of the camera
     codes: FaceCode  # leading axes T
+    delta: PersonDelta | None  # where the final level is shown
+    model: BaseModel  # with their corrections
 
 
 def _shown(frames: Iterable[Frame], count: int | None, what: str, progress: bool) -> Iterator[Frame]:
@@ -123,7 +126,26 @@ def _in_one_camera(reconstructor: Reconstructor, person: TrackedPerson) -> _Moti
     affines = [compose_affines(camera, invert_affine(each.crop_from_photo)) for each in sightings]
     seen = Seen(stacked.codes, stacked.evidence, np.stack(affines).astype(np.float32))
     codes = _batched(lambda part: fit_frames(reconstructor.parts().basis, person.code, part), seen)
-    return _Motion(sightings, camera, codes)
+    delta, model = _delta(reconstructor, person), reconstructor.model
+    return _Motion(sightings, camera, codes, delta, model if delta is None else delta.corrected(model))
+
+
+def _delta(reconstructor: Reconstructor, person: TrackedPerson) -> PersonDelta | None:
+    """The person's δ_g and δ_r: the mean of the best views', weighted by their certainty; None without a final level.
+
+    One view after the other, since a batch would be another program to compile.
+    """
+    uncertainties, crops = best_views(person.tracks)
+    found = [reconstructor.predict(crop[None]).final_codes for crop in crops]
+    final = reconstructor.network.final
+    if final is None or any(each is None for each in found):
+        return None
+    weights = uncertainties**-2.0 / np.sum(uncertainties**-2.0)
+    geometry, reflectance = (
+        sum(weight * getattr(each, name)[0] for weight, each in zip(weights, found, strict=True))
+        for name in ("geometry", "reflectance")
+    )
+    return PersonDelta(geometry.astype(np.float32), reflectance.astype(np.float32), final)
 
 
 def _middle_crop(crops: Sequence[np.ndarray]) -> Float[np.ndarray, "2 3"]:
@@ -147,6 +169,7 @@ def _light(reconstructor: Reconstructor, people: Sequence[_Motion], frames: Iter
     parts = reconstructor.parts()
     if parts.solver is None:
         return
+    solvers = [parts.solver._replace(mean=person.model.reflectance_mean[parts.solver.rows]) for person in people]
     at = {(p, each.frame): k for p, person in enumerate(people) for k, each in enumerate(person.sightings)}
     for chunk in _in_parts(frames, BATCH):
         for p, person in enumerate(people):
@@ -159,13 +182,13 @@ def _light(reconstructor: Reconstructor, people: Sequence[_Motion], frames: Iter
             affines = np.stack([compose_affines(crop, invert_affine(person.camera)) for crop in own])
             codes = jax.tree.map(lambda leaf, places=places: leaf[places], person.codes)
             rows = (codes, crops, affines.astype(np.float32))
-            lights = _batched(
-                lambda part: solve_lights(
-                    parts.model, parts.solver, part[0], crops=unit_range(part[1]), crop_from_camera=part[2]
-                ),
-                rows,
-            )
+            lights = _batched(functools.partial(_solved_lights, person.model, solvers[p]), rows)
             person.codes.illumination[places] = lights
+
+
+def _solved_lights(model: BaseModel, solver: ColourSolver, rows: tuple[FaceCode, np.ndarray, np.ndarray]) -> Any:
+    codes, crops, affines = rows
+    return solve_lights(model, solver, codes, crops=unit_range(crops), crop_from_camera=affines)
 
 
 def _clip_face(
@@ -180,7 +203,7 @@ def _clip_face(
     ]
     codes = jax.tree.map(lambda *parts: np.concatenate(parts), *smooth)
     model = reconstructor.model
-    pixels = _batched(lambda part: _landmarks(model, part), codes)
+    pixels = _batched(lambda part: _landmarks(person.model, part), codes)
     scale = np.array([np.hypot(*each.crop_from_photo[:, 0]) for each in person.sightings])
     return ClipFace(
         source=str(clip.path),
@@ -197,6 +220,7 @@ def _clip_face(
         model=model,
         model_version=reconstructor.network.version,
         triangles=np.asarray(model.topology.triangles),
+        delta=person.delta,
     )
 
 

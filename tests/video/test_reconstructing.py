@@ -1,15 +1,21 @@
 """A rendered clip whose motion is known: steadier than frame by frame, at the right time, and of one person."""
 
+import copy
+
+import cv2
 import numpy as np
 import pytest
 
 from fml_jax.errors import InputError
+from fml_jax.face_model.base import geometry
 from fml_jax.image_formation.points import form_points
 from fml_jax.synthetic.clips import RATE, render_clip
 from fml_jax.video import reconstructing
 from fml_jax.video.clips import Clip, ClipWriter, Frame
 from fml_jax.video.motion import in_other_crop
+from fml_jax.video.people import TrackedPerson
 from fml_jax.video.reconstructing import reconstruct_clip
+from fml_jax.video.tracking import Track
 
 FRAMES = 40
 
@@ -87,6 +93,35 @@ def test_a_frame_of_it_is_a_reconstruction_on_the_frame(found, rendered):
     assert face.render("overlay", 64).shape == (64, 64, 3)
     skin = face.render("changed", 240), face.render("photo", 240)
     assert np.abs(skin[0].astype(float) - skin[1])[100:160, 100:140].mean() < 40
+
+
+def test_all_frames_show_the_final_level_of_one_person(found, rendered):
+    person = found.people[0]
+    first, last = (person.at(k, rendered.frames[k]) for k in (0, FRAMES - 1))
+    for face in (first, last):
+        np.testing.assert_array_equal(face.final_code.geometry, person.delta[0])
+        np.testing.assert_array_equal(face.final_code.reflectance, person.delta[1])
+        corrected = geometry(person.shown_model, face.code.identity, face.code.expression)
+        np.testing.assert_allclose(face.vertices, corrected, atol=1e-3)
+        assert np.abs(face.vertices - face.level("base").vertices).max() > 0.5  # mm
+    np.testing.assert_allclose(first.reflectance, last.reflectance, atol=1e-6)
+
+
+def test_the_persons_delta_is_the_mean_of_the_views_weighted_by_certainty(reconstructor, rendered, monkeypatch):
+    crops = np.stack([cv2.resize(rendered.frames[k], (240, 240)) for k in (0, 20)])
+    monkeypatch.setattr(reconstructing, "best_views", lambda tracks: (np.array([1.0, 2.0]), crops))
+    found = reconstructing._delta(reconstructor, TrackedPerson([], None))
+    one, other = (reconstructor.predict(crop[None]).final_codes for crop in crops)
+    np.testing.assert_allclose(found[0], 0.8 * one.geometry[0] + 0.2 * other.geometry[0], atol=1e-5)
+    np.testing.assert_allclose(found[1], 0.8 * one.reflectance[0] + 0.2 * other.reflectance[0], atol=1e-5)
+
+
+def test_a_base_levels_clip_has_no_delta(reconstructor, rendered):
+    base = copy.copy(reconstructor)
+    base._final = None
+    track = Track(np.eye(2, 3))
+    track.views[0, 0] = 2.0, rendered.frames[0][:240, :240]
+    assert reconstructing._delta(base, TrackedPerson([track], None)) is None
 
 
 def test_ctrl_c_keeps_the_frames_that_were_seen(reconstructor, path, monkeypatch):
