@@ -16,9 +16,10 @@ from jaxtyping import Float, Int
 from fml_jax.codes import POSE_AND_LIGHT, CodeSizes, FaceCode
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.landmarks import CONTOUR, contour_blend
-from fml_jax.image_formation.camera import project, to_camera
+from fml_jax.image_formation.camera import project
 from fml_jax.image_formation.rotation import rotation_matrix
 from fml_jax.ops.arrays import Array, namespace
+from fml_jax.ops.small_matrices import transform
 from fml_jax.photos.landmarks import EYE_POINTS
 
 POINTS = 68 + len(EYE_POINTS)
@@ -74,17 +75,12 @@ class PointsOfCode(NamedTuple):
 
 def project_points(basis: PointBasis, code: FaceCode) -> PointsOfCode:
     """The points of a code's face in its crop."""
-    rows = basis.rows(rotation_matrix(code.rotation))
+    turn, by_turn = rotation_matrix(code.rotation), jax.jacfwd(rotation_matrix)(code.rotation)  # [3, 3], [3, 3, 3]
+    rows = basis.rows(turn)
     shape = jnp.concatenate([jnp.ones(1), code.identity, code.expression])
     places = jnp.einsum("m,mpc->pc", shape, rows)
-    pose = jnp.concatenate([code.rotation, code.translation])
-
-    def pixels_of(pose):
-        return project(to_camera(places, pose[:3], pose[3:]))
-
-    pixels, by_pose = pixels_of(pose), jax.jacfwd(pixels_of)(pose)
-    camera = to_camera(places, code.rotation, code.translation)
+    camera = transform(places, turn) + code.translation
     by_camera = jax.vmap(jax.jacfwd(lambda point: project(point[None])[0]))(camera)  # [P, 2, 3]
-    by_model = by_camera @ rotation_matrix(code.rotation)
-    by_shape = jnp.einsum("pxc,mpc->pxm", by_model, rows[1:])
-    return PointsOfCode(pixels, jnp.concatenate([by_shape, by_pose], axis=-1))
+    by_shape = jnp.einsum("pxc,mpc->pxm", by_camera @ turn, rows[1:])
+    by_rotation = jnp.einsum("pxc,cdr,pd->pxr", by_camera, by_turn, places)
+    return PointsOfCode(project(camera), jnp.concatenate([by_shape, by_rotation, by_camera], axis=-1))

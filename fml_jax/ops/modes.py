@@ -1,5 +1,7 @@
 """Weighted sums of modes: the operation on which every affine map of the face model spends its time."""
 
+import math
+
 from jaxtyping import Float
 
 from fml_jax.ops.arrays import Array
@@ -13,4 +15,5 @@ def weighted_sum(weights: Float[Array, "*batch K"], modes: Float[Array, "K N 3"]
 
 def weighted_sum_plain(weights: Float[Array, "*batch K"], modes: Float[Array, "K N 3"]) -> Float[Array, "*batch N 3"]:
     """Σ_k w_k m_k, without custom derivatives: for forward-mode differentiation, too."""
-    return (weights @ modes.reshape(len(modes), -1)).reshape(*weights.shape[:-1], *modes.shape[1:])
+    flat = modes.reshape(len(modes), math.prod(modes.shape[1:]))
+    return (weights @ flat).reshape(*weights.shape[:-1], *modes.shape[1:])
