@@ -11,8 +11,8 @@ For the k-th face of photo.jpg (from 0, largest first) it writes by default
     photo_k_overlay.png   the face on the photo
 
 --formats=glb,obj chooses. Others are obj (the mesh in mm with its texture in .mtl and _texture.png),
-ply (the mesh with colours at its vertices), fml (the code alone, 1 KB, which fml_jax.load_face reads;
-fml_small is half as large and moves no vertex by 0.1 mm), camera (the photo's camera as JSON), and, as
+ply (the mesh with colours at its vertices), fml (the code alone, 2 KB, which fml_jax.load_face reads;
+fml_small is a third as large and moves no vertex by 0.1 mm), camera (the photo's camera as JSON), and, as
 16-bit PNG of the photo's size, depth, normals, reflectance, shading and mask.
 Photos of subfolders have their results in subfolders; photos of a folder that share a stem keep their
 extension in the names. index.html shows all faces, viewer.html shows them in 3D; both work without a
