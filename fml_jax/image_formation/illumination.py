@@ -1,6 +1,5 @@
 """Spherical-harmonics illumination, eq. 5: c = r ⊙ Σ_b γ_b H_b(n)."""
 
-import jax.numpy as jnp
 from jaxtyping import Float
 
 from fml_jax.ops.arrays import Array, namespace
