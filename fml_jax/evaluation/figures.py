@@ -1,6 +1,7 @@
 """Figures of tables as pictures: histograms, heat maps and their scale, captions."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import cv2
 import matplotlib
@@ -8,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from fml_jax.files import complete_or_absent
 
 _COLOURS = matplotlib.colormaps["inferno"]
 _UNKNOWN = 0.6  # grey of vertices without a value
@@ -69,6 +72,16 @@ def caption(text: str, width: int) -> UInt8[np.ndarray, "h width 3"]:
     plain = text.encode("ascii", "replace").decode()
     cv2.putText(strip, plain, (3, _LINE - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
     return strip
+
+
+def write_picture(path: Path, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Writes a PNG file.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    with complete_or_absent(path) as partial:
+        partial.write_bytes(cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def stacked(pictures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "H W 3"]:

@@ -11,12 +11,14 @@ from pathlib import Path
 from fml_jax.corpus.splits import split_of
 from fml_jax.corpus.target_face import shows_face
 from fml_jax.errors import InputError
-from fml_jax.evaluation.figures import histograms
+from fml_jax.evaluation.error_pictures import MOST, SIZE, error_strip
+from fml_jax.evaluation.figures import heat_scale, histograms, stacked, write_picture
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
 from fml_jax.evaluation.photos import colour_error, network_errors, refined_errors, span_errors
 from fml_jax.evaluation.table import Part, Table
 from fml_jax.evaluation.tables import SUMMARY_HEADER, summary_rows
+from fml_jax.files import output_folder
 from fml_jax.photos.landmarks import detect_landmarks, ibug68
 from fml_jax.photos.reading import list_photos, read_photo
 from fml_jax.reconstruction.reconstructor import Reconstructor
@@ -24,6 +26,9 @@ from fml_jax.reconstruction.reconstructor import Reconstructor
 NAME = "photos"
 YAW_BINS = ((0, 15), (15, 30), (30, 90))
 ACCEPTED = 0.5  # least score
+
+STRIPS = "strips"  # folder of the pictures of errors, within the folder of the kept rows
+_MOST_STRIPS = 12
 
 # The columns of the histogram, and what its lines are called.
 _LEVELS = {
@@ -36,8 +41,9 @@ _LEVELS = {
 class PhotoErrors:
     """Measures photos, one after the other; networks are loaded with the first."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, strips: Path) -> None:
+        """`strips` is the folder for pictures of errors, which the first faces get."""
+        self._job, self._strips = job, strips
 
     @cached_property
     def _unsolved(self) -> Reconstructor:
@@ -59,6 +65,8 @@ class PhotoErrors:
         return row | (self._errors(right[0], reference) if right else {})
 
     def _errors(self, face, reference) -> Row:
+        if len(list(self._strips.glob("*.png"))) < _MOST_STRIPS:
+            write_picture(self._strips / f"{face.name}.png", error_strip(face))
         unsolved = self._unsolved(face.photo, boxes=[tuple(face.box)])[0]
         return {
             "score": face.score,
@@ -80,10 +88,12 @@ def photo_table(job: Job, photos: str) -> Table:
       InputError: no photo of the split, none with a face, or files cannot be written.
     """
     paths = held_out_photos(photos, job.split)[: job.count]
-    rows = job.rows(NAME).measured(paths, PhotoErrors(job))
+    kept = job.rows(NAME)
+    strips = output_folder(kept.path.with_suffix("") / STRIPS)
+    rows = kept.measured(paths, PhotoErrors(job, strips))
     if not rows:
         raise InputError(f"--photos={photos}: MediaPipe finds no face in {len(paths)} photos of the {job.split} split")
-    return table_of(rows)
+    return table_of(rows, strips)
 
 
 def held_out_photos(photos: str, split: str) -> list[Path]:
@@ -101,8 +111,12 @@ def held_out_photos(photos: str, split: str) -> list[Path]:
     return paths
 
 
-def table_of(rows: Sequence[Row]) -> Table:
-    """The table of measured photos."""
+def table_of(rows: Sequence[Row], strips: Path) -> Table:
+    """The table of measured photos.
+
+    Args:
+      strips: folder of pictures of errors, which become part of the sheet.
+    """
     columns: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         for name, value in row.items():
@@ -117,9 +131,12 @@ def table_of(rows: Sequence[Row]) -> Table:
         Part("Colour error, RGB distance over visible skin vertices", SUMMARY_HEADER, summary_rows(of_colours)),
     ]
     shown = {title: columns[name] for name, title in _LEVELS.items() if columns[name]}
-    sheet = histograms(shown, "photometric error of a photo, RGB distance", reach=0.3) if shown else None
+    sheets = [histograms(shown, "photometric error of a photo, RGB distance", reach=MOST)] if shown else []
+    pictures = [read_photo(path) for path in sorted(strips.glob("*.png"))]
+    if pictures:
+        sheets += [heat_scale(MOST, "RGB distance", 3 * SIZE), *pictures]
     note = "Landmarks against MediaPipe's; colours against the photo, over visible vertices."
-    return Table(NAME, "Photos: landmarks and colours", note, parts, rows, sheet)
+    return Table(NAME, "Photos: landmarks and colours", note, parts, rows, stacked(sheets) if sheets else None)
 
 
 def _counts(rows) -> Part:

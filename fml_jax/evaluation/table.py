@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from fml_jax.evaluation.figures import write_picture
 from fml_jax.evaluation.kept_rows import Row
 from fml_jax.evaluation.tables import cell, markdown
 from fml_jax.files import complete_or_absent
@@ -60,9 +60,7 @@ def write_table(folder: Path, table: Table, settings: Mapping[str, Any]) -> None
     """
     _write_rows(folder / f"{table.name}.csv", table.rows)
     if table.sheet is not None:
-        with complete_or_absent(folder / f"{table.name}.png") as partial:
-            ordered = cv2.cvtColor(table.sheet, cv2.COLOR_RGB2BGR)
-            partial.write_bytes(cv2.imencode(".png", ordered)[1].tobytes())
+        write_picture(folder / f"{table.name}.png", table.sheet)
     about = {
         "kind": _KIND,
         "name": table.name,

@@ -2,11 +2,18 @@
 
     fml-evaluate --photos=LFW --output=out/evaluation
     fml-evaluate --synthetic=data/synthetic_validation
+    fml-evaluate --scans=SCANS --views=4
 
 Without --tables, those are made whose data are given. The tables:
 
   photos       --photos: found faces, landmarks against MediaPipe's and colours on photos of people outside the training
                split, which lie in one folder per person
+  geometry     --scans: pictures of scans, rendered here, against the scans. With --tables=geometry --synthetic also
+               renders whose true surfaces are stored. Levels, the mean face, the best in the model's span, and
+               MediaPipe's mesh, after alignment and after correspondence. Other programs can be run on the pictures,
+               which are in the output's renders/; --meshes=FOLDER then measures their meshes in the same way
+  consistency  --frames, and with --tables=consistency --photos: neutral faces within a person and between people. With
+               photos also how far a mirrored photo, a shifted box, half the size, blur and JPEG move the face
   synthetic    --synthetic: codes of rendered faces against the true ones
 
 Each table is printed as Markdown and written as NAME.csv (a row for each photo), NAME.json (the sums) and NAME.png
@@ -34,6 +41,18 @@ _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos, one folder a pe
 _SYNTHETIC = flags.DEFINE_string(
     "synthetic", None, "Folder that fml-prepare --layout=synthetic made.", flag_values=_FLAGS
 )
+_SCANS = flags.DEFINE_list(
+    "scans", [], "Meshes (.obj, .ply) in mm that look along +z with y up, or folders of them.", flag_values=_FLAGS
+)
+_VIEWS = flags.DEFINE_integer(
+    "views", 20, "Pictures of each scan: five turns, four lights.", lower_bound=1, upper_bound=20, flag_values=_FLAGS
+)
+_MESHES = flags.DEFINE_list(
+    "meshes", [], "Folders of other programs' meshes, named like the pictures in OUTPUT/renders.", flag_values=_FLAGS
+)
+_FRAMES = flags.DEFINE_string("frames", None, "Folder of frames of clips, one folder a person.", flag_values=_FLAGS)
+_PEOPLE = flags.DEFINE_integer("people", 20, "People of --frames.", lower_bound=2, flag_values=_FLAGS)
+_FRAMES_EACH = flags.DEFINE_integer("frames_each", 10, "Frames of each of them.", lower_bound=2, flag_values=_FLAGS)
 _OUTPUT = flags.DEFINE_string("output", "out/evaluation", "Folder of the results.", flag_values=_FLAGS)
 _COUNT = flags.DEFINE_integer("count", 400, "Photos to take.", lower_bound=1, flag_values=_FLAGS)
 _SPLIT = flags.DEFINE_enum(
@@ -67,6 +86,21 @@ def photos(job: "Job") -> "Table":
     return photo_table(job, _given(_PHOTOS))
 
 
+def geometry(job: "Job") -> "Table":
+    """Table "geometry"."""
+    from fml_jax.evaluation.geometry_table import geometry_table
+
+    return geometry_table(job, _SCANS.value, _SYNTHETIC.value, views=_VIEWS.value, meshes=_MESHES.value)
+
+
+def consistency(job: "Job") -> "Table":
+    """Table "consistency"."""
+    from fml_jax.evaluation.consistency_table import consistency_table
+
+    sizes = {"people": _PEOPLE.value, "frames_each": _FRAMES_EACH.value}
+    return consistency_table(job, _PHOTOS.value, _FRAMES.value, **sizes)
+
+
 def synthetic(job: "Job") -> "Table":
     """Table "synthetic"."""
     from fml_jax.evaluation.synthetic_table import synthetic_table
@@ -74,9 +108,14 @@ def synthetic(job: "Job") -> "Table":
     return synthetic_table(job, _given(_SYNTHETIC))
 
 
-TABLES: dict[str, Callable[["Job"], "Table"]] = {"photos": photos, "synthetic": synthetic}
+TABLES: dict[str, Callable[["Job"], "Table"]] = {
+    "photos": photos,
+    "geometry": geometry,
+    "consistency": consistency,
+    "synthetic": synthetic,
+}
 # Flags by which a table is chosen where --tables is not given.
-_DEFAULTS = {"photos": (_PHOTOS,), "synthetic": (_SYNTHETIC,)}
+_DEFAULTS = {"photos": (_PHOTOS,), "geometry": (_SCANS,), "consistency": (_FRAMES,), "synthetic": (_SYNTHETIC,)}
 
 
 def chosen_tables() -> list[str]:
@@ -89,7 +128,7 @@ def chosen_tables() -> list[str]:
         raise InputError(f"--tables: {sorted(unknown)[0]} is unknown; choose from {', '.join(TABLES)}")
     names = _TABLES.value or [name for name, data in _DEFAULTS.items() if any(flag.value for flag in data)]
     if not names:
-        raise InputError("nothing to measure on; give --photos=FOLDER, --synthetic=CORPUS or both")
+        raise InputError("nothing to measure on; give --photos, --scans, --frames or --synthetic; see --help")
     return list(dict.fromkeys(names))
 
 
@@ -101,7 +140,8 @@ def _given(flag: flags.FlagHolder) -> str:
 
 def _data() -> dict[str, str]:
     """The data flags that are given, for the tables' notes."""
-    used = {flag.name: flag.value for data in _DEFAULTS.values() for flag in data if flag.value}
+    given = {flag.name: flag.value for data in _DEFAULTS.values() for flag in data if flag.value}
+    used = {name: ",".join(value) if isinstance(value, list) else value for name, value in given.items()}
     return used | {"split": _SPLIT.value, "count": str(_COUNT.value)}
 
 

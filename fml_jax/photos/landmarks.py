@@ -7,7 +7,7 @@ import threading
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from fml_jax.errors import InputError
 from fml_jax.photos.landmark_model import LANDMARK_MODEL, find_landmark_model
@@ -88,6 +88,13 @@ def detect_mesh(
 def ibug68(landmarks478: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch 68 2"]:
     """iBUG's 68 points among MediaPipe's."""
     return landmarks478[..., IBUG_FROM_MEDIAPIPE, :]
+
+
+def mesh_triangles() -> Int[np.ndarray, "852 3"]:
+    """The triangles of MediaPipe's mesh, over its first 468 points; their winding is not uniform."""
+    sides = _mediapipe().tasks.vision.FaceLandmarksConnections.FACE_LANDMARKS_TESSELATION
+    corners = np.array([(side.start, side.end) for side in sides], np.int64).reshape(-1, 3, 2)  # three sides each
+    return corners[:, :, 0]
 
 
 def _padded(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -20,7 +20,11 @@ def photos(tmp_path_factory):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ([], "nothing to measure on; give --photos=FOLDER, --synthetic=CORPUS or both"),
+        ([], "nothing to measure on; give --photos, --scans, --frames or --synthetic; see --help"),
+        (["--tables=photo"], "--tables: photo is unknown; choose from photos, geometry, "),
+        (["--tables=photos"], "--photos is missing, which a table of --tables needs"),
+        (["--tables=geometry"], "--tables=geometry: give --scans=FOLDER, --synthetic=CORPUS or both"),
+        (["--scans={photos}/Other"], "Other: no file of .obj or .ply; give scans, or folders that hold them"),
         (["--photos={photos}/Other"], "Other: no folder's name falls into the validation split"),
         (["--photos={photos}"], "MediaPipe finds no face in 1 photos of the validation split"),
         (["--photos={photos}", "--output={photos}/Other/wall.png"], "wall.png: not a folder that can be written"),
