@@ -1,5 +1,7 @@
 """Errors on photos: landmarks against MediaPipe's, colours against the photo."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -10,7 +12,7 @@ from fml_jax.image_formation.points import Points
 from fml_jax.photos.crops import apply_affine
 from fml_jax.reconstruction.decoding import decode_one
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
-from fml_jax.reconstruction.refinement import observed_points, refine, with_code, with_corrections
+from fml_jax.reconstruction.refinement import observed_points, refine, with_corrections
 
 EVEN = np.arange(68) % 2 == 0
 
@@ -70,10 +72,10 @@ def _errors_by_uncertainty(face: Reconstruction, reference: np.ndarray) -> dict[
 
 
 def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
-    """Errors after `refine` with all landmarks, and with the even ones only; colours at both levels.
+    """Errors after `refine` with all landmarks, and with the even ones only; colours with and without corrections.
 
     Colours "held out" are those of a random half of the vertices, with corrections from the other half, a few pixels
-    away. The base level is fitted to all of them.
+    away. The code is fitted to all of them.
     """
     refined = refine(face, reference)
     half = refine(face, reference, used=EVEN)
@@ -81,7 +83,7 @@ def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
         "landmarks, refined": landmark_error(refined.landmarks68, reference),
         "landmarks, refined, held out": mean_distance(half.landmarks68[~EVEN], reference[~EVEN]) / box_size(reference),
         "colours, refined": colour_error(refined),
-        "colours, refined, base level": colour_error(with_code(refined, refined.code)),
+        "colours, refined, without corrections": colour_error(_without_corrections(refined)),
         "colours, refined, held out": _held_out_colour_error(refined),
     }
 
@@ -90,6 +92,11 @@ def span_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]
     """The landmark error that the model's span allows: pose and shape fitted almost without a prior."""
     code = _fitted(face.model, face, reference, confidence=1000.0)
     return {"landmarks, best in span": landmark_error(_landmarks_in_photo(face, code), reference)}
+
+
+def _without_corrections(refined: Reconstruction) -> Reconstruction:
+    skin = refined.reflectance - refined.reflectance_corrections
+    return replace(refined, reflectance=skin, reflectance_corrections=np.zeros_like(skin))
 
 
 def _held_out_colour_error(refined: Reconstruction) -> float:

@@ -167,20 +167,24 @@ def colour_weights(model: BaseModel) -> Float[np.ndarray, "N"]:
 
 
 @jax.jit
-def fit_colours(model: BaseModel, code: FaceCode, crop: Float[Array, "240 240 3"]) -> FaceCode:
+def fit_colours(
+    model: BaseModel, code: FaceCode, crop: Float[Array, "240 240 3"], *, mask: Float[Array, "240 240"] | None = None
+) -> FaceCode:
     """The code with the γ and β that minimise E_photo and E_std (eq. 9 and 11) for its geometry.
 
     Args:
       model: the mask or weights of its region "face" select the vertices.
       crop: RGB in [0, 1].
+      mask: 1 where the crop shows the face; None: everywhere.
     """
     points = form_points(model, code)
+    shown = jnp.ones(()) if mask is None else sample_bilinear(mask[..., None], points.pixels)[:, 0]
     surface = Surface(
         mean=model.reflectance_mean,
         modes=model.reflectance,
         basis=sh_basis(points.normals).T,
         observed=sample_bilinear(crop, points.pixels),
-        members=(points.visible * model.regions["face"]).astype(crop.dtype),
+        members=(shown * points.visible * model.regions["face"]).astype(crop.dtype),
     )
     prior = 2 * WEIGHTS.reg * WEIGHTS.rstd / WEIGHTS.photo  # E_std counts the whole of β², `solve_colours` half of it
     centre = jnp.zeros_like(code.reflectance)

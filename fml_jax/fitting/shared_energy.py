@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 from fml_jax.codes import FaceCode, code_from_network, network_from_code
 from fml_jax.face_model.base import BaseModel
-from fml_jax.fitting.energy import WEIGHTS, minimised, single_energy
+from fml_jax.fitting.energy import IDENTITY, WEIGHTS, minimised, single_energy
 from fml_jax.losses import Observation
 from fml_jax.losses.regularisers import statistical_energy
 from fml_jax.ops.arrays import Array
@@ -14,7 +14,7 @@ from fml_jax.ops.arrays import Array
 
 @jax.jit
 def fit_shared_energy(
-    model: BaseModel, codes: FaceCode, observations: Observation, *, eyes: Float[Array, "K"], used: Float[Array, "B"]
+    model: BaseModel, codes: FaceCode, observations: Observation, *, used: Float[Array, "B"]
 ) -> FaceCode:
     """B codes with one identity and one reflectance whose mean energy is lowest among Adam's iterates.
 
@@ -23,7 +23,6 @@ def fit_shared_energy(
     Args:
       codes: the initial codes, which have one identity and one reflectance already.
       observations: the crops, their landmarks and their confidence.
-      eyes: see `fit_energy`.
       used: the weight of each crop, 0 for one that fills up a batch.
     """
     share, sizes = used / used.sum(), model.code_sizes
@@ -40,11 +39,14 @@ def fit_shared_energy(
     def energy(state):
         found = candidates(state)
         each = jax.vmap(
-            lambda candidate, observation, code: single_energy(model, candidate, observation, start=code, eyes=eyes)
+            lambda candidate, observation, code: single_energy(
+                model, candidate, observation, start=code, light=code.illumination
+            )
         )(found, observations, codes)
-        prior = statistical_energy(
-            jax.tree.map(lambda part: part[0], found).replace(expression=jnp.zeros(sizes.expression)), WEIGHTS.rstd
-        )
-        return share @ each - (1 - 1 / used.sum()) * WEIGHTS.reg * prior
+        one = jax.tree.map(lambda part: part[0], found)
+        prior = WEIGHTS.reg * statistical_energy(
+            one.replace(identity=0 * one.identity, expression=jnp.zeros(sizes.expression)), WEIGHTS.rstd
+        ) + IDENTITY * jnp.sum((one.identity - codes.identity[0]) ** 2)
+        return share @ each - (1 - 1 / used.sum()) * prior
 
     return candidates(minimised(energy, {"own": start, "common": common}))

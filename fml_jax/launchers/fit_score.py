@@ -38,9 +38,9 @@ _FRAMES = flags.DEFINE_string(
 _WEIGHTS = flags.DEFINE_string("weights", str(OPEN_WEIGHTS), "Weights file to begin with.", flag_values=_FLAGS)
 _FACE_MODEL = define_face_model_flag(_FLAGS)
 _OUTPUT = flags.DEFINE_string("output", None, "Weights file to write.", required=True, flag_values=_FLAGS)
-_COUNT = flags.DEFINE_integer("count", 500, "Faces of each kind.", lower_bound=10, flag_values=_FLAGS)
+_COUNT = flags.DEFINE_integer("count", 800, "Faces of each kind.", lower_bound=10, flag_values=_FLAGS)
 _SEARCHED = flags.DEFINE_integer(
-    "searched", 500, "Photos to look for false boxes in.", lower_bound=0, flag_values=_FLAGS
+    "searched", 900, "Photos to look for false boxes in.", lower_bound=0, flag_values=_FLAGS
 )
 
 

@@ -25,6 +25,7 @@ PIXEL = (3, 2, 1)  # crop pixels a side of a sample, one number a stage
 _UNIT = 4.0  # samples: one unit of a predicted displacement, which is bounded by a patch's side
 _LARGEST_LOG = 3.0  # of a whitening's diagonal: errors between 1/20 and 20 samples
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+_DIFFERENCES = np.stack([[1, 0, 0] - _LUMINANCE, [0, 0, 1] - _LUMINANCE], axis=1)  # red and blue less the luminance
 _FLAT = 0.02  # contrast, in [0, 1], up to which a patch is noise
 _FIRST_PRECISION = 4.0  # of the encoder's parameters before training: inverse squared units of its output
 _FIRST_WEIGHT = 0.03  # of the points against the prior before training; their errors are far from independent
@@ -108,7 +109,7 @@ class _Measurement(nn.Module):
     """Displacements of points from the middles of their patches, and whitening, both in samples of the patches."""
 
     widths: tuple[int, int] = (64, 32)  # of the layers that each point has of its own
-    joint: int = 256  # width of the layers that join all points
+    joint: int = 384  # width of the layers that join all points
 
     @nn.compact
     def __call__(self, patches, raw) -> tuple[Array, Array]:
@@ -151,33 +152,37 @@ def look_about(
 ) -> tuple[Float[Array, "B P samples"], Float[Array, "B P 2"]]:
     """Patches about points, and the patches' middles in crop pixels.
 
-    A patch lies on whole samples, so that nothing is interpolated, and within the crop. Its mean is taken away and its
-    contrast made equal, so that it hardly depends on the light. No gradient flows to the points.
+    A patch lies on whole samples, so that nothing is interpolated, and within the crop. It has the luminance of each
+    sample and, as in JPEG files, two differences of colours for four samples together: lips and skin can be equally
+    bright. Its mean colour is taken away and its contrast made equal, so that it hardly depends on the light. No
+    gradient flows to the points.
 
     Args:
       crops: RGB in [0, 1].
       stage: its samples have `PIXEL[stage]` crop pixels a side.
     """
     pixel = PIXEL[stage]
-    image = _grey(crops, pixel)
+    image = _coarser(crops, pixel)
     middles = (jax.lax.stop_gradient(pixels) - (pixel - 1) / 2) / pixel  # in samples
     corners = jnp.round(middles - (PATCH - 1) / 2).astype(jnp.int32)
     corners = jnp.clip(corners, 0, image.shape[1] - PATCH)
 
     def cut(image, corner):
-        return jax.lax.dynamic_slice(image, corner[::-1], (PATCH, PATCH))
+        return jax.lax.dynamic_slice(image, (corner[1], corner[0], 0), (PATCH, PATCH, 3))
 
-    patches = jax.vmap(jax.vmap(cut, in_axes=(None, 0)))(image, corners).reshape(*corners.shape[:2], -1)
-    patches = patches - patches.mean(axis=-1, keepdims=True)
-    patches = patches / jnp.sqrt((patches**2).mean(axis=-1, keepdims=True) + _FLAT**2)
-    return patches, (corners + (PATCH - 1) / 2) * pixel + (pixel - 1) / 2
+    patches = jax.vmap(jax.vmap(cut, in_axes=(None, 0)))(image, corners)
+    patches = patches - patches.mean(axis=(2, 3), keepdims=True)
+    grey = patches @ _LUMINANCE
+    red_and_blue = (_coarser(patches, 2) @ _DIFFERENCES).reshape(*corners.shape[:2], -1)
+    contrast = jnp.sqrt((grey**2).mean(axis=(2, 3)) + _FLAT**2)[..., None]
+    samples = jnp.concatenate([grey.reshape(*corners.shape[:2], -1), red_and_blue], axis=-1) / contrast
+    return samples, (corners + (PATCH - 1) / 2) * pixel + (pixel - 1) / 2
 
 
-def _grey(crops, pixel):
-    """The crops' luminance in samples of `pixel` pixels a side.
+def _coarser(images, pixel):
+    """Images [..., rows, columns, 3] in samples of `pixel` pixels a side.
 
     Written as sums of strided slices, which XLA's CPU backend computes faster than reductions.
     """
-    grey = sum(share * crops[..., channel] for channel, share in enumerate(_LUMINANCE))
-    parts = [grey[:, row::pixel, column::pixel] for row in range(pixel) for column in range(pixel)]
+    parts = [images[..., row::pixel, column::pixel, :] for row in range(pixel) for column in range(pixel)]
     return sum(parts) / len(parts)

@@ -9,9 +9,10 @@ from jaxtyping import Float
 
 from fml_jax.codes import FaceCode, FinalCode
 from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.correctives import Corrections
 from fml_jax.ops.modes import weighted_sum_plain
 from fml_jax.photos.crops import apply_affine, invert_affine
-from fml_jax.reconstruction.decoding import DecodedFace, decode, decode_one
+from fml_jax.reconstruction.decoding import DecodedFace, decode, decode_one, with_corrections
 from fml_jax.reconstruction.final_level import FinalLevel
 
 
@@ -56,6 +57,28 @@ def with_final_code(face: Any, code: FinalCode, final: FinalLevel) -> Any:
 @jax.jit
 def _decoded(model: BaseModel, final: FinalLevel, code: FinalCode) -> DecodedFace:
     return final.face(model, code, decode(model, code.base))
+
+
+def learned_corrections(face: Any) -> Corrections:
+    """F_g(δ_g) and F_r(δ_r) of a `Reconstruction` on all vertices, [N, 3] each; 0 where it has no final level."""
+    vertices, skin = base_surface(face)
+    return Corrections(face.vertices - vertices, face.reflectance - face.reflectance_corrections - skin)
+
+
+def with_refitted_base(face: Any, code: FaceCode, learned: Corrections) -> Any:
+    """The same face of the same photo with another code of its base level, whose light is that of both levels.
+
+    Args:
+      learned: `learned_corrections`, which stay as they are.
+    """
+    decoded = jax.device_get(_corrected(face.model, code, learned))
+    final = face.final_code and face.final_code.replace(base=code, illumination=code.illumination)
+    return dataclasses.replace(_shown(face, decoded), code=code, final_code=final)
+
+
+@jax.jit
+def _corrected(model: BaseModel, code: FaceCode, learned: Corrections) -> DecodedFace:
+    return with_corrections(model, code, decode(model, code), added=learned)
 
 
 def with_code(face: Any, code: FaceCode) -> Any:

@@ -22,7 +22,7 @@ from fml_jax.photos.colour_balance import balanced, balancing_gains
 from fml_jax.photos.crops import crop_photo
 from fml_jax.reconstruction.answers import Reconstructions
 from fml_jax.reconstruction.evidence import Measurement, measure
-from fml_jax.reconstruction.levels import with_code, with_final_code
+from fml_jax.reconstruction.levels import learned_corrections, with_code, with_final_code, with_refitted_base
 from fml_jax.reconstruction.prediction import TrainedNetwork
 from fml_jax.reconstruction.reconstruction import Reconstruction
 from fml_jax.reconstruction.refinement import fitting_model, observation_of
@@ -72,7 +72,8 @@ def join_photos(
     if not faces:
         return []
     codes = join_crops(network, _crops(faces))
-    return _refined(_with_codes(faces, codes)) if refine else _with_final_codes(network, faces, codes)
+    joined = _with_final_codes(network, faces, codes)
+    return _refined(joined) if refine else joined
 
 
 def join_crops(network: NetworkParts, crops: UInt8[np.ndarray, "B 240 240 3"]) -> FaceCode:
@@ -159,8 +160,11 @@ def _refined(faces: list[Reconstruction]) -> list[Reconstruction]:
         jax.tree.map(lambda *parts: jnp.stack(parts), *each)
         for each in ([face.code for face in filled], [observation_of(face) for face in filled])
     )
-    fitted = fit_shared_energy(fitting_model(faces[0].model), codes, observations, eyes=codes.reflectance[0], used=used)
-    return _with_codes(faces, jax.device_get(fitted))
+    learned = learned_corrections(faces[0])  # the mean δ of all of them
+    model = fitting_model(faces[0].model, learned)
+    fitted = jax.device_get(fit_shared_energy(model, codes, observations, used=used))
+    each = (jax.tree.map(operator.itemgetter(k), fitted) for k in range(len(faces)))
+    return [with_refitted_base(face, code, learned) for face, code in zip(faces, each, strict=True)]
 
 
 @jax.jit

@@ -1,4 +1,9 @@
-"""Refinement of a reconstruction on its photo: all parameters of the base level, then corrections of reflectance."""
+"""Refinement of a reconstruction on its photo: all parameters of the base level, then corrections of reflectance.
+
+The final level's corrections F_g(δ_g) and F_r(δ_r) stay as the network predicts them: they are added to the face
+model's means, so that the base level is fitted to what they leave over. Where objects hide the face, the photo is not
+compared with it.
+"""
 
 from dataclasses import replace
 from functools import cache
@@ -10,19 +15,21 @@ from absl import logging
 from jaxtyping import Bool, Float
 
 from fml_jax.errors import InputError
-from fml_jax.face_model.base import BaseModel, restrict
+from fml_jax.face_model.base import BaseModel, kept_vertices, restrict
+from fml_jax.face_model.correctives import Corrections
 from fml_jax.face_model.files import load_face_model
 from fml_jax.fitting.colours import colour_weights, fit_colours
 from fml_jax.fitting.corrections import fit_corrections
 from fml_jax.fitting.energy import fit_energy
 from fml_jax.fitting.landmarks import fit_landmarks
 from fml_jax.image_formation.illumination import shading
+from fml_jax.image_formation.occlusion import crop_sized, seen_share
 from fml_jax.image_formation.points import Points, form_points_of, inside_image
 from fml_jax.losses import Observation
 from fml_jax.ops.images import unit_range
 from fml_jax.ops.sampling import sample_bilinear
 from fml_jax.photos.crops import apply_affine, crop_photo
-from fml_jax.reconstruction.levels import with_code
+from fml_jax.reconstruction.levels import learned_corrections, with_refitted_base
 from fml_jax.reconstruction.reconstruction import Reconstruction
 
 # Confidence of the network's own landmarks, which are used where none are detected.
@@ -44,13 +51,14 @@ def refine(
         file; otherwise the network's own landmarks are used, with a low confidence.
       used: landmarks that may be fitted (the others are for measuring the fit).
     """
-    observation = observation_of(face, landmarks, used)
+    observation, learned = observation_of(face, landmarks, used), learned_corrections(face)
+    points, whole = landmark_model(face.model, learned), fitting_model(face.model, learned)
     code = fit_landmarks(
-        _landmark_model(face.model), face.code, observation.landmarks, confidence=observation.confidence
+        points, face.code, observation.landmarks, confidence=observation.confidence, person=face.code.identity
     )
-    code = fit_colours(fitting_model(face.model), code, observation.image)
-    code = fit_energy(fitting_model(face.model), code, observation, eyes=face.code.reflectance)
-    return with_corrections(with_code(face, jax.device_get(code)))
+    code = fit_colours(whole, code, observation.image, mask=observation.mask)
+    code = fit_energy(whole, code, observation, start=face.code)
+    return with_corrections(with_refitted_base(face, jax.device_get(code), learned))
 
 
 def observation_of(
@@ -66,7 +74,8 @@ def observation_of(
     if used is not None:
         confidence = confidence * np.asarray(used, np.float32)
     targets = jnp.asarray(apply_affine(face.crop_from_photo, landmarks), jnp.float32)
-    return Observation(_crop(face), targets, jnp.asarray(confidence))
+    mask = None if face.unoccluded is None else crop_sized(jnp.asarray(face.unoccluded)[None])[0]
+    return Observation(_crop(face), targets, jnp.asarray(confidence), mask)
 
 
 def with_corrections(face: Reconstruction, used: Bool[np.ndarray, "N"] | None = None) -> Reconstruction:
@@ -91,8 +100,11 @@ def reflectance_corrections(
     light = np.asarray(shading(points.normals, face.code.illumination))
     base_colours = points.colours - face.reflectance_corrections * light
     # Beyond the photo the crop repeats its border.
-    inside = np.asarray(inside_image(face.projected, *face.photo.shape[:2]))
-    comparable = inside if used is None else inside & used
+    comparable = np.asarray(inside_image(face.projected, *face.photo.shape[:2]))
+    if face.unoccluded is not None:
+        comparable = comparable & (np.asarray(seen_share(face.unoccluded, points.pixels)) > 0.5)
+    if used is not None:
+        comparable = comparable & used
     return fit_corrections(face.model, points, observed - base_colours, light=light, used=comparable)
 
 
@@ -143,23 +155,38 @@ def _is_elsewhere(found: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.linalg.norm(found.mean(axis=0) - expected.mean(axis=0)) > ELSEWHERE * size)
 
 
-def fitting_model(model: BaseModel) -> BaseModel:
-    """A model's face region; its weights prefer bare skin, since few or no modes express beards and brows."""
-    return _fitting_model(model.file)
+def fitting_model(model: BaseModel, learned: Corrections) -> BaseModel:
+    """A model's face region with the final level's corrections in its means.
+
+    Its weights prefer bare skin, since few or no modes express beards and brows.
+
+    Args:
+      learned: F_g and F_r of all vertices of the model.
+    """
+    return _with_means(*_fitting_model(model.file), learned)
 
 
-@cache
-def _fitting_model(file: str) -> BaseModel:
-    model = load_face_model(file or None, detail="face")
-    return model.replace(regions={**model.regions, "face": jnp.asarray(colour_weights(model))})
-
-
-def _landmark_model(model: BaseModel) -> BaseModel:
+def landmark_model(model: BaseModel, learned: Corrections) -> BaseModel:
     """Only the vertices that landmarks depend on, which is all that `fit_landmarks` needs."""
-    return _landmark_model_of(model.file)
+    return _with_means(*_landmark_model(model.file), learned)
+
+
+def _with_means(model: BaseModel, rows: np.ndarray, learned: Corrections) -> BaseModel:
+    geometry, reflectance = (jnp.asarray(each)[rows] for each in learned)
+    return model.replace(mean=model.mean + geometry, reflectance_mean=model.reflectance_mean + reflectance)
 
 
 @cache
-def _landmark_model_of(file: str) -> BaseModel:
-    model = _fitting_model(file)
-    return restrict(model, np.zeros(model.vertex_count, bool))
+def _fitting_model(file: str) -> tuple[BaseModel, np.ndarray]:
+    """The model, and which of the standard mesh's vertices its own are."""
+    standard = load_face_model(file or None)
+    model = load_face_model(file or None, detail="face")
+    rows = kept_vertices(standard, np.asarray(standard.regions["face"]))
+    return model.replace(regions={**model.regions, "face": jnp.asarray(colour_weights(model))}), rows
+
+
+@cache
+def _landmark_model(file: str) -> tuple[BaseModel, np.ndarray]:
+    model, rows = _fitting_model(file)
+    nothing = np.zeros(model.vertex_count, bool)
+    return restrict(model, nothing), rows[kept_vertices(model, nothing)]

@@ -17,7 +17,7 @@ from fml_jax.networks.encoders import encode, make_encoder
 from fml_jax.ops.images import unit_range
 from fml_jax.photos.colour_balance import balanced, balancing_gains
 
-DECAY = 3e-4  # of the squared weights, features having deviation 1, against a mean cross-entropy
+DECAY = 1e-4  # of the squared weights, features having deviation 1, against a mean cross-entropy
 FACES = "faces"  # the kind of crops that should have a high score
 _BATCH = 50  # crops that are encoded at a time
 

@@ -202,10 +202,13 @@ OTHERS: dict[str, Callable[[MarkedFace, np.random.Generator], Crop]] = {
     "badly sized": badly_sized,
     "badly turned": badly_turned,
 }
+PLACES = "beside", "beside, dark", "enlarged", "enlarged, dark"
+PLACES_A_FACE = 5  # of each of these kinds: what is no face differs more than faces do
 FALSE, DARK_FALSE = "false boxes", "false boxes, dark"
-# What each kind counts for; faces and others count alike together.
+# What each kind counts for. Others count twice as much as faces: a false face is worse than a face that is reported
+# as unsure.
 SHARES = {kind: 1 / (len(FACES) + len(HEADS)) for kind in (*FACES, *HEADS)} | {
-    kind: 1 / (len(OTHERS) + 2) for kind in (*OTHERS, FALSE, DARK_FALSE)
+    kind: 2 / (len(OTHERS) + 2) for kind in (*OTHERS, FALSE, DARK_FALSE)
 }
 
 
@@ -260,7 +263,7 @@ def crops_by_kind(
     Args:
       paths: photos of one face each, upright in the middle.
       frames: photos with landmarks of a face, turned away from the camera more often.
-      count: crops of each kind.
+      count: faces of each kind; there are `PLACES_A_FACE` times as many places beside them.
       searched: photos to look for false boxes in; their crops are followed by their mirror images.
 
     Raises:
@@ -273,7 +276,8 @@ def crops_by_kind(
     if not faces or not heads:
         raise InputError(f"no faces with landmarks in {len(paths)} photos and {len(frames)} frames; give more")
     for kind, make in (FACES | OTHERS).items():
-        yield kind, np.stack([make(face, rng) for face in faces])
+        times = PLACES_A_FACE if kind in PLACES else 1
+        yield kind, np.stack([make(face, rng) for face in faces for _ in range(times)])
     for kind, make in HEADS.items():
         yield kind, np.stack([make(head, rng) for head in heads])
     backgrounds = _in_random_order([*paths, *(Path(frame.path) for frame in frames)], rng)[:searched]

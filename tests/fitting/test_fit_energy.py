@@ -27,7 +27,7 @@ def test_the_energy_falls_and_the_best_code_is_kept(tiny_model):
         return float(base_energy(tiny_model, code, observation, weights=WEIGHTS)[0])
 
     start = jax.tree.map(lambda part: part * 0.97, truth)
-    fitted = fit_energy(tiny_model, start, observation, eyes=start.reflectance)
+    fitted = fit_energy(tiny_model, start, observation, start=start)
     assert energy(fitted) < 0.3 * energy(start)
 
 
@@ -37,7 +37,7 @@ def test_the_lights_tint_stays_although_another_one_fits_better(tiny_model):
     code = random_code(model, np.random.default_rng(3))
     crop = np.full((240, 240, 3), [0.3, 0.4, 0.7], np.float32)
     observation = Observation(jnp.asarray(crop), project_landmarks(model, code), jnp.ones(68))
-    fitted = fit_energy(model, code, observation, eyes=code.reflectance)
+    fitted = fit_energy(model, code, observation, start=code)
     change = np.asarray(fitted.illumination - code.illumination)
     tint = change - change.mean(axis=1, keepdims=True)
     assert np.abs(tint).max() < 0.15  # 0.29 if only the light as a whole is held

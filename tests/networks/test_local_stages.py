@@ -31,8 +31,9 @@ def test_a_patch_shows_what_is_at_its_middle(stage):
     crop[0, dot[1] - 2 : dot[1] + 4, dot[0] - 2 : dot[0] + 4] = 1
     about = jnp.asarray(dot + np.array([[[3.3, -3.9], [-4.2, 1.1]]]), jnp.float32)
     patches, middles = look_about(jnp.asarray(crop), about, stage)
-    assert patches.shape == (1, 2, PATCH**2)
-    for patch, middle in zip(patches[0].reshape(2, PATCH, PATCH), middles[0], strict=True):
+    assert patches.shape == (1, 2, PATCH**2 + 2 * (PATCH // 2) ** 2)
+    grey = patches[0, :, : PATCH**2].reshape(2, PATCH, PATCH)
+    for patch, middle in zip(grey, middles[0], strict=True):
         bright = np.argwhere(patch > patch.max() / 2).mean(axis=0)[::-1]  # x, y in samples
         found = np.asarray(middle) + (bright - (PATCH - 1) / 2) * PIXEL[stage]
         np.testing.assert_allclose(found, dot + 0.5, atol=PIXEL[stage] / 2 + 0.1)

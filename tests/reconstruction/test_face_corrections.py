@@ -7,7 +7,8 @@ import pytest
 
 from fml_jax.evaluation.photos import _held_out_colour_error, colour_error
 from fml_jax.reconstruction import refinement
-from fml_jax.reconstruction.refinement import reflectance_corrections, with_code, with_corrections
+from fml_jax.reconstruction.levels import with_code
+from fml_jax.reconstruction.refinement import reflectance_corrections, with_corrections
 
 
 def test_corrections_explain_the_photo_and_leave_the_eyes(face):

@@ -1,5 +1,7 @@
 """Refinement lowers a real face's energy, and ignores the landmarks that it has to leave out."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,7 @@ from fml_jax.losses import Observation
 from fml_jax.photos.crops import apply_affine, crop_photo
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE, detect_landmarks, ibug68
 from fml_jax.reconstruction import refinement
+from fml_jax.reconstruction.levels import learned_corrections
 from fml_jax.reconstruction.refinement import refine
 
 EVEN = np.arange(68) % 2 == 0
@@ -32,7 +35,7 @@ def test_a_real_face_is_refined_to_its_landmarks(face, reference):
 
 def test_light_and_eyes_are_held(face, reference, monkeypatch):
     """Without the penalties the light and the eyes' reflectance move much further."""
-    model = refinement.fitting_model(load_face_model())
+    model = refinement.fitting_model(load_face_model(), learned_corrections(face))
     crop = jnp.asarray(crop_photo(face.photo, face.crop_from_photo), jnp.float32) / 255
     targets = jnp.asarray(apply_affine(face.crop_from_photo, reference), jnp.float32)
     observation = Observation(crop, targets, jnp.ones(68))
@@ -40,7 +43,7 @@ def test_light_and_eyes_are_held(face, reference, monkeypatch):
 
     def changes():
         jax.clear_caches()
-        found = fit_energy(model, face.code, observation, eyes=face.code.reflectance)
+        found = fit_energy(model, face.code, observation, start=face.code)
         repainted = np.tensordot(found.reflectance - face.code.reflectance, modes, 1)
         return float(jnp.sum((found.illumination - face.code.illumination) ** 2)), np.mean(repainted**2)
 
@@ -51,6 +54,33 @@ def test_light_and_eyes_are_held(face, reference, monkeypatch):
     jax.clear_caches()
     assert held[0] < 0.9 * free[0]
     assert held[1] < 0.5 * free[1]
+
+
+def test_refinement_keeps_the_final_level_and_the_person(face, reference):
+    refined = refine(face, reference)
+    before, after = learned_corrections(face), learned_corrections(refined)
+    assert np.abs(before.geometry).max() > 0.1
+    np.testing.assert_allclose(after.geometry, before.geometry, atol=1e-3)
+    np.testing.assert_allclose(after.reflectance, before.reflectance, atol=1e-4)
+    np.testing.assert_array_equal(refined.final_code.geometry, face.final_code.geometry)
+    base = refined.level("base")
+    assert np.abs(refined.vertices - base.vertices).max() > 0.1
+    moved = np.linalg.norm(refined.code.identity - face.code.identity)
+    assert 0.1 < moved < 0.8 * np.linalg.norm(face.code.identity)  # the mean face is further away
+
+
+def test_what_hides_the_face_has_no_influence(face, reference):
+    """The lower half of the crop is masked, and shows two different things."""
+    shown = np.ones((60, 60), np.float32)
+    shown[36:] = 0
+    x, y = np.meshgrid(np.arange(face.photo.shape[1]), np.arange(face.photo.shape[0]))
+    rows = apply_affine(face.crop_from_photo, np.stack([x, y], -1).reshape(-1, 2).astype(float))[:, 1]
+    painted = face.photo.copy()
+    painted[(rows > 160).reshape(y.shape)] = (20, 200, 20)
+    masked = dataclasses.replace(face, unoccluded=shown)
+    one, other = (refine(each, reference) for each in (masked, dataclasses.replace(masked, photo=painted)))
+    np.testing.assert_allclose(one.vertices, other.vertices, atol=0.1)
+    np.testing.assert_allclose(one.reflectance, other.reflectance, atol=0.02)
 
 
 def test_landmarks_left_out_are_fitted_by_the_others(face, reference):
