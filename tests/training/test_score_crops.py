@@ -20,6 +20,8 @@ from fml_jax.training.score_crops import (
     FALSE,
     HEADS,
     OTHERS,
+    PLACES,
+    PLACES_A_FACE,
     SHARES,
     MarkedFace,
     crops_by_kind,
@@ -143,6 +145,7 @@ def test_photos_that_cannot_be_read_are_reported_and_left_out(shared, tmp_path, 
     frames = [other._replace(path=str(damaged)), other]
     kinds = dict(crops_by_kind([damaged, Path(good.path)], frames, 5, searched=9))
     assert kinds.keys() >= {*FACES, *HEADS, *OTHERS} and {len(kinds[kind]) for kind in (*FACES, *HEADS)} == {1}
+    assert {len(kinds[kind]) for kind in PLACES} == {PLACES_A_FACE}
     # As a photo, as a frame, and twice in the search for false boxes.
     assert capsys.readouterr().err.count(f"left out: {damaged}: the file is damaged or cut short") == 4
 
@@ -152,7 +155,7 @@ def test_photos_without_a_face_are_too_few(tmp_path):
         next(crops_by_kind([], [], 5, searched=0))
 
 
-def test_shares_of_faces_and_others_are_equal():
-    for faces in (True, False):
-        assert sum(share for kind, share in SHARES.items() if is_face(kind) is faces) == pytest.approx(1)
+def test_others_count_twice_as_much_as_faces():
+    sums = [sum(share for kind, share in SHARES.items() if is_face(kind) is faces) for faces in (True, False)]
+    assert sums == pytest.approx([1, 2])
     assert set(SHARES) == {*FACES, *HEADS, *OTHERS, FALSE, DARK_FALSE} and not is_face(FALSE)
