@@ -84,7 +84,7 @@ def write_picture(path: Path, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
         partial.write_bytes(cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
-def stacked(pictures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "H W 3"]:
+def stacked(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> UInt8[np.ndarray, "H W 3"]:
     """Pictures of different sizes below each other, on white."""
     width = max(picture.shape[1] for picture in pictures)
     padded = [np.pad(each, ((0, 6), (0, width - each.shape[1]), (0, 0)), constant_values=255) for each in pictures]

@@ -30,6 +30,14 @@ class Job:
         """Reconstructs both levels, whatever a face scores. Loaded when something is measured that is not kept yet."""
         return self.reconstructor_with()
 
+    def load(self) -> None:
+        """Loads the network now, so that files that do not fit are named before photos are looked for.
+
+        Raises:
+          InputError: the weights or the face model cannot be read, or do not belong together.
+        """
+        _ = self.reconstructor
+
     def reconstructor_with(self, **settings: Any) -> Reconstructor:
         """The same network with other settings."""
         return Reconstructor(self.weights, min_score=0.0, face_model=self.face_model, **settings)

@@ -74,6 +74,8 @@ def main() -> None:
     names = chosen_tables()
     folder = output_folder(_OUTPUT.value)
     job = Job(folder, _WEIGHTS.value, _FACE_MODEL.value, _COUNT.value, refine=_REFINE.value, split=_SPLIT.value)
+    if _WEIGHTS.value or _FACE_MODEL.value:
+        job.load()
     for name in names:
         job.write(TABLES[name](job), **_data())
     print(f"{folder / 'index.html'} shows all tables")

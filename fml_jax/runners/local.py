@@ -3,7 +3,6 @@
 import concurrent.futures
 import itertools
 import multiprocessing
-import os
 import signal
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -87,8 +86,6 @@ class _Pool:
     """Processes that end together."""
 
     def __init__(self, task: Task, workers: int, ahead: int) -> None:
-        # NumPy's threads of several processes would wait for each other; workers read this when they import it.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         context = multiprocessing.get_context("spawn")  # forked copies of JAX's and MediaPipe's threads would hang
         self._counts = context.Array("q", 2)  # items kept and rejected
         self._executor = concurrent.futures.ProcessPoolExecutor(workers, context, _start, (task, self._counts))

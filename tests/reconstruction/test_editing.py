@@ -9,7 +9,7 @@ from fml_jax import lamp
 from fml_jax.errors import InputError
 from fml_jax.image_formation.illumination import shading
 from fml_jax.photos.crops import apply_affine
-from fml_jax.reconstruction.refinement import with_code
+from fml_jax.reconstruction.levels import with_code
 
 
 def test_a_lamp_lights_what_is_turned_to_it():

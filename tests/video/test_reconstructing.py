@@ -3,6 +3,7 @@
 import copy
 
 import cv2
+import jax
 import numpy as np
 import pytest
 
@@ -107,10 +108,14 @@ def test_all_frames_show_the_final_level_of_one_person(found, rendered):
     np.testing.assert_allclose(first.reflectance, last.reflectance, atol=1e-6)
 
 
+def code_of(reconstructor, crops):
+    return jax.tree.map(lambda part: part[0], reconstructor.predict(crops[:1]).codes)
+
+
 def test_the_persons_delta_is_the_mean_of_the_views_weighted_by_certainty(reconstructor, rendered, monkeypatch):
     crops = np.stack([cv2.resize(rendered.frames[k], (240, 240)) for k in (0, 20)])
     monkeypatch.setattr(reconstructing, "best_views", lambda tracks: (np.array([1.0, 2.0]), crops))
-    found = reconstructing._delta(reconstructor, TrackedPerson([], None))
+    found = reconstructing._delta(reconstructor, TrackedPerson([], code_of(reconstructor, crops)))
     one, other = (reconstructor.predict(crop[None]).final_codes for crop in crops)
     np.testing.assert_allclose(found[0], 0.8 * one.geometry[0] + 0.2 * other.geometry[0], atol=1e-5)
     np.testing.assert_allclose(found[1], 0.8 * one.reflectance[0] + 0.2 * other.reflectance[0], atol=1e-5)
@@ -121,7 +126,8 @@ def test_a_base_levels_clip_has_no_delta(reconstructor, rendered):
     base._final = None
     track = Track(np.eye(2, 3))
     track.views[0, 0] = 2.0, rendered.frames[0][:240, :240]
-    assert reconstructing._delta(base, TrackedPerson([track], None)) is None
+    person = TrackedPerson([track], code_of(reconstructor, rendered.frames[0][None, :240, :240]))
+    assert reconstructing._delta(base, person) is None
 
 
 def test_ctrl_c_keeps_the_frames_that_were_seen(reconstructor, path, monkeypatch):
