@@ -45,7 +45,7 @@ def test_a_peer_with_the_true_face_has_no_error_and_a_wrong_one_has(model, tmp_p
     write_mesh(tmp_path / "wrong.obj", 0.001 * (mean + nose), triangles)
     peer, known = PeerMeshes(str(tmp_path)), known_render(model, "mean", np.asarray(model.mean))
     right, wrong = (compare(model, known, peer.face(name)).sums for name in ("right", "wrong"))
-    assert right["scan to mesh, mean"] < 0.03 and right[MATCHED] < 0.1
+    assert right["scan to mesh, mean"] < 0.01 and right[MATCHED] < 0.1
     assert wrong["scan to mesh, mean"] > 0.2 and wrong["Hausdorff 95 %"] > 1 and wrong[MATCHED] > 0.2
     assert peer.face("another picture") is None
 
