@@ -40,7 +40,7 @@ class KeptProgram:
     def __init__(self, function: Callable, name: str, options: Mapping[str, Any] | None = None) -> None:
         """
         Args:
-          name: tells it from other functions.
+          name: part of the file name of its traces; no two functions share one.
           options: of XLA's compiler.
         """
         self._function, self._name = function, name

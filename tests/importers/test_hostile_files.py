@@ -70,7 +70,7 @@ def test_what_a_pickle_calls_is_not_called(tmp_path, protocol, function):
     assert not mark.exists()
 
 
-def test_a_pickle_that_is_a_call_itself_isrefused(tmp_path):
+def test_a_pickle_that_is_a_call_itself_is_refused(tmp_path):
     path = tmp_path / "flame.pkl"
     path.write_bytes(pickle.dumps(_Calls(os.mkdir, str(tmp_path / "mark")), 2))
     refused(read_flame, path, match="no dictionary")
@@ -106,7 +106,7 @@ _PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", _PROGRAMS)
-def test_a_hostile_pickle_isrefused(tmp_path, name):
+def test_a_hostile_pickle_is_refused(tmp_path, name):
     path = tmp_path / "flame.pkl"
     path.write_bytes(_PROGRAMS[name])
     refused(read_flame, path, match="flame.pkl")
@@ -122,13 +122,13 @@ def _with_shape(shape):
 
 
 @pytest.mark.parametrize("shape", [1 << 40, 4, -1])
-def test_a_pickled_array_of_another_shape_than_its_content_isrefused(tmp_path, shape):
+def test_a_pickled_array_of_another_shape_than_its_content_is_refused(tmp_path, shape):
     path = tmp_path / "flame.pkl"
     path.write_bytes(_with_shape(shape))
     refused(read_flame, path, match="v_template")
 
 
-def test_a_sparse_matrix_of_immense_shape_isrefused(tmp_path):
+def test_a_sparse_matrix_of_immense_shape_is_refused(tmp_path):
     matrix = scipy.sparse.csc_matrix(np.eye(3))
     matrix._shape = (1 << 31, 1 << 31)
     path = tmp_path / "a.pkl"
@@ -136,7 +136,7 @@ def test_a_sparse_matrix_of_immense_shape_isrefused(tmp_path):
     refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="J_regressor")
 
 
-def test_a_sparse_matrix_with_entries_outside_isrefused(tmp_path):
+def test_a_sparse_matrix_with_entries_outside_is_refused(tmp_path):
     matrix = scipy.sparse.csr_matrix(np.eye(3))
     matrix.indices[:] = 7
     path = tmp_path / "a.pkl"
@@ -144,7 +144,7 @@ def test_a_sparse_matrix_with_entries_outside_isrefused(tmp_path):
     refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="outside its shape")
 
 
-def test_an_array_of_objects_isrefused(tmp_path):
+def test_an_array_of_objects_is_refused(tmp_path):
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps({"f": np.array([{}, None], object)}, 2))
     refused(lambda: numbers(path, read_pickle(path), "f"), match="no number")
@@ -160,12 +160,12 @@ def _h5(tmp_path, fill):
     return path
 
 
-def test_an_hdf5_dataset_that_is_mostly_a_claim_isrefused(tmp_path):
+def test_an_hdf5_dataset_that_is_mostly_a_claim_is_refused(tmp_path):
     path = _h5(tmp_path, lambda file: file.create_dataset("shape/model/mean", (10**10,), "f4", chunks=(1000,)))
     refused(read_bfm2017, path, match="its size allows")
 
 
-def test_an_hdf5_chunk_that_is_larger_than_its_dataset_isrefused(tmp_path):
+def test_an_hdf5_chunk_that_is_larger_than_its_dataset_is_refused(tmp_path):
     def fill(file):
         file.create_dataset("shape/model/mean", (3,), "f4", chunks=(500_000_000,), maxshape=(None,), compression="gzip")
 
@@ -193,7 +193,7 @@ def test_hdf5_data_in_other_files_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n" + bytes(500), b"hello"])
-def test_damaged_hdf5_isrefused(tmp_path, content):
+def test_damaged_hdf5_is_refused(tmp_path, content):
     (tmp_path / "bfm.h5").write_bytes(content)
     refused(read_bfm2017, tmp_path / "bfm.h5", match="bfm.h5")
 
@@ -265,12 +265,12 @@ def test_a_matlab_bomb_is_refused_before_it_unpacks(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89HDF\r\n\x1a\n" + bytes(200)])
-def test_what_is_no_matlab_file_isrefused(tmp_path, content):
+def test_what_is_no_matlab_file_is_refused(tmp_path, content):
     (tmp_path / "01_MorphableModel.mat").write_bytes(content)
     refused(read_bfm2009, tmp_path / "01_MorphableModel.mat", match="MATLAB")
 
 
-def test_a_cut_matlab_file_isrefused(tmp_path, people):
+def test_a_cut_matlab_file_is_refused(tmp_path, people):
     folder = layouts.write_bfm2009(tmp_path / "bfm", people)
     path = folder / "01_MorphableModel.mat"
     path.write_bytes(path.read_bytes()[:5000])
@@ -305,7 +305,7 @@ def test_arrays_of_bfm_2009_that_cannot_be_are_named(tmp_path, people, name, cha
 
 
 @pytest.mark.parametrize("head", [-1, 0, 2**31 - 1, 2])
-def test_a_file_of_expressions_that_does_not_hold_what_it_claims_isrefused(tmp_path, people, head):
+def test_a_file_of_expressions_that_does_not_hold_what_it_claims_is_refused(tmp_path, people, head):
     folder = layouts.write_bfm2009(tmp_path / "bfm", people)
     content = (folder / "Exp_Pca.bin").read_bytes()
     (folder / "Exp_Pca.bin").write_bytes(struct.pack("<i", head) + content[4:-8])
@@ -315,7 +315,7 @@ def test_a_file_of_expressions_that_does_not_hold_what_it_claims_isrefused(tmp_p
 # FLAME as npz, and model files
 
 
-def test_an_npz_bomb_isrefused(tmp_path):
+def test_an_npz_bomb_is_refused(tmp_path):
     path = tmp_path / "flame.npz"
     np.savez_compressed(path, v_template=np.zeros((10_000_000, 3), np.float32))
     assert path.stat().st_size < 1 << 20
@@ -377,7 +377,7 @@ _OBJS = {
 
 
 @pytest.mark.parametrize("name", _OBJS)
-def test_a_damaged_obj_file_isrefused(tmp_path, name):
+def test_a_damaged_obj_file_is_refused(tmp_path, name):
     (tmp_path / "a.obj").write_text(_OBJS[name])
     refused(read_mesh, tmp_path / "a.obj", match="a.obj")
 
@@ -404,13 +404,13 @@ _PLYS = {
 
 
 @pytest.mark.parametrize("name", _PLYS)
-def test_a_damaged_ply_file_isrefused(tmp_path, name):
+def test_a_damaged_ply_file_is_refused(tmp_path, name):
     (tmp_path / "a.ply").write_bytes(_PLYS[name])
     refused(read_mesh, tmp_path / "a.ply", match="a.ply")
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3", "a " * 68, "1 " * 69, "9" * 200_000])
-def test_a_landmark_file_of_something_else_isrefused(tmp_path, text):
+def test_a_landmark_file_of_something_else_is_refused(tmp_path, text):
     (tmp_path / "points.txt").write_text(text)
     refused(read_landmark_file, tmp_path / "points.txt", match="points.txt.*68 numbers")
 

@@ -65,7 +65,7 @@ def test_a_pickle_that_grows_is_refused(tmp_path, name):
     refused(read_flame, path, match="flame.pkl")
 
 
-def test_what_a_pickle_says_of_itself_stays_on_one_line(tmp_path):
+def test_an_error_about_a_name_with_a_line_break_is_one_line(tmp_path):
     path = tmp_path / "flame.pkl"
     name = b"X" + struct.pack("<I", 60) + b"os\n\x1b[31m" + b"a" * 52
     path.write_bytes(b"\x80\x04}\x8c\x0av_template" + name + b"\x8c\x01x\x93)Rs.")
