@@ -21,7 +21,7 @@ from fml_jax.face_model.base import BaseModel, restrict
 from fml_jax.face_model.integer_modes import restored
 from fml_jax.face_model.landmarks import CONTOUR, Landmarks
 from fml_jax.face_model.subdivision import catmull_clark, subdivide_uv, triangulate
-from fml_jax.face_model.topology import make_topology
+from fml_jax.face_model.topology import make_topology, too_many_around
 
 OPEN_MODEL = Path(__file__).parent / "open_model.npz"
 DETAILS = ("standard", "fine", "face")
@@ -68,7 +68,6 @@ _SHAPES = {
     },
 }
 _LANDMARK_COUNTS = {"landmarks478_vertices": 478, "landmarks68_from_478": 68}
-_MOST_TRIANGLES = 1000  # around a vertex: tables have a column for each
 _PART_SHAPES = {
     "part_names": "P",
     "part_of_vertex": "V",
@@ -203,8 +202,8 @@ def _check_numbers(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         if numbers.dtype.kind not in "iu" or (numbers.size and not 0 <= numbers.min() <= numbers.max() < limit):
             raise InputError(f"{path}: {name!r} names vertices outside 0…{limit - 1}")
     faces = arrays["triangles" if "triangles" in arrays else "quads"]
-    if np.bincount(faces.ravel().astype(np.int64), minlength=1).max(initial=0) > _MOST_TRIANGLES:
-        raise InputError(f"{path}: over {_MOST_TRIANGLES} triangles share one vertex, which is no face")
+    if around := too_many_around(faces, standard):
+        raise InputError(f"{path}: {around} triangles share one vertex, too many for a face of {standard} vertices")
 
 
 def read_npz(path: Path, *versions: int) -> dict[str, np.ndarray]:

@@ -15,6 +15,9 @@ from jaxtyping import Float, Int
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.dot_products import squared_lengths
 
+_MOST_AROUND = 1000  # triangles at one vertex: tables have a column for each
+_MOST_ENTRIES = 2**26  # of a table
+
 
 class Topology(NamedTuple):
     """Index tables of a triangle mesh of N vertices and T triangles (int32).
@@ -51,6 +54,16 @@ def make_topology(triangles: np.ndarray, vertex_count: int) -> Topology:
         "vertex_edges": _padded_rows(starts, np.arange(len(starts), dtype=np.int32), vertex_count, len(starts)),
     }
     return Topology(**jax.device_put(tables))
+
+
+def too_many_around(triangles: np.ndarray, vertex_count: int) -> int | None:
+    """The most triangles that share a vertex, if tables with a column for each would be large; otherwise None.
+
+    Args:
+      triangles: [T, 3], or quads [Q, 4].
+    """
+    around = int(np.bincount(np.asarray(triangles, np.int64).ravel(), minlength=1).max(initial=0))
+    return around if around > min(_MOST_AROUND, _MOST_ENTRIES // max(vertex_count, 1)) else None
 
 
 def rings_of(triangles: np.ndarray, vertex_count: int) -> Int[Array, "W N"]:

@@ -18,7 +18,9 @@ import numpy as np
 from fml_jax.errors import InputError
 from fml_jax.importers.matlab import read_matlab, variables
 from fml_jax.importers.raw_model import (
+    MOST_MODES,
     RawModel,
+    allowance,
     beginning,
     checked,
     existing,
@@ -131,6 +133,10 @@ def _with_expressions(folder: Path, model: RawModel) -> RawModel:
         return _noted(model, f"no {_EXPRESSIONS} beside the model")
     offsets, basis = _expression_file(path)
     index, count = folder / _INDEX, len(model.mean)
+    if not len(basis) <= MOST_MODES or 12 * len(basis) * count > allowance(path):  # few vertices become many
+        raise InputError(
+            f"{path}: its {len(basis)} modes of {basis.shape[1]} vertices do not fit a model of {count}; check the file"
+        )
     kept = np.arange(basis.shape[1])
     if basis.shape[1] != count:
         if not index.is_file():

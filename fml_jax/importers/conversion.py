@@ -226,7 +226,7 @@ def _texture_coordinates(raw, report):
     """The model's own, or a cylinder around the head, cut at the back."""
     if raw.uv is not None and raw.uv_triangles is not None:
         report.append("texture coordinates are its own")
-        return raw.uv, raw.uv_triangles
+        return _one_vertex_each(raw.uv, raw.uv_triangles, raw.triangles)
     report.append("no texture coordinates: a cylinder around the head, cut at the back")
     x, y, z = raw.mean.astype(np.float64).T
     behind = np.percentile(z, 5) + 0.35 * (np.percentile(z, 95) - np.percentile(z, 5))
@@ -241,6 +241,14 @@ def _texture_coordinates(raw, report):
     corners = np.where(crosses[:, None], of_seam[raw.triangles], raw.triangles)
     uv = np.concatenate([np.stack([u, v], 1), np.stack([np.ones(len(seam)), v[seam]], 1)])
     return uv, corners
+
+
+def _one_vertex_each(uv, uv_triangles, triangles):
+    """Texture coordinates and triangles of them; those that several vertices share are there once for each."""
+    pairs, corners = np.unique(np.stack([uv_triangles.ravel(), triangles.ravel()], 1), axis=0, return_inverse=True)
+    if len(pairs) == len(np.unique(pairs[:, 0])):
+        return uv, uv_triangles
+    return uv[pairs[:, 0]], corners.reshape(-1, 3)
 
 
 def _origin(raw, found, report):

@@ -15,6 +15,7 @@ _MOST_ROWS = 4 * MOST_VERTICES
 _MOST_LINE = 10_000  # characters
 _FARTHEST = 1e9  # in any unit: the squares of larger numbers do not fit into single precision
 _MOST_CORNERS = 16  # of a polygon
+_GREY_LEVELS = 255
 _MOST_HEADER = 100  # lines of a PLY file's header
 _PLY_TYPES = {
     **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
@@ -50,6 +51,8 @@ def read_mesh(path: Path) -> MeshFile:
         raise InputError(f"{path}: not a mesh that can be read ({one_line(error)}); check the file") from None
     if not (len(mesh.vertices) and len(mesh.triangles)) or len(mesh.vertices) > MOST_VERTICES:
         raise InputError(f"{path}: {len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles; this is no face")
+    if mesh.vertices.shape[1] != 3:
+        raise InputError(f"{path}: its vertices have {mesh.vertices.shape[1]} coordinates, not 3; check the file")
     for array in (mesh.vertices, mesh.colours, mesh.uv):
         if array is not None and not (np.abs(array) < _FARTHEST).all():
             raise InputError(f"{path}: vertices, colours or texture coordinates that are not finite; check the file")
@@ -79,13 +82,18 @@ def _read_obj(path: Path) -> MeshFile:
     wide = all(len(each) == 6 for each in vertices)
     numbers = np.array([each if wide else each[:3] for each in vertices], np.float64).reshape(len(vertices), -1)
     triangles = np.array(corners, np.int64).reshape(-1, 3)
-    mesh = MeshFile(numbers[:, :3], triangles, numbers[:, 3:] if wide and vertices else None)
+    mesh = MeshFile(numbers[:, :3], triangles, _in_unit_range(numbers[:, 3:]) if wide and vertices else None)
     if len(uv_corners) == len(corners) and uv:
         uv_triangles = np.array(uv_corners, np.int64).reshape(-1, 3)
         if uv_triangles.size and not 0 <= uv_triangles.min() <= uv_triangles.max() < len(uv):
             raise ValueError("faces with texture coordinates that it does not have")
         mesh = mesh._replace(uv=np.array(uv, np.float64), uv_triangles=uv_triangles)
     return mesh
+
+
+def _in_unit_range(colours):
+    """Real numbers that some programs write in [0, 1], others in [0, 255]."""
+    return colours / _GREY_LEVELS if colours.max(initial=0) > 1 else colours
 
 
 def _add_face(values, tables, counts):
@@ -115,7 +123,7 @@ def _read_ply(path: Path) -> MeshFile:
     colours = None
     if {"red", "green", "blue"} <= vertices.keys():
         colours = np.stack([vertices[name] for name in ("red", "green", "blue")], axis=1).astype(np.float64)
-        colours = colours / 255 if vertices["red"].dtype.kind in "iu" or colours.max(initial=0) > 1 else colours
+        colours = colours / _GREY_LEVELS if vertices["red"].dtype.kind in "iu" else _in_unit_range(colours)
     return MeshFile(np.stack([vertices[axis] for axis in "xyz"], axis=1).astype(np.float64), faces, colours)
 
 

@@ -22,6 +22,7 @@ MOST_BYTES = 2 * 2**30
 _MOST_INSTRUCTIONS = 200_000
 _MOST_AXES, _MOST_ALONG = 8, 2**31  # axes, and numbers along one
 _MOST_DENSE = 2**23  # numbers of a sparse matrix, zeros included
+_MOST_NAME = 200  # letters of a class's or function's name
 _RECONSTRUCT = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 _FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
 _MARK = object()
@@ -74,20 +75,21 @@ def numbers(path: Path, content: Mapping[str, Any], name: str) -> np.ndarray:
 
 
 def _array(value: Any) -> np.ndarray:
+    """NumPy's arrays, SciPy's matrices of them, and Chumpy's arrays of either: nothing lies deeper."""
+    if isinstance(value, Named) and value.name.startswith("chumpy.") and isinstance(value.state, dict):
+        value = value.state.get("x", value)
+    if isinstance(value, Named) and value.name.startswith("scipy.sparse.") and isinstance(value.state, dict):
+        return _sparse(value.name, value.state)
+    return _plain(value)
+
+
+def _plain(value: Any) -> np.ndarray:
     if isinstance(value, Named):
-        module = value.name.rpartition(".")[0]
         if value.name in _RECONSTRUCT:
             return _numpys(value.state)
         if value.name in _FROM_BUFFER:
             content, kind, shape, order = value.arguments
             return _numpys((1, shape, kind, order == "F", content))
-        if module.startswith("scipy.sparse") and isinstance(value.state, dict):
-            return _sparse(value.name, value.state)
-        if module.startswith("chumpy") and isinstance(value.state, dict) and "x" in value.state:
-            inner = value.state["x"]
-            if isinstance(inner, Named) and inner.name.startswith("chumpy"):
-                raise ValueError("arrays within arrays")
-            return _array(inner)
         raise ValueError(f"{value.name} is not read")
     if isinstance(value, int | float):
         return np.array(value)
@@ -125,8 +127,10 @@ def _dtype(kind: Any) -> np.dtype:
     if not isinstance(kind, Named) or kind.name != "numpy.dtype" or not isinstance(kind.arguments, tuple):
         raise ValueError("its type is not NumPy's")
     code = kind.arguments[0]
-    if not isinstance(code, str) or len(code) > 3 or code[:1] not in "fiub":
-        raise ValueError(f"its type {str(code)[:20]!r} is no number")
+    if not isinstance(code, str):  # the text of nested tuples may take for ever
+        raise ValueError("its type has no name")
+    if len(code) > 3 or code[:1] not in "fiub":
+        raise ValueError(f"its type {code[:20]!r} is no number")
     order = kind.state[1] if isinstance(kind.state, tuple) and len(kind.state) > 1 else "="
     return np.dtype(f"{order}{code}" if order in ("<", ">") else code)
 
@@ -137,9 +141,11 @@ def _sparse(name: str, state: dict) -> np.ndarray:
     sane = isinstance(shape, tuple) and len(shape) == 2 and all(_is_size(n) for n in shape)
     if kind not in ("csc_matrix", "csr_matrix") or not sane or math.prod(shape) > _MOST_DENSE:
         raise ValueError(f"{kind} of this shape is not read")
-    data, indices, starts = (_array(state[part]) for part in ("data", "indices", "indptr"))
+    data, indices, starts = (_plain(state[part]) for part in ("data", "indices", "indptr"))
     rows, columns = shape if kind == "csr_matrix" else shape[::-1]
-    lengths = np.diff(starts)
+    if indices.dtype.kind not in "iu" or starts.dtype.kind not in "iu":
+        raise ValueError("its sparse entries have no whole numbers")
+    lengths = np.diff(starts.astype(np.int64))  # differences of unsigned numbers are never negative
     if len(starts) != rows + 1 or starts[0] != 0 or (lengths < 0).any() or starts[-1] != len(data):
         raise ValueError("its sparse entries do not fit its shape")
     if len(indices) != len(data) or (len(indices) and not 0 <= indices.min() <= indices.max() < columns):
@@ -184,6 +190,8 @@ def _global(stack, argument):
         name, module = stack.pop(), stack.pop()
         if not (isinstance(name, str) and isinstance(module, str)):
             raise ValueError("a name that is no text")
+        if len(name) + len(module) > _MOST_NAME:  # a text that lies in memory once could be joined often
+            raise ValueError("a name that is too long")
         return Named(f"{module}.{name}")
     return Named(argument.replace(" ", ".", 1))
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from fml_jax import safe_npz
 from fml_jax.errors import InputError
+from fml_jax.face_model.topology import too_many_around
 
 MOST_VERTICES, MOST_MODES = 400_000, 1000
 LEAST_VERTICES = 100
-_MOST_AROUND = 1000  # triangles at one vertex
 _FARTHEST = 1e5  # mm, or RGB: larger values are another unit or damage, and overflow where they are squared
 _MOST_EXACT = 2.0**53
 _SHAPE_NAME = re.compile(r"[\w.-]{1,60}", re.ASCII)  # they become keys, columns and labels of many files
@@ -165,8 +165,8 @@ def _check_triangles(path: Path, triangles: np.ndarray, count: int) -> None:
         raise InputError(
             f"{path}: its triangles name vertices {triangles.min()} to {triangles.max()}, but there are {count}"
         )
-    if np.bincount(triangles.ravel(), minlength=count).max() > _MOST_AROUND:
-        raise InputError(f"{path}: over {_MOST_AROUND} triangles share one vertex, which is no face model")
+    if around := too_many_around(triangles, count):
+        raise InputError(f"{path}: {around} triangles share one vertex, too many for a face of {count} vertices")
 
 
 def _within(numbers: np.ndarray, count: int) -> bool:

@@ -41,6 +41,11 @@ def read_source(source: str, path: Path, landmarks: Path | None = None) -> tuple
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check --path")
     marks = None if landmarks is None else read_landmark_file(landmarks)
+    with np.errstate(over="ignore", invalid="ignore"):  # the readers refuse what is not finite
+        return _read(source, path, landmarks, marks)
+
+
+def _read(source, path, landmarks, marks):
     if source == "meshes":
         if marks is None:
             raise InputError("--source=meshes needs --landmarks=FILE: 68 numbers of vertices (from 0, iBUG's order)")

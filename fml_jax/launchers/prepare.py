@@ -1,4 +1,4 @@
-"""Makes the corpora that fml-train reads, from photos, videos, or renders of the open face model.
+"""Makes the corpora that fml-train reads, from photos, videos, or renders of a face model.
 
     fml-prepare --layout=lfw --input=lfw --output=data/photos
     fml-prepare --input=PHOTOS --output=data/photos        (a folder, best one subfolder a person)

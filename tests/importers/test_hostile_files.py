@@ -144,6 +144,23 @@ def test_a_sparse_matrix_with_entries_outside_is_refused(tmp_path):
     refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="outside its shape")
 
 
+@pytest.mark.parametrize("starts", [np.array([0, 100, 3, 3], np.uint32), np.array([0.0, 1.0, 2.0, 3.0])])
+def test_a_sparse_matrix_whose_rows_do_not_begin_in_order_is_refused(tmp_path, starts):
+    matrix = scipy.sparse.csr_matrix(np.eye(3))
+    matrix.indptr = starts
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"J_regressor": matrix}, 2))
+    refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="sparse entries")
+
+
+def test_a_sparse_matrix_of_itself_is_refused(tmp_path):
+    matrix = scipy.sparse.csr_matrix(np.eye(3))
+    matrix.data = matrix
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"J_regressor": matrix}, 2))
+    refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="J_regressor")
+
+
 def test_an_array_of_objects_is_refused(tmp_path):
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps({"f": np.array([{}, None], object)}, 2))
@@ -372,6 +389,7 @@ _OBJS = {
     "a face of two corners": "v 0 0 0\nf 1 1\n",
     "texture coordinates that are not there": "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/1 3/9\n",
     "no faces": "v 0 0 0\n",
+    "vertices in the plane": "v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n",
     "nothing": "",
 }
 
@@ -466,6 +484,14 @@ def test_arrays_of_ict_facekit_that_cannot_be_are_named(tmp_path, changes, match
     }
     np.savez(tmp_path / "ict.npz", **arrays | changes)
     refused(read_ict, tmp_path / "ict.npz", match=f"ict.npz.*{match}")
+
+
+@pytest.mark.parametrize("name", ["meanshape", "idBase", "exBase"])
+def test_numbers_that_leave_single_precision_are_one_line(tmp_path, people, name):
+    path = layouts.write_bfm_front(tmp_path / "front.mat", people, np.arange(68))
+    arrays = {key: value for key, value in scipy.io.loadmat(path).items() if not key.startswith("__")}
+    scipy.io.savemat(path, arrays | {name: np.float32(3e38) * np.sign(arrays[name])})
+    refused(read_source, "bfm2009", path, match="front.mat.*not finite")
 
 
 def test_sources_and_paths_that_are_none_are_named(tmp_path):

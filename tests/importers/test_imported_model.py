@@ -4,6 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -43,6 +44,20 @@ def test_imported_details_are_the_whole_mesh_and_the_face(imported):
     assert standard.has_one_mesh and not load_face_model().has_one_mesh
     marks = [np.asarray(landmarks478(model.landmarks, model.mean)) for model in (standard, face)]
     np.testing.assert_allclose(*marks, atol=1e-4)
+
+
+def test_texture_coordinates_that_vertices_share_are_there_once_for_each(imported, tmp_path):
+    path = tmp_path / "shared.h5"
+    path.write_bytes(imported.original.read_bytes())
+    with h5py.File(path, "a") as file:
+        cells = file["shape/representer/cells"][()]
+        file["metadata/uv"] = np.array([[0, 0], [1, 0], [0, 1]], np.float32)
+        file["metadata/uv_cells"] = np.tile(np.arange(3)[:, None], cells.shape[1])
+    import_face_model("bfm2017", path, tmp_path / "shared.npz")
+    model = load_face_model(tmp_path / "shared.npz")
+    pairs = np.stack([np.asarray(each).ravel() for each in (model.uv_triangles, model.topology.triangles)], axis=1)
+    assert len(np.unique(pairs, axis=0)) == len(np.unique(pairs[:, 0])) == len(model.uv)
+    np.testing.assert_array_equal(np.asarray(model.uv)[np.asarray(model.uv_triangles)[0]], [[0, 0], [1, 0], [0, 1]])
 
 
 def test_named_shapes_are_those_of_the_imported_file(imported):

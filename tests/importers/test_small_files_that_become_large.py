@@ -3,6 +3,7 @@
 import pickle
 import struct
 import zlib
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -16,6 +17,7 @@ from fml_jax.importers.flame import read_flame
 from fml_jax.importers.hdf5 import read_hdf5
 from fml_jax.importers.mesh_files import read_mesh
 from fml_jax.importers.meshes import read_landmark_file
+from fml_jax.importers.raw_model import RawModel, checked
 from tests.importers.refusals import refused
 
 # Pickles
@@ -46,11 +48,25 @@ def _integers_of_one_hash():
     return b"\x80\x02}(" + keys + b"u."
 
 
+def _text_joined_often():
+    """A text of 100 kB that names a class of the same name 20,000 times, all of which are kept."""
+    text = b"X" + struct.pack("<I", 100_000) + b"a" * 100_000 + b"q\x00"
+    return b"\x80\x04}U\x01a(" + text + b"h\x00h\x00\x93" * 20_000 + b"ls."
+
+
+def _type_of_nested_tuples():
+    """An array's type whose text has 2^60 letters."""
+    nested = b")" + b"\x86".join([b"2"] * 60) + b"\x86"
+    return _model(_ARRAY + b"(C\x01xcnumpy\ndtype\n" + nested + b"\x85RK\x01\x85U\x01CtR")
+
+
 _PICKLES = {
     "zeros by their number": _model(
         _ARRAY + b"(" + _integer(10**10) + _BYTES_TYPE + _integer(10**10) + b"\x85U\x01CtR"
     ),
     "text that is encoded often": _text_encoded_often(),
+    "text that is joined often": _text_joined_often(),
+    "a type of nested tuples": _type_of_nested_tuples(),
     "keys of one hash": _integers_of_one_hash(),
     "sizes whose product takes hours": _model(
         _ARRAY + b"(C\x01x" + _BYTES_TYPE + _integer(1 << 4_000_000) + b"q\x00" + b"(" + b"h\x00" * 8 + b"tU\x01CtR"
@@ -145,6 +161,18 @@ def test_whole_numbers_that_become_wide_ones_are_counted_as_wide(tmp_path):
     refused(read_bfm2009, tmp_path / "a.mat", match="its size allows")
 
 
+def test_modes_of_a_vertex_are_not_spread_over_many(tmp_path):
+    scipy.io.savemat(tmp_path / "BFM_exp_idx.mat", {"trimIndex": np.array([[1.0]])})
+    (tmp_path / "Exp_Pca.bin").write_bytes(struct.pack("<i", 900) + np.ones(3 * 901, "<f4").tobytes())
+    arrays = {f"{kind}{part}": np.ones((n, 1), np.float32) for kind in ("shape", "tex") for part, n in _PARTS.items()}
+    triangles = np.arange(1, 150_001).reshape(-1, 3)
+    scipy.io.savemat(tmp_path / "01_MorphableModel.mat", arrays | {"tl": triangles}, do_compression=True)
+    refused(read_bfm2009, tmp_path, match="Exp_Pca.bin: its 900 modes of 1 vertices do not fit")
+
+
+_PARTS = {"MU": 450_000, "PC": 450_000, "EV": 1}
+
+
 # Meshes
 
 
@@ -196,3 +224,15 @@ def test_a_long_file_of_landmarks_is_not_read_whole(tmp_path):
     with path.open("wb") as file:
         file.truncate(500 << 20)
     refused(read_landmark_file, path, match="68 numbers")
+
+
+def test_a_vertex_with_many_triangles_in_a_large_mesh_is_refused():
+    """Tables of neighbours would have 400,000 rows of 500."""
+    spokes = np.arange(1, 502)
+    fan = np.stack([np.zeros(500, int), spokes[:-1], spokes[1:]], axis=1)
+    mean = np.zeros((400_000, 3), np.float32)
+    mean[:502] = np.random.default_rng(0).normal(0, 50, (502, 3))
+    model = RawModel("fan", mean, fan, np.broadcast_to(np.float32(0), (1, 400_000, 3)))
+    refused(checked, Path("fan.ply"), model, match="500 triangles share one vertex, too many for a face of 400000")
+    small = model._replace(mean=mean[:600], identity=model.identity[:, :600])
+    assert checked(Path("fan.ply"), small) is small
