@@ -15,7 +15,7 @@ from fml_jax.export.buffers import KINDS, photo_buffers
 from fml_jax.export.cameras import write_camera
 from fml_jax.export.code_files import write_code_file
 from fml_jax.export.compact_code import compact_face, encoded
-from fml_jax.export.head import head_of, head_parts
+from fml_jax.export.head import head_of
 from fml_jax.export.meshes import write_material, write_obj, write_ply
 from fml_jax.export.photo_texture import photo_texture
 from fml_jax.export.png import as_jpeg, write_png
@@ -24,7 +24,7 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.topology import mesh_normals
 from fml_jax.fitting.named_shapes import named_shapes
 from fml_jax.image_formation.camera import CROP_SIZE
-from fml_jax.image_formation.parts import parts_of
+from fml_jax.image_formation.parts import drawn_parts, parts_of
 from fml_jax.ops.images import eight_bits
 from fml_jax.reconstruction.pictures import Pictures
 
@@ -164,7 +164,7 @@ def prepare(model: BaseModel, formats: Iterable[str]) -> None:
     named_shapes(model)
     if {"glb", "obj"} & set(formats):
         atlas_of(model)
-        head_parts()
+        drawn_parts(model)
         import fml_jax.export.glb  # noqa: F401 (its library takes a tenth of a second to import)
 
 

@@ -6,17 +6,16 @@ show the face as it was reconstructed, and weights of zero show the same person 
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from fml_jax.face_model.base import BaseModel
-from fml_jax.face_model.files import FacePart, load_face_parts
+from fml_jax.face_model.files import FacePart
 from fml_jax.face_model.topology import mesh_normals
 from fml_jax.fitting.named_shapes import named_shapes
-from fml_jax.image_formation.parts import NOT_DRAWN, parts_of
+from fml_jax.image_formation.parts import drawn_parts
 from fml_jax.ops.modes import weighted_sum_plain
 
 REST = "rest"  # the target that completes the face's own expression
@@ -86,8 +85,7 @@ def head_with(
     """
     codes = codes.astype(np.float32)
     surfaces = _own_surfaces(face, codes)
-    if parts_of(face.model) is not None:
-        surfaces += [_part_surface(name, part, face, codes) for name, part in head_parts().items()]
+    surfaces += [_part_surface(name, part, face, codes) for name, part in drawn_parts(face.model).items()]
     return Head(surfaces, tuple(names), weights)
 
 
@@ -146,8 +144,8 @@ def _shared_shapes(model: BaseModel, codes: np.ndarray) -> dict[str, Shapes]:
     if key not in _kept_shapes:
         moves = np.tensordot(codes, np.asarray(model.expression), 1)
         shapes = {name: Shapes(np.take(moves, at.vertices, axis=1)) for name, at in _own_layouts(model).items()}
-        if parts_of(model) is not None:
-            shapes |= {name: Shapes(np.tensordot(codes, part.expression, 1)) for name, part in head_parts().items()}
+        parts = drawn_parts(model)
+        shapes |= {name: Shapes(np.tensordot(codes, part.expression, 1)) for name, part in parts.items()}
         _kept_shapes.clear()
         _kept_shapes[key] = shapes
     return _kept_shapes[key]
@@ -167,12 +165,6 @@ def _part_surface(name: str, part: FacePart, face: Any, codes: np.ndarray) -> Su
         part.triangles,
         colours=part.reflectance,
     )
-
-
-@cache
-def head_parts() -> dict[str, FacePart]:
-    """The open model's parts that files show, by name."""
-    return {name: part for name, part in load_face_parts().items() if name not in NOT_DRAWN}
 
 
 def _normals(triangles: np.ndarray, vertices: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:

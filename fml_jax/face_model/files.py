@@ -138,6 +138,15 @@ def load_arkit_codes(path: str | Path | None = None) -> dict[str, np.ndarray]:
     return dict(zip(arrays["arkit_names"].tolist(), arrays["arkit_codes"].astype(np.float32), strict=True))
 
 
+def has_face_parts(path: str | Path | None = None) -> bool:
+    """Whether a model file has further parts.
+
+    Raises:
+      InputError: no such file, or it is no npz file.
+    """
+    return "part_names" in safe_npz.read_headers(Path(path or OPEN_MODEL), "face model file")
+
+
 def load_face_parts(path: str | Path | None = None) -> dict[str, FacePart]:
     """The further parts of a model, by name: teeth, gums and tongue, the lining of the mouth, lashes.
 
@@ -148,7 +157,8 @@ def load_face_parts(path: str | Path | None = None) -> dict[str, FacePart]:
     arrays = read_arrays(path)
     if "part_names" not in arrays:
         raise InputError(f"{path}: this face model has no teeth, tongue or lashes; choose one of format 2 that has")
-    check_shapes(path, arrays, _PART_SHAPES)
+    check_shapes(path, arrays, _PART_SHAPES | {"identity": "iN3", "expression": "eN3"})
+    _check_part_numbers(path, arrays)
     identity = restored(arrays["part_identity"], arrays["part_identity_steps"])
     expression = restored(arrays["part_expression"], arrays["part_expression_steps"])
     parts = {}
@@ -164,6 +174,21 @@ def load_face_parts(path: str | Path | None = None) -> dict[str, FacePart]:
             reflectance=arrays["part_reflectance"][vertices].astype(np.float32),
         )
     return parts
+
+
+def _check_part_numbers(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    owner, triangles = arrays["part_of_vertex"], arrays["part_triangles"]
+    for name, limit in (("part_of_vertex", len(arrays["part_names"])), ("part_triangles", len(owner))):
+        _check_range(path, name, arrays[name], limit)
+    if (owner[triangles] != owner[triangles[:, :1]]).any():
+        raise InputError(f"{path}: 'part_triangles' joins vertices of two parts")
+    if around := too_many_around(triangles, len(owner)):
+        raise InputError(f"{path}: {around} triangles of its parts share one vertex, too many for {len(owner)}")
+
+
+def _check_range(path: Path, name: str, numbers: np.ndarray, limit: int) -> None:
+    if numbers.dtype.kind not in "iu" or (numbers.size and not 0 <= numbers.min() <= numbers.max() < limit):
+        raise InputError(f"{path}: {name!r} names vertices outside 0…{limit - 1}")
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -198,9 +223,7 @@ def _check_numbers(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     for name, limit in limits.items():
         if name not in arrays:
             continue
-        numbers = arrays[name]
-        if numbers.dtype.kind not in "iu" or (numbers.size and not 0 <= numbers.min() <= numbers.max() < limit):
-            raise InputError(f"{path}: {name!r} names vertices outside 0…{limit - 1}")
+        _check_range(path, name, arrays[name], limit)
     faces = arrays["triangles" if "triangles" in arrays else "quads"]
     if around := too_many_around(faces, standard):
         raise InputError(f"{path}: {around} triangles share one vertex, too many for a face of {standard} vertices")

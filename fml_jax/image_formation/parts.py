@@ -1,4 +1,7 @@
-"""Teeth, gums, tongue and the lining of the mouth: parts of a head that pictures show and no photometric term sees."""
+"""Teeth, gums, tongue and the lining of the mouth: parts of a head that pictures show and no photometric term sees.
+
+They come with the open model. Files of other models have them where these end at the lips.
+"""
 
 from functools import cache
 from typing import Any
@@ -9,9 +12,8 @@ from flax import struct
 from jaxtyping import Float, Int
 
 from fml_jax.codes import FaceCode
-from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
-from fml_jax.face_model.files import FacePart, load_face_model, load_face_parts
+from fml_jax.face_model.files import FacePart, has_face_parts, load_face_model, load_face_parts
 from fml_jax.face_model.topology import Topology, make_topology
 from fml_jax.image_formation.points import Points, form_points_of
 from fml_jax.ops.arrays import Array
@@ -64,24 +66,45 @@ def _shade(name: str, part: FacePart) -> np.ndarray:
 
 
 def parts_of(model: Any) -> PartsMesh | None:
-    """The drawn parts that belong to a face model; None if it has none.
+    """The drawn parts that belong to a face model, as one mesh; None if it has none.
 
-    Parts come with the open model. A model with other identity or expression modes than the open model's has none.
+    Raises:
+      InputError: the parts of the model's file cannot be read.
     """
-    name, parts = _open_models_parts()
-    has_its_modes = isinstance(model, BaseModel) and (model.name == name or model.name.startswith(f"{name}, "))
-    return parts if has_its_modes else None
+    key = _file_of(model)
+    return None if key is None else _joined_parts(*key)
+
+
+def drawn_parts(model: Any) -> dict[str, FacePart]:
+    """The same by their names.
+
+    Raises:
+      InputError: the parts of the model's file cannot be read.
+    """
+    key = _file_of(model)
+    return {} if key is None else _drawn_parts(*key)
+
+
+def _file_of(model: Any) -> tuple[str, str] | None:
+    """The file that has a model's parts ("" for the package's own), and the name of the model in it."""
+    if not isinstance(model, BaseModel):
+        return None
+    name = model.name.partition(", ")[0]  # behind it the name says how many of the reflectance modes are left
+    return (model.file, name) if model.file or name == load_face_model().name else None
 
 
 @cache
-def _open_models_parts() -> tuple[str, PartsMesh | None]:
-    name = load_face_model().name
-    try:
-        parts = load_face_parts()
-    except InputError:  # a model of format 1 has none
-        return name, None
+def _joined_parts(file: str, name: str) -> PartsMesh | None:
+    parts = _drawn_parts(file, name)
     with jax.ensure_compile_time_eval():
-        return name, join_parts(parts)
+        return join_parts(parts) if parts else None
+
+
+@cache
+def _drawn_parts(file: str, name: str) -> dict[str, FacePart]:
+    """`name` tells files apart that one path had one after the other."""
+    parts = load_face_parts(file or None) if has_face_parts(file or None) else {}
+    return {kind: part for kind, part in parts.items() if kind not in NOT_DRAWN}
 
 
 def parts_vertices(parts: PartsMesh, code: FaceCode) -> Float[np.ndarray, "V 3"]:

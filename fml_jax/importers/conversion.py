@@ -10,8 +10,9 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_arkit_codes, load_face_model
 from fml_jax.face_model.landmarks import CONTOUR
-from fml_jax.face_model.surfaces import closest_on_surface
+from fml_jax.face_model.surfaces import Mesh, closest_on_surface
 from fml_jax.importers.correspondence import NEAR, Correspondence, find_correspondence, silent
+from fml_jax.importers.mouth_parts import carried_parts, ends_at_lips, part_arrays
 from fml_jax.importers.raw_model import RawModel
 
 FORMAT_VERSION = 3
@@ -67,14 +68,16 @@ def convert(
     report.append(f"masks are carried over from the open model: {', '.join(there)}")
     if absent := regions.keys() - set(there):
         report.append(f"the mesh has no {', '.join(sorted(absent))}")
-    report.append("teeth, tongue and lashes of the open model are not carried over")
+    origin = _origin(raw, found, report)
+    lips = regions["lips"] | regions["mouth"]
+    parts = _mouth_parts(raw, open_model, found, modes, lips=lips, origin=origin, report=report)
     if regions["face"].sum() < _LEAST_FACE:
         raise InputError(f"{raw.name}: {regions['face'].sum()} of its vertices are on the face, too few to train with")
     arrays: dict[str, Any] = {
         "format_version": np.array(FORMAT_VERSION),
         "name": np.array(raw.name[:60].replace(",", " ")),
         "licence": np.array(licence),
-        "mean": (raw.mean - _origin(raw, found, report)).astype(np.float32),
+        "mean": (raw.mean - origin).astype(np.float32),
         **modes,
         "triangles": raw.triangles.astype(np.int32),
         "reflectance_mean": reflectance_mean,
@@ -86,6 +89,7 @@ def convert(
         "arkit_names": np.array(names, str) if names else np.zeros(0, "U1"),
         "arkit_codes": codes.astype(np.float32),
         **embedded,
+        **parts,
     }
     return Converted(arrays, tuple(report))
 
@@ -220,6 +224,20 @@ def _named_shapes(raw, open_model, found, expression, *, report):
         f"{100 * left:.0f}% of their displacement is left"
     )
     return tuple(of_open), codes
+
+
+def _mouth_parts(raw, open_model, found, modes, *, lips, origin, report):
+    """The arrays of the open model's teeth, tongue and lining of the mouth; none where there is no hole at the lips."""
+    if not ends_at_lips(raw.triangles, lips):
+        report.append(
+            "the mesh has no hole at the lips: teeth, tongue and lining of the open model are not carried over"
+        )
+        return {}
+    report.append(
+        "the mesh ends at the lips: teeth, tongue and lining of the mouth are carried over from the open model"
+    )
+    parts = carried_parts(open_model, found, Mesh(raw.mean.astype(np.float64), raw.triangles), **modes)
+    return part_arrays({name: part._replace(mean=part.mean - np.float32(origin)) for name, part in parts.items()})
 
 
 def _texture_coordinates(raw, report):

@@ -52,7 +52,7 @@ def read_ict(path: Path) -> RawModel:
         notes=(
             *("triangles turned to be counter-clockwise from outside",) * turned,
             f"{len(identity)} identity modes; {len(names)} expression shapes",
-            "teeth, gums, tongue, lashes and sockets are left out",
+            "its own teeth, gums, tongue, lashes and sockets are left out",
         ),
     )
     if neutral.uv is not None and neutral.uv_triangles is not None:

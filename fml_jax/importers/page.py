@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.surfaces import vertex_normals
 from fml_jax.files import complete_or_absent
+from fml_jax.image_formation.parts import joined_rows, joined_triangles, parts_of
 from fml_jax.image_formation.plain_pictures import FIELD, View, render, sheet
 from fml_jax.pages import page
 
@@ -55,15 +56,29 @@ def import_pictures(model: BaseModel) -> dict[str, UInt8[np.ndarray, "H W 3"]]:
         ),
     }
     for kind in ("identity", "expression"):
-        shapes = [mean + sign * _EXTREME * mode for mode, sign in _extremes(np.asarray(getattr(model, kind)))]
-        sheets[f"First modes of {kind}, ±{_EXTREME} standard deviations"] = _sheet(
-            [_drawn(model, shape, clay, 15) for shape in shapes]
-        )
+        sheets[f"First modes of {kind}, ±{_EXTREME} standard deviations"] = _sheet(_of_modes(model, kind, clay))
     tones = [colours + sign * _EXTREME * mode for mode, sign in _extremes(np.asarray(model.reflectance))]
     sheets[f"First modes of reflectance, ±{_EXTREME} standard deviations"] = _sheet(
         [_drawn(model, mean, np.clip(tone, 0, 1), 15) for tone in tones]
     )
     return sheets
+
+
+def _of_modes(model: BaseModel, kind: str, clay: np.ndarray) -> list[np.ndarray]:
+    """Faces, and the teeth in them, that the first modes of a kind make."""
+    triangles, mesh, modes, colours = _triangles(model), np.asarray(model.mean), np.asarray(getattr(model, kind)), clay
+    parts = parts_of(model)
+    if parts is not None:
+        triangles = joined_triangles(len(mesh), triangles, parts)
+        mesh = joined_rows(mesh, parts.mean)
+        modes = np.concatenate([modes[:_SHOWN], np.asarray(getattr(parts, kind))[:_SHOWN]], axis=1)
+        colours = joined_rows(clay, np.asarray(parts.shade)[:, None] * np.asarray(parts.reflectance))
+    shapes = [_centred(model, mesh + sign * _EXTREME * mode) for mode, sign in _extremes(modes)]
+    return [render(shape, triangles, colours, view=View(15, 0, _SIZE)).image for shape in shapes]
+
+
+def _triangles(model: BaseModel) -> np.ndarray:
+    return np.asarray(model.topology.triangles)
 
 
 def _extremes(modes):
@@ -77,14 +92,12 @@ def _sheet(pictures):
 
 
 def _drawn(model: BaseModel, vertices: np.ndarray, colours: np.ndarray, yaw: float) -> np.ndarray:
-    return render(
-        _centred(model, vertices), np.asarray(model.topology.triangles), colours, view=View(yaw, 0, _SIZE)
-    ).image
+    return render(_centred(model, vertices), _triangles(model), colours, view=View(yaw, 0, _SIZE)).image
 
 
 def _centred(model: BaseModel, vertices: np.ndarray) -> np.ndarray:
     """The face in the picture's middle, and at most as large as the picture."""
-    used = np.asarray(model.mean)[np.unique(np.asarray(model.topology.triangles))]
+    used = np.asarray(model.mean)[np.unique(_triangles(model))]
     low, high = used.min(0), used.max(0)
     return (vertices - (low + high) / 2) * min(1.0, 0.85 * FIELD / (high - low).max())
 
@@ -96,7 +109,7 @@ def _tinted(mask: np.ndarray) -> Float[np.ndarray, "N 3"]:
 def _with_landmarks(model: BaseModel, clay: np.ndarray, yaw: float) -> np.ndarray:
     view, marks = View(yaw, 0, _SIZE), model.landmarks
     vertices = _centred(model, np.asarray(model.mean, np.float64))
-    triangles = np.asarray(model.topology.triangles)
+    triangles = _triangles(model)
     picture = render(vertices, triangles, clay, view=view).image.copy()
     fixed = _points(vertices, marks.fixed_vertices, marks.fixed_weights)
     row = int(np.abs(np.asarray(marks.contour_yaws) - yaw).argmin())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sparse
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.sparse.linalg import splu
 
 from fml_jax.face_model.surfaces import Mesh, at, closest_on_surface, procrustes, vertex_normals
@@ -82,7 +82,7 @@ def bent(
 def _pull_to_target(shape, start, target, *, reach, free):
     """Normal matrix and right side of: each vertex lies on the closest point of the target."""
     corners, weights, near = _closest(shape, vertex_normals(shape, start.triangles), target, reach)
-    near &= ~free & ~_border_vertices(target.triangles, len(target.vertices))[corners].any(1)
+    near &= ~free & ~border_vertices(target.triangles, len(target.vertices))[corners].any(1)
     partner = at(target.vertices, corners, weights)
     return sparse.diags(near.astype(float)), near[:, None] * (partner - start.vertices)
 
@@ -119,7 +119,8 @@ def _gradient(triangles, count):
     )
 
 
-def _border_vertices(triangles, count):
+def border_vertices(triangles: Int[np.ndarray, "T 3"], count: int) -> Bool[np.ndarray, "N"]:
+    """Which of so many vertices lie on the border of a mesh or of a hole in it."""
     sides = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     edges, uses = np.unique(sides, axis=0, return_counts=True)
     border = np.zeros(count, bool)

@@ -1,4 +1,4 @@
-"""Teeth and tongue in pictures: they belong to the open model alone, follow the jaw, and show when the mouth opens."""
+"""Teeth and tongue in pictures: they belong to a face model's file, follow the jaw, and show when the mouth opens."""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def jaw_code():
     return jnp.asarray(arrays["arkit_codes"][arrays["arkit_names"].tolist().index("jawOpen")])
 
 
-def test_only_the_open_model_has_parts(model, tiny_model):
+def test_a_model_has_the_parts_of_its_file(model, tiny_model):
     assert parts_of(model) is not None and parts_of(load_face_model(detail="face")) is not None
     assert parts_of(tiny_model) is None and parts_of(None) is None
 

@@ -13,7 +13,7 @@ import scipy.io
 import scipy.sparse
 
 from fml_jax.errors import InputError
-from fml_jax.face_model import load_face_model
+from fml_jax.face_model import load_face_model, load_face_parts
 from fml_jax.face_model.files import OPEN_MODEL
 from fml_jax.importers.bfm2009 import read_bfm2009
 from fml_jax.importers.bfm2017 import read_bfm2017
@@ -376,6 +376,31 @@ def test_a_model_file_with_impossible_numbers_is_named(tmp_path, changes, match)
         np.savez(tmp_path / "m.npz", **{name: file[name] for name in file.files} | changes)
     with pytest.raises(InputError, match=f"m.npz.*{match}"):
         load_face_model(tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize(
+    "changes, match",
+    [
+        ({"part_triangles": np.full((4, 3), 99_999)}, "'part_triangles' names vertices outside"),
+        ({"part_of_vertex": np.full(10_000, 7)}, "shape|outside"),
+        ({"part_identity": np.zeros((3, 9, 3), np.int16)}, "'part_identity.*does not fit"),
+        ({"part_mean": np.full((9, 3), np.nan)}, "part_mean|does not fit"),
+    ],
+)
+def test_impossible_teeth_of_a_model_file_are_named(tmp_path, changes, match):
+    with np.load(OPEN_MODEL, allow_pickle=False) as file:
+        np.savez(tmp_path / "m.npz", **{name: file[name] for name in file.files} | changes)
+    with pytest.raises(InputError, match=f"m.npz.*({match})"):
+        load_face_parts(tmp_path / "m.npz")
+
+
+def test_triangles_between_two_parts_of_a_head_are_named(tmp_path):
+    with np.load(OPEN_MODEL, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["part_triangles"][0] = [0, 1, len(arrays["part_mean"]) - 1]
+    np.savez(tmp_path / "m.npz", **arrays)
+    with pytest.raises(InputError, match="m.npz: 'part_triangles' joins vertices of two parts"):
+        load_face_parts(tmp_path / "m.npz")
 
 
 # Meshes

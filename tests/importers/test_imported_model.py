@@ -10,9 +10,12 @@ import pytest
 
 import experiments
 import fml_jax
+from fml_jax.codes import neutral_code
 from fml_jax.errors import InputError
 from fml_jax.face_model import geometry, landmarks478, load_arkit_shapes, load_face_model
 from fml_jax.fitting.named_shapes import named_shapes
+from fml_jax.image_formation.parts import drawn_parts, parts_of, parts_vertices
+from fml_jax.importers.mouth_parts import ends_at_lips
 from fml_jax.importers.page import import_pictures
 from fml_jax.importers.sources import import_face_model
 from fml_jax.synthetic.expressions import expression_units
@@ -58,6 +61,38 @@ def test_texture_coordinates_that_vertices_share_are_there_once_for_each(importe
     pairs = np.stack([np.asarray(each).ravel() for each in (model.uv_triangles, model.topology.triangles)], axis=1)
     assert len(np.unique(pairs, axis=0)) == len(np.unique(pairs[:, 0])) == len(model.uv)
     np.testing.assert_array_equal(np.asarray(model.uv)[np.asarray(model.uv_triangles)[0]], [[0, 0], [1, 0], [0, 1]])
+
+
+def test_the_mouth_of_an_import_has_the_open_models_teeth_and_lining(imported):
+    model, open_model = load_face_model(imported.model), load_face_model()
+    assert "ends at the lips" in imported.result.stdout
+    rng = np.random.default_rng(0)
+    small = neutral_code(model.code_sizes).replace(
+        identity=rng.normal(size=6).astype(np.float32), expression=rng.normal(size=5).astype(np.float32)
+    )
+    large = neutral_code(open_model.code_sizes).replace(
+        identity=np.pad(small.identity, (0, 74)), expression=np.pad(small.expression, (0, 59))
+    )
+    own, carried = parts_vertices(parts_of(open_model), large), parts_vertices(parts_of(model), small)
+    still = np.asarray(parts_of(open_model).mean)
+    assert np.linalg.norm(carried - own, axis=1).mean() < 0.2 * np.linalg.norm(own - still, axis=1).mean()
+    assert drawn_parts(model).keys() == drawn_parts(open_model).keys()
+
+
+def test_a_mesh_without_a_hole_at_the_lips_has_no_teeth():
+    model = load_face_model()
+    triangles, mouth = np.asarray(model.topology.triangles), np.asarray(model.regions["lips"] | model.regions["mouth"])
+    assert ends_at_lips(triangles, mouth)
+    sides = triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    caps = sides[_unpaired(sides) & mouth[sides].all(1)]
+    closed = np.concatenate([triangles, np.column_stack([caps[:, ::-1], np.full(len(caps), model.vertex_count)])])
+    assert not ends_at_lips(closed, np.append(mouth, False))
+
+
+def _unpaired(sides):
+    """The directed sides that no other triangle has in the other direction."""
+    place = {tuple(side) for side in sides.tolist()}
+    return np.array([(b, a) not in place for a, b in sides.tolist()])
 
 
 def test_named_shapes_are_those_of_the_imported_file(imported):
