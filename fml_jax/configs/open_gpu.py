@@ -36,6 +36,7 @@ def _base(steps: int) -> ConfigDict:
     result.supervised.update(CODE_WEIGHTS | own)
     result.base.update(photo=400.0, sparse=0.3, keypoints=5.0, reg=0.01, rstd=1.0, contour="pose")
     result.local.update(points=1.0, distance=2.0)
+    result.tone.update(known=1.0, agreement=0.15)
     result.occlusion, result.identity, result.ema_decay = 10.0, 3.0, 0.998
     result.optimizer.name = "muon"
     result.optimizer.groups = groups({"encoder": 3e-3, "local": 1e-3, "final": 0.0, "correctives": 0.0})

@@ -37,6 +37,10 @@ EYES = 0.1
 # turns them pale where hair over the forehead or a brow a few pixels away is compared with them.
 BROW_CONTRAST = 3.0
 
+# Prior of `ColourSolver` on the mean reflectance of the skin, likewise: the network's tone is kept. The solver cannot
+# determine it, as brighter skin under weaker light has the same colours.
+TONE = 3.0
+
 _STRIDE = 6  # `ColourSolver` uses every sixth of the vertices that have a weight
 _SOLVER_ROUNDS = 2
 
@@ -221,7 +225,7 @@ class ColourSolver(NamedTuple):
         rows = np.flatnonzero(weights)[::_STRIDE]
         modes, rings = np.asarray(model.reflectance), np.asarray(face_rings(model))
         eyes, brows, skin = (modes[:, np.asarray(model.regions[name], bool)] for name in ("eyes", "brows", "skin"))
-        contrast = brows - skin.mean(axis=1, keepdims=True)
+        tone = skin.mean(axis=1, keepdims=True)
         near_networks = PRIOR * np.eye(len(eyes), dtype=np.float32)
         parts = {
             "rows": rows,
@@ -229,7 +233,10 @@ class ColourSolver(NamedTuple):
             "weights": weights[rows],
             "mean": np.asarray(model.reflectance_mean)[rows],
             "modes": modes[:, rows],
-            "prior": near_networks + EYES * _mean_square(eyes) + BROW_CONTRAST * _mean_square(contrast),
+            "prior": near_networks
+            + EYES * _mean_square(eyes)
+            + BROW_CONTRAST * _mean_square(brows - tone)
+            + TONE * _mean_square(tone),
         }
         return cls(**jax.device_put(parts))
 

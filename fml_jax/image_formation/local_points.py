@@ -31,6 +31,8 @@ class PointBasis(struct.PyTreeNode):
     contour_yaws: jax.Array  # [Y] degrees, ascending
     contour: jax.Array  # [Y, 1 + M, 17, 3], M = m_s + m_e
     fixed: jax.Array  # [1 + M, P - 17, 3]
+    tone_mean: jax.Array  # [3], the skin's mean reflectance of the mean face
+    tone_modes: jax.Array  # [m_r, 3], its changes with β
     sizes: CodeSizes = struct.field(pytree_node=False)
 
     @classmethod
@@ -39,6 +41,10 @@ class PointBasis(struct.PyTreeNode):
         if isinstance(model.mean, jax.core.Tracer):
             return _basis(model)
         return jax.device_put(_basis(jax.device_get(model)))  # in NumPy, as a compilation would take longer
+
+    def tone(self, reflectance: Float[Array, "*batch K"]) -> Float[Array, "*batch 3"]:
+        """The mean reflectance of the skin, RGB, of the parameters β."""
+        return self.tone_mean + reflectance @ self.tone_modes
 
     def rows(self, rotation: Float[Array, "3 3"]) -> Float[Array, "modes P 3"]:
         """The basis with the contour of a pose, [1 + M, P, 3]. No gradient flows through the choice of the contour."""
@@ -57,7 +63,12 @@ def _basis(model: BaseModel) -> PointBasis:
 
     contour = on_mesh(marks.contour_vertices, marks.contour_weights)
     fixed = on_mesh(marks.fixed_vertices[chosen], marks.fixed_weights[chosen])
-    return PointBasis(marks.contour_yaws, xp.moveaxis(contour, 1, 0), fixed, model.code_sizes)
+    skin = xp.asarray(model.regions["skin"], model.mean.dtype)
+    share = skin / xp.maximum(skin.sum(), 1)
+    tones = xp.einsum("n,mnc->mc", share, xp.concatenate([model.reflectance_mean[None], model.reflectance]))
+    return PointBasis(
+        marks.contour_yaws, xp.moveaxis(contour, 1, 0), fixed, tones[0], tones[1:], sizes=model.code_sizes
+    )
 
 
 def free_parameters(sizes: CodeSizes) -> Int[np.ndarray, "M"]:

@@ -12,6 +12,7 @@ from fml_jax.losses.identity import identity_distances, identity_energies
 from fml_jax.losses.local_points import LocalWeights, point_distance_energy, point_likelihood_energy
 from fml_jax.losses.observation import Observation
 from fml_jax.losses.regularisers import statistical_energy
+from fml_jax.losses.skin_tone import ToneWeights, exposed, known_tone_energy, tone_agreement_energies
 from fml_jax.losses.supervised import (
     SupervisedWeights,
     keypoint_energy,
@@ -27,12 +28,15 @@ __all__ = [
     "LocalWeights",
     "Observation",
     "SupervisedWeights",
+    "ToneWeights",
     "base_energy",
+    "exposed",
     "full_energy",
     "identity_distances",
     "identity_energies",
     "keypoint_energy",
     "keypoint_pixels",
+    "known_tone_energy",
     "photometric_energy",
     "photometric_residuals",
     "point_distance_energy",
@@ -42,4 +46,5 @@ __all__ = [
     "landmark_residuals",
     "statistical_energy",
     "supervised_energy",
+    "tone_agreement_energies",
 ]

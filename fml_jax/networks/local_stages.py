@@ -17,6 +17,7 @@ from jaxtyping import Float
 from fml_jax.codes import code_from_network, raw_scales
 from fml_jax.fitting.point_update import point_update
 from fml_jax.image_formation.local_points import POINTS, PointBasis, free_parameters, project_points
+from fml_jax.networks.skin_tone import SkinTone, face_colours, with_tone
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.products import Dense
 
@@ -53,6 +54,7 @@ class LocalOutput(NamedTuple):
     stages: tuple[jax.Array, ...]  # [B, K] each: the code after each stage, in the encoder's units
     points: tuple[MeasuredPoints, ...]  # one for each stage
     prior: jax.Array  # [B, K], the encoder's output
+    colours: jax.Array  # [B, S, 3], `skin_tone.face_colours` about the last landmarks
 
     @property
     def raw(self) -> Float[Array, "B K"]:
@@ -75,7 +77,10 @@ class LocalStages(nn.Module):
             raw, measured = _Stage(number, name=f"stage_{number}")(crops, raw, prior, basis)
             stages.append(raw)
             points.append(measured)
-        return LocalOutput(tuple(stages), tuple(points), prior)
+        landmarks = jax.vmap(project_points, in_axes=(None, 0))(basis, code_from_network(raw, basis.sizes)).pixels
+        colours = jax.lax.stop_gradient(face_colours(crops, landmarks[:, :68]))
+        stages[-1] = with_tone(raw, SkinTone(name="skin_tone")(colours, basis.tone_mean), basis)
+        return LocalOutput(tuple(stages), tuple(points), prior, colours)
 
 
 class _Stage(nn.Module):

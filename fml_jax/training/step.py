@@ -13,25 +13,30 @@ from fml_jax.codes import FaceCode, code_from_network, leading_reflectance
 from fml_jax.corpus.face_labels import BACKGROUND, FACE, LIKELY_BACKGROUND, LIKELY_FACE
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.landmark_projection import project_landmarks
-from fml_jax.image_formation.local_points import project_points
+from fml_jax.image_formation.local_points import PointBasis, project_points
 from fml_jax.image_formation.occlusion import crop_sized
 from fml_jax.losses import (
     Observation,
     base_energy,
+    exposed,
     full_energy,
     identity_distances,
     identity_energies,
     keypoint_energy,
+    known_tone_energy,
     landmark_energy,
     point_distance_energy,
     point_likelihood_energy,
     score_energy,
     statistical_energy,
     supervised_energy,
+    tone_agreement_energies,
 )
 from fml_jax.networks.encoders import EncoderOutput
+from fml_jax.networks.local_stages import LocalOutput
 from fml_jax.networks.multilevel import Network
 from fml_jax.networks.occlusion import CLASSES, label_energy
+from fml_jax.networks.skin_tone import SkinTone
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
 from fml_jax.photos.landmarks import EYE_OF_POINT
@@ -146,6 +151,8 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
             parts += _local_part(network, rows[0], _points_of_landmarks(rows[2]), "photos/", synthetic, stage)
             if stage.identity and "person" in batch:
                 parts.append(_identity_part(model, rows[0], rows[2], synthetic, stage.identity))
+        if network.basis is not None and any(stage.tone):
+            parts += _tone_parts(network.basis, params["local"]["skin_tone"], output.local, batch, stage, key)
         return _reduced(parts, len(crops))
 
     return loss
@@ -262,6 +269,20 @@ def _local_part(
     terms = {"points": sum(likelihoods) / len(likelihoods), "distance": sum(distances) / len(distances)}
     energies = weights.points * terms["points"] + weights.distance * terms["distance"]
     return [_Part(f"{prefix}local_", first, true.applies, energies, terms)]
+
+
+def _tone_parts(basis: PointBasis, layers: dict, local: LocalOutput, batch, stage: StageConfig, key) -> list[_Part]:
+    """The losses of the skin tones, each of its crop at a random exposure."""
+    first, parts = stage.synthetic, []
+    tones = SkinTone().apply({"params": layers}, exposed(local.colours, key), basis.tone_mean)
+    if first:
+        true = basis.tone(leading_reflectance(batch["code"][:first], basis.sizes).reflectance)
+        energies = jax.vmap(known_tone_energy)(tones[:first], true)
+        parts.append(_Part("synthetic/", 0, jnp.ones(first), stage.tone.known * energies, {"tone": energies}))
+    if stage.photos and "person" in batch:
+        energies, counted = tone_agreement_energies(tones[first:], batch["person"][first:], batch["is_face"][first:])
+        parts.append(_Part("photos/", first, counted, stage.tone.agreement * energies, {"tone": energies}))
+    return parts
 
 
 def _base_part(network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:

@@ -55,15 +55,17 @@ def test_points_beyond_the_crop_are_looked_for_at_its_edge():
         assert (0 <= middles).all() and (middles <= 239).all()
 
 
-def test_stages_change_pose_and_shape_but_neither_reflectance_nor_light(basis):
+def test_stages_change_pose_and_shape_and_only_the_last_one_the_tone(basis):
     crops = jnp.asarray(np.random.default_rng(0).random((2, 240, 240, 3)), jnp.float32)
     raw = jnp.asarray(np.random.default_rng(1).normal(0, 0.3, (2, basis.sizes.total)), jnp.float32)
     params = run_once(LocalStages().init, jax.random.key(0), crops, raw, basis)
     output = apply(params, crops, raw, basis)
     free = free_parameters(basis.sizes)
     fixed = np.setdiff1d(np.arange(basis.sizes.total), free)
-    np.testing.assert_array_equal(output.raw[:, fixed], raw[:, fixed])
+    np.testing.assert_array_equal(output.stages[0][:, fixed], raw[:, fixed])
     assert (output.raw[:, free] != raw[:, free]).all()
+    tone = basis.tone(code_from_network(output.raw, basis.sizes).reflectance)
+    np.testing.assert_allclose(tone, jnp.tile(basis.tone_mean, (2, 1)), atol=1e-3)  # which untrained layers predict
     assert [each.pixels.shape for each in output.points] == [(2, POINTS, 2)] * len(PIXEL)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import fml_jax
 from fml_jax.errors import InputError
+from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.weights import load_weights, save_weights
 from fml_jax.photos.crops import crop_photo
 from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
@@ -122,3 +123,14 @@ def test_weights_of_another_encoder_are_refused(tmp_path):
 def test_weights_of_another_face_model_or_an_unknown_encoder_are_refused(tmp_path, metadata, reason):
     with pytest.raises(InputError, match=f"w.npz: .*{reason}"):
         fml_jax.load_network(rewritten(tmp_path / "w.npz", metadata=metadata))
+
+
+def test_skin_hardly_follows_the_exposure(reconstructor, face, crops):
+    """Half the light makes skin half as bright in the photo, but not its predicted reflectance."""
+    basis = PointBasis.of(reconstructor.model)
+    tones = [
+        np.asarray(basis.tone(reconstructor.codes(taken)[0].reflectance)).mean()
+        for taken in (crops, (crops * 0.5).astype(np.uint8))
+    ]
+    assert abs(tones[1] / tones[0] - 1) < 0.06
+    assert 0.4 < tones[0] < 0.7  # of light skin
