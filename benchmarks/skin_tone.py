@@ -2,9 +2,9 @@
 
     python -m benchmarks.skin_tone --photos=UTKFACE [--count=70]
 
-Photos are files named age_sex_group_….jpg, as UTKFace names them; groups are 0 White, 1 Black, 2 Asian, 3 Indian. Prints
-the mean reflectance of the skin of adults by group, its change when each photo is half as bright, and how well light and
-dark skin are told apart. `--weights` measures another network.
+Photos are files named age_sex_group_….jpg, as UTKFace names them; groups are 0 White, 1 Black, 2 Asian, 3 Indian.
+Prints the mean reflectance of the skin of adults by group, its change when each photo is half as bright, and how well
+light and dark skin are told apart. `--weights` measures another network.
 """
 
 from pathlib import Path
@@ -52,7 +52,7 @@ def chosen(group: int) -> list[Path]:
 
 
 def tone_of(reconstructor: Reconstructor, skin: np.ndarray, path: Path) -> tuple[float, float] | None:
-    """The mean reflectance of the skin of a photo's largest face, as it is and half as bright; None if none is found."""
+    """The mean reflectance of the skin of a photo's largest face, as it is and half as bright; None without a face."""
     photo = np.pad(read_photo(path), ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), mode="reflect")
     try:
         face = reconstructor(photo)[0]
