@@ -124,7 +124,8 @@ def with_tone(raw: Float[Array, "B K"], tone: Float[Array, "B 3"], basis: PointB
     codes = code_from_network(raw, basis.sizes)
     now = basis.tone(codes.reflectance)
     gram = basis.tone_modes.T @ basis.tone_modes + _SLIGHT * jnp.eye(3)
-    change = (tone - now) @ jnp.linalg.inv(gram) @ basis.tone_modes.T
+    # A Cholesky factor, since ONNX files can compute that.
+    change = (basis.tone_modes @ jax.scipy.linalg.solve(gram, (tone - now).T, assume_a="pos")).T
     reached = basis.tone(codes.reflectance + change)
     light = codes.illumination * (jnp.maximum(now, _LEAST) / jnp.maximum(reached, _LEAST))[:, None]
     return network_from_code(codes.replace(reflectance=codes.reflectance + change, illumination=light))

@@ -125,6 +125,14 @@ def _clamp(graph, inputs, equation):
     return graph.add("Min", graph.add("Max", value, low), high)
 
 
+def _sort(graph, inputs, equation):
+    axis = equation.params["dimension"]
+    assert len(inputs) == 1, "values that are sorted by others"
+    count = equation.invars[0].aval.shape[axis]
+    ascending, _ = graph.add("TopK", inputs[0], np.array([count]), axis=axis, largest=0, sorted=1, outputs=2)
+    return ascending
+
+
 def _transpose(graph, inputs, equation):
     return graph.add("Transpose", inputs[0], perm=[int(axis) for axis in equation.params["permutation"]])
 
@@ -211,7 +219,7 @@ RULES: dict[str, Rule] = {
     "dynamic_slice": _dynamic_slice,
     "rev": _rev, "pad": _pad, "concatenate": _concatenate, "stack": _stack, "unstack": _unstack, "split": _split,
     "convert_element_type": _cast, "select_n": _select, "integer_pow": _power, "rsqrt": _inverse_root,
-    "atan2": _atan2, "ne": _different, "clamp": _clamp, "dot_general": _dot, "conv_general_dilated": _convolution,
+    "atan2": _atan2, "ne": _different, "clamp": _clamp, "sort": _sort, "dot_general": _dot, "conv_general_dilated": _convolution,
     "cholesky": _cholesky, "triangular_solve": _triangular_solve, "gather": gather,
     "scatter": lambda graph, inputs, equation: scatter(graph, inputs, equation, reduction="none"),
     "scatter-add": lambda graph, inputs, equation: scatter(graph, inputs, equation, reduction="add"),
