@@ -23,7 +23,7 @@ def compare(model: BaseModel, known: KnownFace, face: FaceMesh) -> Compared:
     known face is bent onto it.
 
     Args:
-      model: the open model at detail "face".
+      model: at detail "face"; its vertices' true places are known.
     """
     start = scan_alignment.by_landmarks(face.landmarks, known.landmarks)
     pose = scan_alignment.by_closest_points(face.mesh, known.mesh.vertices[known.region], start)

@@ -22,8 +22,7 @@ from fml_jax.evaluation.peers import PeerMeshes, open_peers
 from fml_jax.evaluation.scan_renders import heat_picture, in_model_space
 from fml_jax.evaluation.scans import compared
 from fml_jax.evaluation.table import Part, Table
-from fml_jax.face_model.base import BaseModel, kept_vertices
-from fml_jax.face_model.files import load_face_model
+from fml_jax.face_model.base import kept_vertices
 from fml_jax.face_model.surfaces import Mesh
 from fml_jax.files import output_folder
 from fml_jax.reconstruction.reconstruction import Reconstruction
@@ -39,23 +38,19 @@ _MOST_SHOWN = 16  # faces
 class Surfaces:
     """Measures pictures of known surfaces."""
 
-    def __init__(self, job: Job, model: BaseModel) -> None:
-        """
-        Args:
-          model: the open model at detail "face".
-        """
-        self._job, self._model, self._members = job, model, compared(model)
+    def __init__(self, job: Job) -> None:
+        self._job = job
         self._free: dict[str, dict[str, np.ndarray]] = {}
 
     @cached_property
-    def _kept(self) -> np.ndarray | None:
-        """The network's vertices that the open model at detail "face" has; None for another face model."""
+    def _kept(self) -> np.ndarray:
+        """The network's vertices that its face model has at detail "face"."""
         whole = self._job.reconstructor.model
-        return kept_vertices(whole, whole.regions["face"]) if whole.name == self._model.name else None
+        return kept_vertices(whole, whole.regions["face"])
 
     def __call__(self, case: KnownPicture) -> Row:
         """The distances of each level, of the mean face, of the best in the span, and of MediaPipe's mesh."""
-        levels = {name: compare(self._model, case.known, face) for name, face in self._faces(case)}
+        levels = {name: compare(case.model, case.known, face) for name, face in self._faces(case)}
         heat = {name: np.round(found.distances.scan_to_mesh, 2) for name, found in levels.items()} if case.shown else {}
         return {
             "picture": case.name,
@@ -68,22 +63,26 @@ class Surfaces:
     def _faces(self, case: KnownPicture) -> Iterator[tuple[str, FaceMesh]]:
         known = case.known
         if known.name not in self._free:
-            self._free = {known.name: self._without_network(known)}
+            self._free = {known.name: self._without_network(case)}
         for name, vertices in self._free[known.name].items():
-            yield name, self._of_model(known, vertices)
+            yield name, _of_model(case, vertices)
         box = None
         found = self._reconstructed(case.rgb)
         if found is not None:
             box = tuple(found.box.tolist())
             for name, face in _levels(found, self._job.refine):
-                yield name, self._of_network(known, face)
-        peer = of_mediapipe(self._model, case.rgb, box, registered=known.registered, members=self._members)
+                yield name, self._of_network(case, face)
+        peer = of_mediapipe(case.model, case.rgb, box, registered=known.registered, members=compared(case.model))
         if peer is not None:
             yield "MediaPipe's mesh", peer
 
-    def _without_network(self, known):
-        span = nearest_in_span(self._model, known.registered, self._members)
-        return {"mean face": np.asarray(self._model.mean, np.float64), "best in span": span}
+    def _without_network(self, case):
+        span = nearest_in_span(case.model, case.known.registered, compared(case.model))
+        whose = "" if self._is_of_network(case) else "open model: "
+        return {f"{whose}mean face": np.asarray(case.model.mean, np.float64), f"{whose}best in span": span}
+
+    def _is_of_network(self, case):
+        return case.model.name == self._job.reconstructor.model.name
 
     def _reconstructed(self, rgb) -> Reconstruction | None:
         try:
@@ -91,30 +90,27 @@ class Surfaces:
         except InputError:
             return None
 
-    def _of_network(self, known, face) -> FaceMesh:
-        if self._kept is not None:
-            return self._of_model(known, face.vertices[self._kept])
+    def _of_network(self, case, face) -> FaceMesh:
+        if self._is_of_network(case):
+            return _of_model(case, face.vertices[self._kept])
         vertices = np.asarray(face.vertices, np.float64)
         return FaceMesh(Mesh(vertices, face.triangles), inner_landmarks(face.model, vertices), None, None)
 
-    def _of_model(self, known, vertices) -> FaceMesh:
-        return of_model(self._model, vertices, registered=known.registered, members=self._members)
+
+def _of_model(case: KnownPicture, vertices: np.ndarray) -> FaceMesh:
+    return of_model(case.model, vertices, registered=case.known.registered, members=compared(case.model))
 
 
 class Peer:
     """Measures the meshes of another program."""
 
-    def __init__(self, peer: PeerMeshes, model: BaseModel) -> None:
-        """
-        Args:
-          model: the open model at detail "face".
-        """
-        self._peer, self._model = peer, model
+    def __init__(self, peer: PeerMeshes) -> None:
+        self._peer = peer
 
     def __call__(self, case: KnownPicture) -> Row | None:
         """The distances of its mesh of a picture; None if it has none."""
         face = self._peer.face(case.name)
-        return None if face is None else {"picture": case.name, **compare(self._model, case.known, face).sums}
+        return None if face is None else {"picture": case.name, **compare(case.model, case.known, face).sums}
 
 
 def geometry_table(
@@ -132,16 +128,15 @@ def geometry_table(
       InputError: data are missing or cannot be read, or files cannot be written.
     """
     peers = open_peers(meshes)
-    cases = [*scan_pictures(scans, job.output, views=views), *corpus_pictures(corpus, job.count)]
+    cases = [*scan_pictures(scans, job.output, views=views), *corpus_pictures(corpus, job.count, job.face_model)]
     if not cases:
         raise InputError("--tables=geometry: give --scans=FOLDER, --synthetic=CORPUS or both")
     for case in cases:
         write_picture(output_folder(job.output / PICTURES) / f"{case.name}.png", case.rgb)
-    model = load_face_model(None, "face")
-    rows = job.rows(NAME).measured(cases, Surfaces(job, model), key=key_of, unit="picture")
+    rows = job.rows(NAME).measured(cases, Surfaces(job), key=key_of, unit="picture")
     for peer in peers:
         kept = job.rows(f"{NAME}_{peer.name}", meshes=peer.contents())
-        found = kept.measured(cases, Peer(peer, model), key=key_of, unit="mesh")
+        found = kept.measured(cases, Peer(peer), key=key_of, unit="mesh")
         _add_levels(rows, peer.name, found)
     return _table(rows, {case.known.name: case for case in reversed(cases)})
 
@@ -172,7 +167,8 @@ def _table(rows: Sequence[Row], cases: dict[str, KnownPicture]) -> Table:
     note = (
         "mm in the scan's size, after a similarity by landmarks and closest points of the scan's face region (the "
         "open model's face without the eyes, where the scan lies within 5 mm of it). Corresponding points are compared "
-        "after the similarity that fits them best. The mean face and the best in the span are rows without a network."
+        "after the similarity that fits them best. The mean face and the best in the span are rows without a network; "
+        "on scans those of the open model."
     )
     return Table(NAME, "Geometry against known surfaces", note, parts, flat, _sheet(rows, cases))
 

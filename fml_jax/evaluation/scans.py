@@ -110,7 +110,7 @@ def known_render(model: BaseModel, name: str, vertices: Float[np.ndarray, "V 3"]
     """The stored truth of a render as ground truth.
 
     Args:
-      model: the open model at detail "face", whose vertices are stored.
+      model: at detail "face"; its vertices are stored.
     """
     mesh = Mesh(vertices.astype(np.float64), np.asarray(model.topology.triangles))
     still = Pose(1.0, np.eye(3), np.zeros(3))

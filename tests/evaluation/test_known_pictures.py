@@ -1,12 +1,14 @@
 """Pictures of known surfaces, by corpora; those of scans are tested with the table of geometry."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from fml_jax.errors import InputError
 from fml_jax.evaluation import known_pictures
 from fml_jax.evaluation.known_pictures import corpus_pictures, key_of
-from fml_jax.face_model.files import load_face_model
+from fml_jax.face_model.files import OPEN_MODEL, load_face_model
 
 
 @pytest.fixture
@@ -26,9 +28,12 @@ def corpus(monkeypatch):
             return 3
 
         def batch(self, step):
-            return {name: column[: self._faces] for name, column in batch.items()}
+            return {name: column[: self._faces] for name, column in batch.items() if name != "settings"}
 
     monkeypatch.setattr(known_pictures, "CorpusBatches", Batches)
+    card = {"settings": {"model": load_face_model().name}}
+    monkeypatch.setattr(known_pictures, "open_corpus", lambda folder: SimpleNamespace(card=card))
+    batch.update(card)
     return batch
 
 
@@ -44,6 +49,16 @@ def test_a_corpus_without_surfaces_is_refused(corpus):
     del corpus["vertices"]
     with pytest.raises(InputError, match="no true surfaces are stored in it"):
         list(corpus_pictures("data/plain", 2))
+
+
+def test_renders_of_another_model_have_that_models_surface(corpus, tmp_path):
+    path = tmp_path / "other.npz"
+    with np.load(OPEN_MODEL, allow_pickle=False) as file:
+        np.savez(path, **{name: file[name] for name in file.files} | {"name": np.array("other")})
+    corpus["settings"]["model"] = load_face_model(path).name
+    assert [each.model.name for each in corpus_pictures("data/beyond", 1, str(path))] == [load_face_model(path).name]
+    with pytest.raises(InputError, match="data/beyond: rendered from the face model other-"):
+        list(corpus_pictures("data/beyond", 1))
 
 
 def test_a_corpus_that_was_made_anew_has_other_keys(corpus):

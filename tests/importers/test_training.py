@@ -51,6 +51,11 @@ def test_a_short_training_on_an_imported_model_learns_and_reconstructs(imported,
     assert face.model.name.startswith("model2019_bfm-") and len(face.code.identity) == 6
     (overlay,) = face.save(tmp_path / "out", formats="overlay")
     assert cv2.imread(str(overlay)).std() > 10
+    beyond, tables = tmp_path / "beyond", tmp_path / "tables"
+    _launched("prepare", "--layout=synthetic", "--beyond", "--count=2", "--workers=1", model, f"--output={beyond}")
+    chosen = ["--tables=synthetic,geometry", "--norefine", f"--synthetic={beyond}", "--count=1"]
+    told = _launched("evaluate", model, f"--weights={run / 'weights.npz'}", *chosen, f"--output={tables}").stdout
+    assert "identity ratio" in told and "best in span" in told and "open model" not in told.split("best in span")[0]
     with pytest.raises(fml_jax.InputError, match="made for the face model model2019_bfm"):
         fml_jax.Reconstructor(run / "weights.npz")
 
