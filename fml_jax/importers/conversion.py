@@ -229,13 +229,9 @@ def _named_shapes(raw, open_model, found, expression, *, report):
 def _mouth_parts(raw, open_model, found, modes, *, lips, origin, report):
     """The arrays of the open model's teeth, tongue and lining of the mouth; none where there is no hole at the lips."""
     if not ends_at_lips(raw.triangles, lips):
-        report.append(
-            "the mesh has no hole at the lips: teeth, tongue and lining of the open model are not carried over"
-        )
+        report.append("the mesh has no hole at the lips: no teeth, tongue and lining of the mouth are carried over")
         return {}
-    report.append(
-        "the mesh ends at the lips: teeth, tongue and lining of the mouth are carried over from the open model"
-    )
+    report.append("the mesh ends at the lips: the open model's teeth, tongue and lining of the mouth are carried over")
     parts = carried_parts(open_model, found, Mesh(raw.mean.astype(np.float64), raw.triangles), **modes)
     return part_arrays({name: part._replace(mean=part.mean - np.float32(origin)) for name, part in parts.items()})
 

@@ -79,3 +79,8 @@ def test_the_papers_config_runs_both_stages_on_a_basel_model_of_the_papers_size(
     learned = load_learned_model(run / "face_model.npz")
     assert learned.base.vertex_count == layouts.FULL_VERTICES
     assert learned.base.code_sizes == (80, 64, 80) and learned.sizes == (500, 500)
+    stages = json.loads((run / "config.json").read_text())["stages"]
+    rates = {
+        name: [group["learning_rate"] for group in stages[name]["optimizer"]["groups"].values()] for name in stages
+    }
+    assert rates == {"base": [0.01, 0, 0, 0], "full": [0.001, 0.1, 0.005, 0.01]}  # encoder, δ, geometry, reflectance
