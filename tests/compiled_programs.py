@@ -14,21 +14,22 @@ _SECONDS_KEPT = 14 * 24 * 3600
 # that its compilation takes longer than its run; these take half the CPU time for it.
 _QUICK = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
 
+UNOPTIMIZED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # compiler options
+
 
 def compile_quickly() -> None:
     """Makes XLA compile in less time, in this process and in all that it starts. Call it before JAX compiles."""
     os.environ["XLA_FLAGS"] = xla_flags(*_QUICK)
 
 
-def run_once(function: Callable[..., Any], *arguments: Any) -> Any:
+def run_once(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
     """The result of a pure function that is compiled without optimizations, such as an initialization of parameters.
 
     Optimizing the random numbers of an encoder's 76 parameters takes 13 to 32 s of CPU time; without, it takes 2 s.
     """
     import jax
 
-    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    return jax.jit(function, compiler_options=options)(*arguments)
+    return jax.jit(function, compiler_options=UNOPTIMIZED)(*arguments, **keywords)
 
 
 def xla_flags(*further: str) -> str:

@@ -6,28 +6,34 @@ import numpy as np
 import optax
 import pytest
 
-from fml_jax.codes import neutral_code
+from fml_jax.codes import code_from_network, network_from_code, neutral_code
 from fml_jax.face_model.landmarks import CONTOUR, landmarks68
 from fml_jax.image_formation import reference
 from fml_jax.image_formation.camera import project
-from fml_jax.image_formation.points import form_points
-from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.image_formation.points import form_points as points_of
+from fml_jax.image_formation.rotation import rotation_matrix as rotation_of
 from fml_jax.losses import (
     PAPER_LANDMARKS,
     BaseWeights,
     Observation,
     SupervisedWeights,
-    base_energy,
     landmark_energy,
     landmark_residuals,
     photometric_energy,
     photometric_residuals,
     score_energy,
     statistical_energy,
-    supervised_energy,
 )
+from fml_jax.losses import base_energy as base_energy_of
+from fml_jax.losses import supervised_energy as supervised_energy_of
 from fml_jax.ops.sampling import sample_bilinear
 from tests.conftest import random_code
+
+# One program each; called without `jit` they would be some hundred.
+form_points, rotation_matrix = jax.jit(points_of), jax.jit(rotation_of)
+base_energy, supervised_energy = (
+    jax.jit(energy, static_argnames="weights") for energy in (base_energy_of, supervised_energy_of)
+)
 
 
 @pytest.fixture
@@ -35,6 +41,7 @@ def start(tiny_model):
     return neutral_code(tiny_model.code_sizes)
 
 
+@jax.jit
 def projected68(model, code):
     points = form_points(model, code)
     return project(landmarks68(model.landmarks, points.positions, rotation_matrix(code.rotation)))
@@ -42,18 +49,20 @@ def projected68(model, code):
 
 def descend(energy, code, steps=150, rate=0.02):
     """Adam on a code's network scale; returns the code and the energies on the way."""
-    from fml_jax.codes import code_from_network, network_from_code
-
-    raw = network_from_code(code)
     optimizer = optax.adam(rate)
-    value_and_grad = jax.jit(jax.value_and_grad(lambda raw: energy(code_from_network(raw, code.sizes))))
-    state, values = optimizer.init(raw), []
-    for _ in range(steps):
-        value, gradient = value_and_grad(raw)
-        updates, state = optimizer.update(gradient, state)
-        raw = optax.apply_updates(raw, updates)
-        values.append(float(value))
-    return code_from_network(raw, code.sizes), values
+
+    def step(state, _):
+        raw, moments = state
+        value, gradient = jax.value_and_grad(lambda raw: energy(code_from_network(raw, code.sizes)))(raw)
+        updates, moments = optimizer.update(gradient, moments)
+        return (optax.apply_updates(raw, updates), moments), value
+
+    @jax.jit
+    def descended(raw):
+        (raw, _), values = jax.lax.scan(step, (raw, optimizer.init(raw)), length=steps)
+        return code_from_network(raw, code.sizes), values
+
+    return descended(network_from_code(code))
 
 
 def test_sparse_energy_is_equation_10():
@@ -68,7 +77,7 @@ def test_photometric_energy_is_equation_9(tiny_model, tiny_code):
     points = form_points(tiny_model, tiny_code)
     image = jnp.asarray(np.random.default_rng(1).random((240, 240, 3)), jnp.float32)
     region = jnp.arange(tiny_model.vertex_count) % 3 > 0
-    residuals, members = photometric_residuals(points, sample_bilinear(image, points.pixels), region)
+    residuals, members = jax.jit(photometric_residuals)(points, jax.jit(sample_bilinear)(image, points.pixels), region)
     assert 10 < members.sum() < points.visible.sum()
     distances = [
         np.linalg.norm(reference.sample_bilinear(np.asarray(image), np.asarray(u)) - np.asarray(c))
@@ -83,7 +92,7 @@ def test_photometric_energy_is_equation_9(tiny_model, tiny_code):
 def test_photometric_gradient_is_finite_where_the_fit_is_perfect(tiny_model, start):
     """Every residual zero: the ℓ2,1 norm's kink must not become a NaN."""
     image = jnp.full((240, 240, 3), 0.5)
-    gradient = jax.grad(lambda code: _photo(tiny_model, code, image))(start)
+    gradient = jax.jit(jax.grad(_photo, argnums=1))(tiny_model, start, image)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
@@ -139,7 +148,8 @@ def test_sliding_points_take_the_candidate_nearest_to_the_line(tiny_model, tiny_
     points = form_points(tiny_model, tiny_code)
     detected = projected68(tiny_model, tiny_code) + 3.0
     rotation = rotation_matrix(tiny_code.rotation)
-    residuals = landmark_residuals(tiny_model, points, rotation, observed=detected, contour="rays")
+    by_rays = jax.jit(landmark_residuals, static_argnames="contour")
+    residuals = by_rays(tiny_model, points, rotation, observed=detected, contour="rays")
     focal, centre = 1080.0, 119.5
     for k in range(CONTOUR):
         ray = np.array([(detected[k, 0] - centre) / focal, (detected[k, 1] - centre) / focal, 1.0])

@@ -1,5 +1,7 @@
 """Both levels' energy: what it is made of, what the mask hides, and whether a corrected face is found by it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from fml_jax.codes import FinalCode
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
 from fml_jax.image_formation.points import form_final_points
 from fml_jax.losses import BaseWeights, FullWeights, Observation, base_energy, full_energy
+from tests.compiled_programs import run_once
 
 WEIGHTS = FullWeights(photo=2.0, sparse=0.01, reg=0.5, rstd=0.3, smo=0.7, ref=1.1, glo=1.3, sta=1.7, contour="pose")
 KEY = jax.random.key(0)
@@ -33,6 +36,7 @@ def image():
     return jnp.asarray(np.random.default_rng(2).random((240, 240, 3)), jnp.float32)
 
 
+@functools.partial(jax.jit, static_argnames="weights")  # one program; without `jit` it would be some hundred
 def energy_of(model, corrections, code, image, weights=WEIGHTS, key=KEY, mask=None):
     observation = observation_of(image)._replace(mask=mask)
     return full_energy(model, code, observation, corrections=corrections, weights=weights, key=key)
@@ -54,7 +58,8 @@ def test_it_weighs_its_terms(tiny_model, corrections, final_code, image):
 def test_its_base_level_is_the_base_energy(tiny_model, corrections, final_code, image):
     _, both = energy_of(tiny_model, corrections, final_code, image)
     weights = BaseWeights(rstd=WEIGHTS.rstd, contour="pose")
-    _, base = base_energy(tiny_model, final_code.base, observation_of(image), weights=weights)
+    base_of = jax.jit(base_energy, static_argnames="weights")
+    _, base = base_of(tiny_model, final_code.base, observation_of(image), weights=weights)
     for name, other in (("sparse", "sparse"), ("photo", "photo_base"), ("std", "std")):
         assert float(base[name]) == pytest.approx(float(both[other]), rel=1e-6)
 
@@ -72,7 +77,7 @@ def test_each_level_has_its_own_light(tiny_model, corrections, final_code, image
         def value(code):
             return energy_of(tiny_model, corrections, code, image)[1][name]
 
-        gradient = jax.grad(value)(final_code)
+        gradient = jax.jit(jax.grad(value))(final_code)
         return bool(gradient.base.illumination.any()), bool(gradient.illumination.any())
 
     assert gradients("photo_base") == (True, False) and gradients("photo_final") == (False, True)
@@ -111,7 +116,8 @@ def test_gradients_are_finite_at_a_perfect_fit(tiny_model, tiny_code):
     def total(corrections, code):
         return energy_of(model, corrections, code, jnp.full((240, 240, 3), 0.5))[0]
 
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.grad(total, argnums=(0, 1))(nothing, code)))
+    gradients = jax.jit(jax.grad(total, argnums=(0, 1)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients(nothing, code)))
 
 
 def test_a_face_outside_the_base_span_is_found_by_both_levels(tiny_model, tiny_code):
@@ -120,13 +126,14 @@ def test_a_face_outside_the_base_span_is_found_by_both_levels(tiny_model, tiny_c
         jnp.zeros((81, 3)), 0.25 * jnp.sign(jnp.sin(jnp.arange(81.0)))[:, None] * jnp.array([1.0, 0.2, -0.5])
     )
     code = FinalCode(tiny_code, jnp.zeros(4), jnp.zeros(4), tiny_code.illumination)
-    points = form_final_points(tiny_model, code, true)
+    points = jax.jit(form_final_points)(tiny_model, code, true)
     grid = np.stack(np.meshgrid(np.arange(240), np.arange(240)), axis=-1).reshape(-1, 1, 2)
     nearest = np.argmin(((grid - np.asarray(points.pixels)) ** 2).sum(-1), axis=1)
     image = jnp.asarray(np.asarray(points.colours)[nearest].reshape(240, 240, 3))
 
     module = Correctives(tiny_model.vertex_count)
-    state = init_correctives(module, (4, 4), jax.random.key(3)), jnp.zeros(4), jnp.zeros(4)
+    parameters = run_once(lambda key: init_correctives(module, (4, 4), key), jax.random.key(3))
+    state = parameters, jnp.zeros(4), jnp.zeros(4)
     weights = FullWeights(photo=1.0, sparse=0.0, reg=1e-3, ref=0.0, glo=0.0, smo=1.0, sta=1.0, contour="pose")
 
     def energy(state):
@@ -135,12 +142,14 @@ def test_a_face_outside_the_base_span_is_found_by_both_levels(tiny_model, tiny_c
         return energy_of(tiny_model, corrected, code.replace(geometry=geometry, reflectance=skin), image, weights)
 
     optimizer = optax.adam(0.01)
-    moments = optimizer.init(state)
-    step = jax.jit(lambda state, moments: optimizer.update(jax.grad(lambda s: energy(s)[0])(state), moments))
-    _, before = energy(state)
-    for _ in range(150):
-        updates, moments = step(state, moments)
-        state = optax.apply_updates(state, updates)
-    _, after = energy(state)
+
+    def step(carried, _):
+        state, moments = carried
+        (_, terms), gradient = jax.value_and_grad(energy, has_aux=True)(state)
+        updates, moments = optimizer.update(gradient, moments)
+        return (optax.apply_updates(state, updates), moments), terms
+
+    _, terms = jax.jit(lambda state: jax.lax.scan(step, (state, optimizer.init(state)), length=150))(state)
+    before, after = ({name: values[k] for name, values in terms.items()} for k in (0, -1))
     assert float(before["photo_final"]) == pytest.approx(float(before["photo_base"]), rel=1e-4)
     assert after["photo_final"] < 0.3 * after["photo_base"]

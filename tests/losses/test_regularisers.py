@@ -40,12 +40,21 @@ def noise(count, seed=0, scale=1.0):
 
 def descend(energy, values, steps=200, rate=0.02):
     optimizer = optax.adam(rate)
-    state = optimizer.init(values)
-    step = jax.jit(lambda values, state: optimizer.update(jax.grad(energy)(values), state))
-    for _ in range(steps):
-        updates, state = step(values, state)
-        values = optax.apply_updates(values, updates)
-    return values
+
+    def step(state, _):
+        values, moments = state
+        updates, moments = optimizer.update(jax.grad(energy)(values), moments)
+        return (optax.apply_updates(values, updates), moments), None
+
+    @jax.jit
+    def descended(values):
+        return jax.lax.scan(step, (values, optimizer.init(values)), length=steps)[0][0]
+
+    return descended(values)
+
+
+def value_and_gradient(energy, *arguments):
+    return jax.jit(jax.value_and_grad(energy))(*arguments)
 
 
 def numerical_gradient(energy, values, step=1e-3):
@@ -75,11 +84,12 @@ def test_smoothness_is_equation_12(topology, rings):
 def test_smoothness_ignores_vertices_without_neighbours():
     lonely = make_topology(np.array([[0, 1, 2]]), 4)
     moves = jnp.zeros((4, 3)).at[3].set(5.0)
-    value, gradient = jax.value_and_grad(smoothness_energy)(moves, lonely)
+    value, gradient = value_and_gradient(smoothness_energy, moves, lonely)
     assert value == 0 and not gradient.any()
 
 
 def test_smoothness_flattens_a_spike_and_leaves_a_shift(topology, rings):
+    @jax.jit
     def energy(moves):
         return smoothness_energy(moves, topology)
 
@@ -91,6 +101,9 @@ def test_smoothness_flattens_a_spike_and_leaves_a_shift(topology, rings):
 
 
 # Equation 13
+
+
+seen_weights = jax.jit(chromaticity_weights)
 
 
 def colours_seen(count, seed=2, spread=0.1):
@@ -106,7 +119,7 @@ def test_chromaticity_is_colour_without_brightness():
 
 def test_weights_are_those_of_equation_13(topology, rings):
     seen = np.asarray(colours_seen(len(rings)))
-    weights = np.asarray(chromaticity_weights(seen, topology))
+    weights = np.asarray(seen_weights(seen, topology))
     assert len(weights) == sum(len(ring) for ring in rings) / 2
     for (i, j), weight in zip(np.asarray(topology.edges), weights, strict=True):
         difference = seen[i] / seen[i].sum() - seen[j] / seen[j].sum()
@@ -118,13 +131,13 @@ def test_weights_are_constants(topology, rings):
     def total(seen):
         return chromaticity_weights(seen, topology).sum()
 
-    assert not jax.grad(total)(colours_seen(len(rings))).any()
+    assert not jax.jit(jax.grad(total))(colours_seen(len(rings))).any()
 
 
 def test_under_the_mask_the_picture_tells_nothing(topology, rings):
     seen, known = colours_seen(len(rings)), jnp.arange(len(rings)) % 2
-    weights = np.asarray(chromaticity_weights(seen, topology, known.astype(jnp.float32)))
-    plain = np.asarray(chromaticity_weights(seen, topology))
+    weights = np.asarray(seen_weights(seen, topology, known.astype(jnp.float32)))
+    plain = np.asarray(seen_weights(seen, topology))
     both = np.asarray(known)[np.asarray(topology.edges)].all(1)
     assert both.any() and (plain < 0.9).any()
     np.testing.assert_allclose(weights, np.where(both, plain, 1), atol=1e-6)
@@ -144,7 +157,7 @@ def test_sparsity_and_its_gradient_are_equation_13(topology, rings):
     def energy(skin):
         return sparsity_energy(skin, chromaticity_weights(seen, topology), topology)
 
-    value, gradient = jax.value_and_grad(energy)(skin)
+    value, gradient = value_and_gradient(energy, skin)
     seen = np.asarray(seen, np.float64)
     assert float(value) == pytest.approx(local_sparsity(np.asarray(skin), seen, rings), rel=1e-3)
     rows = slice(36, 42)  # differences for all vertices would take long
@@ -157,7 +170,7 @@ def test_sparsity_and_its_gradient_are_equation_13(topology, rings):
 
 def test_sparsity_has_a_finite_gradient_where_all_is_equal(topology, rings):
     weights = jnp.ones(len(topology.edges))
-    value, gradient = jax.value_and_grad(sparsity_energy)(jnp.full((len(rings), 3), 0.4), weights, topology)
+    value, gradient = value_and_gradient(sparsity_energy, jnp.full((len(rings), 3), 0.4), weights, topology)
     assert value < 0.01 and np.isfinite(gradient).all() and jnp.abs(gradient).max() < 1e-3
 
 
@@ -167,7 +180,7 @@ def test_sparsity_takes_noise_away_and_keeps_an_edge_that_the_picture_shows(topo
     skin = jnp.where(side[:, None], jnp.array([0.7, 0.4, 0.3]), jnp.array([0.3, 0.4, 0.6]))
     pixels = jnp.stack([jnp.where(side, 60.0, 180.0), jnp.full(len(rings), 120.0)], axis=1)
     image = jnp.full((240, 240, 3), jnp.array([0.7, 0.4, 0.3])).at[:, 120:].set(jnp.array([0.3, 0.4, 0.6]))
-    weights = chromaticity_weights(sample_bilinear(image, pixels), topology)
+    weights = jax.jit(lambda: chromaticity_weights(sample_bilinear(image, pixels), topology))()
     noisy = skin + noise(len(rings), 6, 0.03)
 
     def energy(values):
@@ -188,18 +201,19 @@ def half_skin(count):
 
 def test_pairs_lie_in_the_mask_and_are_reproducible():
     skin = half_skin(81)
-    pairs = draw_skin_pairs(jax.random.key(1), skin)
+    drawn = jax.jit(lambda key: draw_skin_pairs(key, skin).partners())
+    first = drawn(jax.random.key(1))
     members = np.flatnonzero(skin)
-    partners = np.asarray(pairs.partners())[members]
+    partners = np.asarray(first)[members]
     assert partners.shape == (40, 6) and np.isin(partners, members).all() and (partners != members[:, None]).all()
-    np.testing.assert_array_equal(pairs.partners(), draw_skin_pairs(jax.random.key(1), skin).partners())
-    assert (np.asarray(draw_skin_pairs(jax.random.key(2), skin).partners())[members] != partners).mean() > 0.8
+    np.testing.assert_array_equal(first, drawn(jax.random.key(1)))
+    assert (np.asarray(drawn(jax.random.key(2)))[members] != partners).mean() > 0.8
 
 
 def test_partners_are_uniform_over_the_mask():
     skin = half_skin(20)
     keys = jax.random.split(jax.random.key(4), 3000)
-    partners = jax.vmap(lambda key: draw_skin_pairs(key, skin).partners()[3])(keys)
+    partners = jax.jit(jax.vmap(lambda key: draw_skin_pairs(key, skin).partners()[3]))(keys)
     counts = np.bincount(np.asarray(partners).ravel(), minlength=20)
     assert counts[3] == 0 and counts[::2].sum() == 0
     np.testing.assert_allclose(counts[[1, 5, 7, 9, 11, 13, 15, 17, 19]], 2000, rtol=0.15)
@@ -207,14 +221,15 @@ def test_partners_are_uniform_over_the_mask():
 
 def test_constancy_and_its_gradient_are_equation_14():
     skin, colours = half_skin(24), noise(24, 7, 0.2)
-    pairs = draw_skin_pairs(jax.random.key(5), skin)
+    pairs = jax.jit(draw_skin_pairs)(jax.random.key(5), skin)
+    partners = np.asarray(pairs.partners())
 
     def energy(values):
         members = np.flatnonzero(skin)
-        total = sum(np.sum((values[i] - values[j]) ** 2) for i in members for j in np.asarray(pairs.partners())[i])
+        total = sum(np.sum((values[i] - values[j]) ** 2) for i in members for j in partners[i])
         return total / len(members)
 
-    value, gradient = jax.value_and_grad(constancy_energy)(colours, pairs)
+    value, gradient = value_and_gradient(constancy_energy, colours, pairs)
     assert float(value) == pytest.approx(energy(np.asarray(colours)), rel=1e-5)
     np.testing.assert_allclose(gradient, numerical_gradient(energy, colours), atol=1e-4)
 
@@ -222,8 +237,8 @@ def test_constancy_and_its_gradient_are_equation_14():
 @pytest.mark.parametrize("members", [0, 1, 2])
 def test_constancy_is_finite_for_hardly_any_skin(members):
     skin = jnp.arange(9) < members
-    pairs = draw_skin_pairs(jax.random.key(6), skin)
-    value, gradient = jax.value_and_grad(constancy_energy)(noise(9), pairs)
+    pairs = jax.jit(draw_skin_pairs)(jax.random.key(6), skin)
+    value, gradient = value_and_gradient(constancy_energy, noise(9), pairs)
     assert np.isfinite(value) and np.isfinite(gradient).all() and (members > 1) == bool(value > 0)
 
 
@@ -248,4 +263,4 @@ def test_stabilisation_is_equation_15_and_shrinks():
     )
     found = descend(stabilisation_energy, moves, steps=300)
     assert jnp.abs(found).max() < 0.1 * jnp.abs(moves).max()
-    assert not jax.grad(stabilisation_energy)(jnp.zeros((5, 3))).any()
+    assert not jax.jit(jax.grad(stabilisation_energy))(jnp.zeros((5, 3))).any()

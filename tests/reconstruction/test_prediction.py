@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,9 @@ from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.weights import load_weights, save_weights
 from fml_jax.photos.crops import crop_photo
 from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
-from tests.compiled_programs import xla_flags
+from tests.compiled_programs import run_once, xla_flags
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def crops(face):
 
 @pytest.fixture(scope="module")
 def prediction(network, face, crops):
-    return jax.jit(fml_jax.predict)(network.params, face.model, crops)
+    return run_once(fml_jax.predict, network.params, face.model, crops)
 
 
 def assert_close(one, other, atol):
@@ -43,7 +46,7 @@ def assert_close(one, other, atol):
 
 def test_it_is_what_the_reconstructor_computes(network, face, crops):
     solver = fml_jax.ColourSolver.of(face.model)
-    found = jax.jit(network.predict)(network.params, face.model, crops[:1], solver=solver)
+    found = run_once(network.predict, network.params, face.model, crops[:1], solver=solver)
     np.testing.assert_allclose(found.faces.vertices[0], face.vertices, atol=1e-3)
     np.testing.assert_allclose(found.faces.reflectance[0], face.reflectance, atol=1e-3)
     np.testing.assert_allclose(found.final_codes.illumination[0], face.illumination, atol=1e-3)
@@ -51,14 +54,15 @@ def test_it_is_what_the_reconstructor_computes(network, face, crops):
 
 
 def test_floats_and_bytes_give_the_same(network, face, crops, prediction):
-    assert_close(jax.jit(fml_jax.predict)(network.params, face.model, jnp.asarray(crops) / 255), prediction, 1e-3)
+    found = run_once(fml_jax.predict, network.params, face.model, jnp.asarray(crops) / 255)
+    assert_close(found, prediction, 1e-3)
 
 
 def test_under_vmap_it_is_the_batch(network, face, crops, prediction):
-    def single(crop):
-        return jax.tree.map(lambda rows: rows[0], fml_jax.predict(network.params, face.model, crop[None]))
+    def single(params, model, crop):
+        return jax.tree.map(lambda rows: rows[0], fml_jax.predict(params, model, crop[None]))
 
-    found = jax.jit(jax.vmap(single))(crops)
+    found = run_once(jax.vmap(single, in_axes=(None, None, 0)), network.params, face.model, crops)
     assert_close(found, prediction, 2e-2)  # mm and pixels; float32 sums in another order
 
 
@@ -68,7 +72,7 @@ def test_inside_another_training_gradients_reach_all_three_arguments(network, fa
         return jnp.mean(found.faces.vertices**2) + jnp.mean(found.faces.reflectance) + jnp.mean(found.scores)
 
     arguments = network.params, face.model, jnp.asarray(crops[:1], jnp.float32) / 255
-    gradients = jax.jit(jax.grad(loss, argnums=(0, 1, 2), allow_int=True))(*arguments)
+    gradients = run_once(jax.grad(loss, argnums=(0, 1, 2), allow_int=True), *arguments)
     kernel, mean, pixels = gradients[0]["code"]["kernel"], gradients[1].mean, gradients[2]
     for gradient in (kernel, mean, pixels):
         assert np.isfinite(gradient).all() and float(jnp.abs(gradient).max()) > 0
@@ -77,12 +81,13 @@ def test_inside_another_training_gradients_reach_all_three_arguments(network, fa
 SHARDED = """
 import sys, jax, numpy as np, fml_jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tests.compiled_programs import run_once
 crops = np.load(sys.argv[1])
 network, model = fml_jax.load_network(), fml_jax.load_face_model()
 mesh = Mesh(jax.devices(), ("data",))
 placed = jax.device_put(crops, NamedSharding(mesh, PartitionSpec("data")))
 params, model = jax.device_put((network.params, model), NamedSharding(mesh, PartitionSpec()))
-found = jax.jit(network.predict)(params, model, placed)
+found = run_once(network.predict, params, model, placed)
 assert len(found.faces.vertices.sharding.device_set) == 2 and not found.faces.vertices.is_fully_replicated
 np.save(sys.argv[2], found.faces.vertices)
 """
@@ -92,8 +97,8 @@ def test_a_batch_may_be_sharded_over_devices(network, face, crops, tmp_path):
     np.save(tmp_path / "crops.npy", crops)
     setting = {"XLA_FLAGS": xla_flags("--xla_force_host_platform_device_count=2"), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", SHARDED, str(tmp_path / "crops.npy"), str(tmp_path / "found.npy")]
-    subprocess.run(command, check=True, env={**os.environ, **setting}, timeout=300)
-    both = jax.jit(network.predict)(network.params, face.model, crops)
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, **setting}, timeout=300)
+    both = run_once(network.predict, network.params, face.model, crops)
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), both.faces.vertices, atol=2e-2)
 
 

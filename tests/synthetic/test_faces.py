@@ -1,6 +1,7 @@
 """Synthetic faces: what they say of themselves is what they show, and the same again each time."""
 
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -41,6 +42,14 @@ def folder(model, tmp_path_factory):
     return place
 
 
+@jax.jit
+def landmarks_of(model, code):
+    """Landmarks as pixels, step by step."""
+    vertices = geometry(model, code.identity, code.expression)
+    on_mesh = landmarks68(model.landmarks, vertices, rotation_matrix(code.rotation))
+    return project(to_camera(on_mesh, code.rotation, code.translation))
+
+
 def test_types(faces):
     for face in faces:
         assert (face.crop.shape, face.crop.dtype) == ((240, 240, 3), np.uint8)
@@ -51,10 +60,7 @@ def test_types(faces):
 
 def test_landmarks_are_the_codes(model, faces):
     for face in faces:
-        code = unflatten_code(face.code, model.code_sizes)
-        vertices = geometry(model, code.identity, code.expression)
-        on_mesh = landmarks68(model.landmarks, vertices, rotation_matrix(code.rotation))
-        pixels = project(to_camera(on_mesh, code.rotation, code.translation))
+        pixels = landmarks_of(model, unflatten_code(face.code, model.code_sizes))
         np.testing.assert_allclose(face.landmarks, pixels, atol=1e-2)
 
 
@@ -62,7 +68,7 @@ def test_crop_shows_the_code(model, units, monkeypatch):
     """Where nothing hides the skin, the crop has the colours that the code's points have."""
     monkeypatch.setattr(rendering, "photographed", lambda rng, picture: eight_bits(picture))
     face = render_synthetic(model, units, np.random.default_rng(3), style=PLAIN)
-    points = form_points(model, unflatten_code(face.code, model.code_sizes))
+    points = jax.jit(form_points)(model, unflatten_code(face.code, model.code_sizes))
     inner = np.asarray(points.visible & model.regions["nose"]) & (np.asarray(points.normals)[:, 2] < -0.5)
     x, y = np.rint(np.asarray(points.pixels)[inner]).astype(int).T
     expected = np.clip(np.asarray(points.colours)[inner], 0, 1)
@@ -75,11 +81,7 @@ def test_framing_is_that_of_photos(model, units):
     shifts, scales = [], []
     for _ in range(12):
         code = sample_code(model, units, rng)
-        vertices = geometry(model, code.identity, code.expression)
-        on_mesh = landmarks68(model.landmarks, vertices, rotation_matrix(code.rotation))
-        ideal = crop_from_landmarks(
-            np.asarray(project(to_camera(on_mesh, code.rotation, code.translation)), np.float64)
-        )
+        ideal = crop_from_landmarks(np.asarray(landmarks_of(model, code), np.float64))
         scales.append(np.log(ideal[0, 0]))
         shifts.append((ideal @ [119.5, 119.5, 1] - 119.5) / 240)
     assert np.abs(scales).max() < 4 * HAAR_SCALE_STD and np.std(scales) > 0.2 * HAAR_SCALE_STD

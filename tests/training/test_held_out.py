@@ -13,6 +13,7 @@ from fml_jax.face_model.correctives import Correctives
 from fml_jax.networks.multilevel import Network
 from fml_jax.training.held_out import Evaluator
 from fml_jax.training.sharding import make_mesh
+from tests.compiled_programs import run_once
 from tests.conftest import random_code
 from tests.training import stub
 
@@ -68,7 +69,7 @@ def measured(tiny_model):
     def measure(modes):
         model = with_reflectance_modes(tiny_model, modes)
         network = Network(stub.LinearEncoder(38 + modes), Correctives(81), (8, 8), make_mesh(1))
-        params = network.init(jax.random.key(0))
+        params = run_once(network.init, jax.random.key(0))
         half = np.arange(81) < 40
         offset = params["correctives"]["reflectance"]["offset"]
         params["correctives"]["reflectance"]["offset"] = offset.at[half, 0].add(0.4)
@@ -97,7 +98,7 @@ def test_terms_are_means_over_all_faces_of_a_batch(tiny_model):
     config = stub.small_config(steps=(1,))
     batch = stub.batch_of(0, photos=24)
     network = Network(stub.LinearEncoder(41), mesh=make_mesh(1))
-    params = network.init(jax.random.key(0))
+    params = run_once(network.init, jax.random.key(0))
 
     def photo(rows):
         part = {name: column[rows] for name, column in batch.items()}
@@ -110,7 +111,7 @@ def test_terms_are_means_over_all_faces_of_a_batch(tiny_model):
 def test_nothing_is_measured_without_held_out_faces(tiny_model):
     network = Network(stub.LinearEncoder(41), mesh=make_mesh(1))
     config = stub.small_config(steps=(1,))
-    assert evaluator(network, tiny_model, config)(network.init(jax.random.key(0)), "stage0") == {}
+    assert evaluator(network, tiny_model, config)(run_once(network.init, jax.random.key(0)), "stage0") == {}
 
 
 def with_truth(model, batch):
@@ -132,7 +133,7 @@ def test_stored_truth_is_what_levels_are_held_against(tiny_model):
     config = stub.small_config(steps=(1,), levels=["full"])
     batch = with_truth(tiny_model, stub.batch_of(0, synthetic=6))
     network = Network(stub.LinearEncoder(41), Correctives(81), (8, 8), make_mesh(1))
-    values = evaluator(network, tiny_model, config, None, batch)(network.init(jax.random.key(0)), "stage0")
+    values = evaluator(network, tiny_model, config, None, batch)(run_once(network.init, jax.random.key(0)), "stage0")
     for name in ("geometry_error", "reflectance_error", "photo"):
         rows = {row: values[f"synthetic/{name}_{row}"] for row in ("base", "final", "mean", "in_span")}
         assert all(np.isfinite(value) and value > 0 for value in rows.values())

@@ -20,6 +20,7 @@ from fml_jax.training.low_rank_gradients import (
 )
 from fml_jax.training.optimizers import make_optimizer
 from fml_jax.training.step import init_state, make_loss, make_train_step, step_key
+from tests.compiled_programs import run_once
 from tests.training import stub
 
 MODES = 8 * 3 * 81
@@ -42,7 +43,7 @@ def stage_of(rows=(0, 4), level="full", **optimizer):
 def trained(network, model, stage, steps=4):
     """The state after some steps, and the gradients' norms."""
     optimizer = make_optimizer(stage.optimizer, steps)
-    state, norms = init_state(network, optimizer, seed=0, keep_ema=False), []
+    state, norms = run_once(lambda: init_state(network, optimizer, seed=0, keep_ema=False)), []
     step = jax.jit(make_train_step(network, optimizer, stage, seed=0))
     for number in range(steps):
         batch = stub.StubBatches(None, stage, 0).batch(number)
@@ -67,7 +68,7 @@ def test_training_by_factors_is_training_by_arrays(network, tiny_model, level, m
         np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-5)
     moved = jnp.abs(
         state.params["correctives"]["geometry"]["modes"]
-        - network.init(jax.random.key(0))["correctives"]["geometry"]["modes"]
+        - run_once(network.init, jax.random.key(0))["correctives"]["geometry"]["modes"]
     )
     assert (moved.max() > 0) == (level == "full")
 
@@ -76,7 +77,7 @@ def test_training_by_factors_is_training_by_arrays(network, tiny_model, level, m
 def test_every_matrix_of_the_loss_has_the_same_gradient_by_factors(tiny_model, nonlinearities, monkeypatch):
     monkeypatch.setattr(factors, "_LARGE", 0)
     network, stage = Network(stub.LinearEncoder(41), Correctives(81, nonlinearities), (8, 8)), stage_of()
-    params = network.init(jax.random.key(0))
+    params = run_once(network.init, jax.random.key(0))
     params["final"]["kernel"] = 0.1 * jax.random.normal(jax.random.key(1), params["final"]["kernel"].shape)
     loss, batch = make_loss(network, stage), stub.StubBatches(None, stage, 0).batch(0)
     gradient = jax.jit(jax.grad(loss, has_aux=True))

@@ -1,5 +1,7 @@
 """Sheets show the fixed crops beside what the network makes of them."""
 
+import functools
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import pytest
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.networks.multilevel import Network, level_points
 from fml_jax.training.sheets import ROWS, draw_sheet, sheet_crops
+from tests.compiled_programs import run_once
 from tests.training import stub
 
 CELL = 204
@@ -35,13 +38,13 @@ def test_held_out_crops_are_shown_and_training_crops_only_without_any():
 def sheet_of(tiny_model):
     """The points of two random crops after the parameters were changed, and the sheet of them."""
     network = Network(stub.LinearEncoder(41), Correctives(81), (8, 8))
-    params = network.init(jax.random.key(0))
+    params = run_once(network.init, jax.random.key(0))
+    points_of = jax.jit(functools.partial(level_points, network), static_argnames="level")
     shown = np.random.default_rng(0).integers(0, 255, (2, 240, 240, 3), np.uint8)
 
     def make(level, change=lambda params: params):
-        points = jax.device_get(
-            level_points(network, change(params), tiny_model, crops=jnp.asarray(shown, jnp.float32) / 255, level=level)
-        )
+        crops = jnp.asarray(shown, jnp.float32) / 255
+        points = jax.device_get(points_of(change(params), tiny_model, crops=crops, level=level))
         return points, draw_sheet(tiny_model, shown, points)
 
     return make

@@ -11,13 +11,14 @@ from fml_jax.networks.multilevel import Network, layers
 from fml_jax.networks.weights import save_weights
 from fml_jax.training.step import init_state
 from fml_jax.training.warm_start import warm_started
+from tests.compiled_programs import run_once
 from tests.training.stub import LinearEncoder
 
 NOTE = {"encoder": "stub", "model": "tiny"}
 
 
 def fresh(seed):
-    return init_state(Network(LinearEncoder(41)), optax.sgd(0.1), seed)
+    return run_once(lambda: init_state(Network(LinearEncoder(41)), optax.sgd(0.1), seed))
 
 
 @pytest.fixture
