@@ -1,9 +1,12 @@
 """XLA's programs: compiled quickly, and kept on disk, since many tests, in several processes, compile the same ones."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from fml_jax import compilation_cache
 
@@ -13,13 +16,25 @@ _SECONDS_KEPT = 14 * 24 * 3600
 # The emitters that XLA had before its present ones, and one part a program. Most tests run a program once or twice, so
 # that its compilation takes longer than its run; these take half the CPU time for it.
 _QUICK = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
-
-UNOPTIMIZED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # compiler options
+_UNOPTIMIZED = "jax_disable_most_optimizations"  # LLVM takes a quarter of its time then
 
 
 def compile_quickly() -> None:
     """Makes XLA compile in less time, in this process and in all that it starts. Call it before JAX compiles."""
     os.environ["XLA_FLAGS"] = xla_flags(*_QUICK)
+
+
+@contextlib.contextmanager
+def optimizations(enabled: bool) -> Iterator[None]:
+    """A context in which programs are compiled with or without optimizations, also by programs that are started."""
+    import jax
+
+    before = jax.config.values[_UNOPTIMIZED]
+    with pytest.MonkeyPatch.context() as patch:
+        jax.config.update(_UNOPTIMIZED, not enabled)
+        patch.setenv(_UNOPTIMIZED.upper(), str(not enabled))
+        yield
+    jax.config.update(_UNOPTIMIZED, before)
 
 
 def run_once(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
@@ -29,7 +44,8 @@ def run_once(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> 
     """
     import jax
 
-    return jax.jit(function, compiler_options=UNOPTIMIZED)(*arguments, **keywords)
+    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    return jax.jit(function, compiler_options=options)(*arguments, **keywords)
 
 
 def xla_flags(*further: str) -> str:

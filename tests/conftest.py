@@ -22,7 +22,12 @@ if shutil.which("nvidia-smi"):
 # nothing of it is imported before.
 install_import_hook("fml_jax", "tests.type_checker.checked")
 
-from tests.compiled_programs import compile_quickly, remove_old_programs, share_compiled_programs  # noqa: E402
+from tests.compiled_programs import (  # noqa: E402
+    compile_quickly,
+    optimizations,
+    remove_old_programs,
+    share_compiled_programs,
+)
 
 share_compiled_programs()
 
@@ -32,6 +37,8 @@ from flax import struct  # noqa: E402 (imports JAX)
 struct.PyTreeNode.__no_type_check__ = True
 
 _SHARED = Path(__file__).parents[2] / "shared"
+# Folders whose tests run programs for less time than optimizing them takes.
+_SHORT_RUNS = ("fitting", "image_formation", "losses", "networks", "training")
 _NEEDS_SHARED = "needs the private photos in ../shared"
 
 
@@ -74,6 +81,13 @@ def _skipped_without_shared(config) -> int:
     reporter = config.pluginmanager.get_plugin("terminalreporter")  # None in the worker processes of pytest-xdist
     skipped = reporter.stats.get("skipped", []) if reporter else []
     return sum("../shared" in str(report.longrepr) for report in skipped)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation(request) -> Iterator[None]:
+    """Without optimizations where programs run shortly."""
+    with optimizations(request.path.parent.name not in _SHORT_RUNS):
+        yield
 
 
 @pytest.fixture
@@ -186,4 +200,5 @@ def face(reconstructor):
     """scikit-image's astronaut, reconstructed."""
     from skimage import data
 
-    return reconstructor(data.astronaut())[0]
+    with optimizations(True):  # as in the folders where most faces are reconstructed
+        return reconstructor(data.astronaut())[0]

@@ -99,10 +99,13 @@ def make_train_step(
     rows = low_rank_rows(stage)
 
     def train_step(state, model, batch):
-        key = step_key(seed, state.step)
-        params = _trained_alone(state.params, stage.optimizer)
-        params = with_low_rank_gradients(params, rows) if rows else params
-        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params, model, batch, key)
+        key, constant = step_key(seed, state.step), _constant(state.params, stage.optimizer)
+        params = with_low_rank_gradients(state.params, rows) if rows else state.params
+
+        def loss_of(params):
+            return loss(_trained_alone(params, constant), model, batch, key)
+
+        (_, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
         gradient = low_rank_gradients_of(gradient, network.mesh)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -118,11 +121,15 @@ def make_train_step(
     return train_step
 
 
-def _trained_alone(params: dict, settings: OptimizerConfig) -> dict:
-    """The parameters, without gradients for those whose learning rate is 0, so that none are computed."""
-    constant = {name for name, group in settings.groups.items() if not group.learning_rate}
+def _constant(params: dict, settings: OptimizerConfig) -> dict:
+    """Which parameters have the learning rate 0, as a tree like `params`."""
     labels = group_labels(params, {name: group.prefix for name, group in settings.groups.items()})
-    return jax.tree.map(lambda each, group: jax.lax.stop_gradient(each) if group in constant else each, params, labels)
+    return jax.tree.map(lambda group: not settings.groups[group].learning_rate, labels)
+
+
+def _trained_alone(params: dict, constant: dict) -> dict:
+    """The parameters, without gradients for those that are constant, so that none are computed."""
+    return jax.tree.map(lambda held, part: jax.lax.stop_gradient(part) if held else part, constant, params)
 
 
 def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float[Array, ""], dict]]:

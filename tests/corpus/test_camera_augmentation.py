@@ -1,5 +1,6 @@
 """Whatever happens to a synthetic crop, its code says the same as its picture."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -35,21 +36,25 @@ def as_render(face, labels=None):
     return augmentation.Render(face.crop, face.code, face.landmarks, unknown_labels() if labels is None else labels)
 
 
+@jax.jit
+def projections(model, before, after):
+    """The landmarks of `after` with the contour of `before`, and with its own."""
+    vertices = geometry(model, after.identity, after.expression)
+    same_contour = landmarks68(model.landmarks, vertices, rotation_matrix(before.rotation))
+    return project(to_camera(same_contour, after.rotation, after.translation)), project_landmarks(model, after)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_landmarks_are_where_the_code_puts_them(model, faces, seed):
     face = faces[seed % len(faces)]
     _, code, landmarks, _ = augmentation.random_camera_change(as_render(face), np.random.default_rng(seed))
     assert np.linalg.norm(landmarks - face.landmarks, axis=1).mean() > 1  # something has happened
     before, after = (unflatten_code(jnp.asarray(each), model.code_sizes) for each in (face.code, code))
-    same_contour = landmarks68(
-        model.landmarks, geometry(model, after.identity, after.expression), rotation_matrix(before.rotation)
-    )
-    moved = np.asarray(project(to_camera(same_contour, after.rotation, after.translation)))
+    moved, projected = jax.device_get(projections(model, before, after))
     # Coming nearer is not quite enlarging: at most 0.89 pixels here, at a scale of 0.91.
     assert np.linalg.norm(moved - landmarks, axis=1).max() < 0.95
     # The contour's points slide by up to 3 mm on the face for each degree of yaw. A pan changes the yaw, but not the
     # side from which the camera sees the face; the crop's landmarks do not slide. Seed 3 pans by half a degree: 1.8.
-    projected = np.asarray(project_landmarks(model, after))
     assert np.linalg.norm(projected - landmarks, axis=1).max() < 2.0
     assert np.linalg.norm(projected - landmarks, axis=1).mean() < 0.55
 
@@ -65,11 +70,12 @@ def test_lamps_roll_with_the_picture():
 
 
 def test_the_two_axis_angles_are_one_rotation():
+    matrix_of = jax.jit(rotation_matrix)
     for seed in range(20):
         axis_angle = Rotation.random(random_state=seed).as_rotvec()
         near = augmentation.near_frontal(axis_angle)
         np.testing.assert_allclose(
-            rotation_matrix(jnp.asarray(near, jnp.float32)), Rotation.from_rotvec(axis_angle).as_matrix(), atol=1e-5
+            matrix_of(jnp.asarray(near, jnp.float32)), Rotation.from_rotvec(axis_angle).as_matrix(), atol=1e-5
         )
         assert np.linalg.norm(near - [np.pi, 0, 0]) <= np.linalg.norm(axis_angle - [np.pi, 0, 0]) + 1e-9
 

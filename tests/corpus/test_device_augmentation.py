@@ -9,11 +9,17 @@ from scipy.spatial.transform import Rotation
 from fml_jax.corpus import camera_augmentation, device_augmentation
 from fml_jax.corpus.augmentation import crop_mask
 from fml_jax.corpus.camera_augmentation import near_frontal
-from fml_jax.corpus.device_augmentation import Moved, moved_pose, photo_row, plain_photo_row, render_row, warped
+from fml_jax.corpus.device_augmentation import Moved, render_row
 from fml_jax.corpus.face_labels import moved_labels
 from fml_jax.image_formation.illumination import rolled_light
 from fml_jax.photos.crops import CROP_SIZE, compose_affines, crop_photo, moved_affine
 from fml_jax.photos.landmarks import IBUG_MIRROR
+
+# One program each; without `jit` they would be some hundred.
+warped = jax.jit(device_augmentation.warped, static_argnames=("size", "beyond"))
+moved_pose, plain_photo_row = jax.jit(device_augmentation.moved_pose), jax.jit(device_augmentation.plain_photo_row)
+photo_row = jax.jit(device_augmentation.photo_row, static_argnames="negatives")
+near_frontal_of = jax.jit(device_augmentation.near_frontal)
 
 MOVED = Moved(jnp.array([7.0, -4.0]), jnp.float32(1.07), jnp.float32(0.15))
 SAME = np.eye(3)[:2]
@@ -67,7 +73,7 @@ def test_a_pose_moves_as_its_twin():
 @pytest.mark.parametrize("seed", range(5))
 def test_axis_angles_are_the_ones_near_a_frontal_face(seed):
     turn = Rotation.from_rotvec(np.random.default_rng(seed).normal(size=3) * 0.5) * Rotation.from_rotvec([np.pi, 0, 0])
-    found = device_augmentation.near_frontal(jnp.asarray(turn.as_matrix(), jnp.float32))
+    found = near_frontal_of(jnp.asarray(turn.as_matrix(), jnp.float32))
     np.testing.assert_allclose(found, near_frontal(turn.as_rotvec()), atol=1e-3)
 
 
@@ -82,7 +88,7 @@ def test_light_and_affines_are_moved_on_the_device_as_in_numpy():
 
 def test_labels_move_with_the_picture(row):
     half = MOVED._replace(shift=MOVED.shift / 2)
-    found = device_augmentation._moved_labels(jnp.asarray(row["labels"]), half)
+    found = jax.jit(device_augmentation._moved_labels)(jnp.asarray(row["labels"]), half)
     twin = moved_labels(row["labels"], moved_affine(SAME, np.array([7.0, -4.0]), 1.07, roll=0.15))
     assert (np.asarray(found) == twin).mean() > 0.97  # random labels: rounding decides at the edges
 
@@ -108,9 +114,9 @@ def test_a_darkened_render_has_darker_light(row, monkeypatch):
     for name in ("BLURRED", "NOISY"):
         monkeypatch.setattr(device_augmentation, name, 0.0)
     monkeypatch.setattr(device_augmentation, "DARKER", 1.0)
-    brightness, light = [], []
+    brightness, light, render = [], [], jax.jit(lambda key, row: render_row(key, row))  # traced with these settings
     for k in range(6):
-        made = render_row(jax.random.key(k), row)
+        made = render(jax.random.key(k), row)
         brightness.append(np.asarray(made["crop"]).mean())
         light.append(np.asarray(made["code"][-27:-24]).mean())  # of the constant harmonic
     ratios = np.array(brightness) / np.array(light)

@@ -1,19 +1,23 @@
 """The label maps of photos follow their landmarks."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fml_jax.corpus import photo_labels as module
 from fml_jax.corpus.face_labels import LIKELY_BACKGROUND, LIKELY_FACE, UNKNOWN
-from fml_jax.corpus.photo_labels import photo_labels, within_outline
+
+# One program each; without `jit` they would be some hundred.
+photo_labels, within_outline = jax.jit(module.photo_labels), jax.jit(module.within_outline)
 
 
 @pytest.mark.parametrize(
     "inside, place", [(True, (0.3, 0.5)), (True, (0.9, 0.3)), (False, (0.5, 1.2)), (False, (-1.0, 0.0))]
 )
 def test_places_within_a_polygon(inside, place):
-    outline = jnp.array([[0.0, 0.0], [2.0, 0.0], [0.5, 1.0]])
-    assert bool(within_outline(jnp.array(place), outline)) is inside
+    outline = jnp.asarray(np.float32([[0.0, 0.0], [2.0, 0.0], [0.5, 1.0]]))
+    assert bool(within_outline(jnp.asarray(np.float32(place)), outline)) is inside
 
 
 def test_a_photos_labels_follow_its_landmarks():

@@ -11,9 +11,19 @@ from skimage import data
 from fml_jax.evaluation.photos import colour_error
 from fml_jax.face_model import load_face_model
 from fml_jax.face_model.topology import normals_at, vertex_normals
-from fml_jax.fitting.colours import ColourSolver, Surface, colour_weights, solve_colours
+from fml_jax.fitting.colours import ColourSolver, Surface, colour_weights
+from fml_jax.fitting.colours import solve_colours as solved_colours
 from fml_jax.photos.crops import crop_photo
 from fml_jax.reconstruction import Reconstructor
+
+
+def solve_colours(surface, gamma, beta, *, centre, prior, rounds, **constants):
+    """One program; without `jit` it would be some hundred."""
+
+    def solve(surface, gamma, beta, centre):
+        return solved_colours(surface, gamma, beta, centre=centre, prior=prior, rounds=rounds, **constants)
+
+    return jax.jit(solve)(surface, gamma, beta, centre)
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +94,11 @@ def test_the_solver_takes_every_few_of_the_vertices_that_tell(reconstructor):
 def test_normals_at_its_vertices_are_those_of_the_detail_that_is_trained(reconstructor):
     whole, face = reconstructor.model, load_face_model(detail="face")
     of_whole, of_face = ColourSolver.of(whole), ColourSolver.of(face)
-    part = normals_at(of_whole.rows, of_whole.rings, whole.mean)
-    np.testing.assert_allclose(part, vertex_normals(face.topology, face.mean)[of_face.rows], atol=1e-6)
+    part = jax.jit(normals_at)(of_whole.rows, of_whole.rings, whole.mean)
+    normals = jax.jit(vertex_normals)
+    np.testing.assert_allclose(part, normals(face.topology, face.mean)[of_face.rows], atol=1e-6)
     # Only at the edges of the face do they differ from the whole mesh's.
-    same = np.abs(part - vertex_normals(whole.topology, whole.mean)[of_whole.rows]).max(axis=1) < 1e-5
+    same = np.abs(part - normals(whole.topology, whole.mean)[of_whole.rows]).max(axis=1) < 1e-5
     assert 0.9 < same.mean() < 1
 
 
@@ -178,5 +189,5 @@ def test_a_mesh_without_eyes_and_brows_has_colours_too(reconstructor, face):
     none = jnp.zeros(reconstructor.model.vertex_count, bool)
     regions = {**reconstructor.model.regions, "eyes": none, "brows": none}
     solver = ColourSolver.of(reconstructor.model.replace(regions=regions))
-    found = solver.solve(face.code, face.vertices, jnp.full((240, 240, 3), 0.7))
+    found = jax.jit(solver.solve)(face.code, face.vertices, jnp.full((240, 240, 3), 0.7))
     assert np.isfinite(np.asarray(found.reflectance)).all() and np.isfinite(np.asarray(found.illumination)).all()

@@ -14,8 +14,8 @@ from tests.conftest import random_code
 def test_the_energy_falls_and_the_best_code_is_kept(tiny_model):
     tiny_model = tiny_model.replace(regions={**tiny_model.regions, "eyes": jnp.zeros(tiny_model.vertex_count, bool)})
     truth = random_code(tiny_model, np.random.default_rng(11))
-    targets = project_landmarks(tiny_model, truth)
-    points = form_points(tiny_model, truth)
+    targets = jax.jit(project_landmarks)(tiny_model, truth)
+    points = jax.jit(form_points)(tiny_model, truth)
     crop = np.full((240, 240, 3), 0.4, np.float32)
     pixels = np.clip(np.asarray(points.pixels).round().astype(int), 0, 239)
     for dx in range(-8, 9):
@@ -23,8 +23,9 @@ def test_the_energy_falls_and_the_best_code_is_kept(tiny_model):
             crop[np.clip(pixels[:, 1] + dy, 0, 239), np.clip(pixels[:, 0] + dx, 0, 239)] = points.colours
     observation = Observation(jnp.asarray(crop), targets, jnp.ones(68))
 
+    @jax.jit
     def energy(code):
-        return float(base_energy(tiny_model, code, observation, weights=WEIGHTS)[0])
+        return base_energy(tiny_model, code, observation, weights=WEIGHTS)[0]
 
     start = jax.tree.map(lambda part: part * 0.97, truth)
     fitted = fit_energy(tiny_model, start, observation, start=start)
@@ -36,7 +37,7 @@ def test_the_lights_tint_stays_although_another_one_fits_better(tiny_model):
     model = tiny_model.replace(regions={**tiny_model.regions, "eyes": jnp.zeros(tiny_model.vertex_count, bool)})
     code = random_code(model, np.random.default_rng(3))
     crop = np.full((240, 240, 3), [0.3, 0.4, 0.7], np.float32)
-    observation = Observation(jnp.asarray(crop), project_landmarks(model, code), jnp.ones(68))
+    observation = Observation(jnp.asarray(crop), jax.jit(project_landmarks)(model, code), jnp.ones(68))
     fitted = fit_energy(model, code, observation, start=code)
     change = np.asarray(fitted.illumination - code.illumination)
     tint = change - change.mean(axis=1, keepdims=True)

@@ -27,6 +27,7 @@ def problem():
     return {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
 
 
+@jax.jit
 def update(problem):
     return point_update(
         problem["jacobian"],
@@ -47,7 +48,7 @@ def cost(problem, change):
 
 def test_the_update_has_the_lowest_cost(problem):
     found = update(problem)
-    gradient = jax.grad(lambda change: cost(problem, change))(found)
+    gradient = jax.jit(jax.grad(lambda change: cost(problem, change)))(found)
     np.testing.assert_allclose(gradient, 0, atol=1e-3)
 
 
@@ -69,4 +70,6 @@ def test_gradients_agree_with_finite_differences(problem, name):
     direction = jnp.asarray(np.random.default_rng(2).normal(size=problem[name].shape), jnp.float32)
     step = 1e-2
     difference = (loss(problem[name] + step * direction) - loss(problem[name] - step * direction)) / (2 * step)
-    np.testing.assert_allclose(jnp.sum(jax.grad(loss)(problem[name]) * direction), difference, rtol=0.02, atol=1e-3)
+    np.testing.assert_allclose(
+        jnp.sum(jax.jit(jax.grad(loss))(problem[name]) * direction), difference, rtol=0.02, atol=1e-3
+    )

@@ -32,7 +32,7 @@ def photos(tiny_model):
     codes = [code.replace(reflectance=codes[0].reflectance) for code in codes]
     crops = np.full((3, 240, 240, 3), 0.5, np.float32)
     for crop, code in zip(crops, codes, strict=True):
-        points = form_points(tiny_model, code)
+        points = jax.jit(form_points)(tiny_model, code)
         columns, rows = np.clip(np.asarray(points.pixels).round().astype(int), 3, 236).T
         for dx in range(-3, 4):
             for dy in range(-3, 4):
@@ -40,11 +40,14 @@ def photos(tiny_model):
     return jax.tree.map(lambda *parts: jnp.stack(parts), *codes), jnp.asarray(crops)
 
 
+solved = jax.jit(solve_shared_colours)  # one program; without `jit` it would be some hundred
+
+
 def solve(tiny_model, solver, photos, used):
     codes, crops = photos
     start = codes.replace(reflectance=codes.reflectance + np.array([[1.0], [-1.0], [0.5]], np.float32))
-    vertices = jax.vmap(lambda code: geometry(tiny_model, code.identity, code.expression))(codes)
-    return solve_shared_colours(solver, start, vertices, crops=crops, used=jnp.asarray(used))
+    vertices = jax.jit(jax.vmap(lambda code: geometry(tiny_model, code.identity, code.expression)))(codes)
+    return solved(solver, start, vertices, crops=crops, used=jnp.asarray(used))
 
 
 def test_all_photos_get_one_reflectance_which_is_the_true_one(tiny_model, solver, photos):

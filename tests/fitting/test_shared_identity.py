@@ -6,15 +6,22 @@ import numpy as np
 import pytest
 
 from fml_jax.codes import network_from_code, raw_scales
-from fml_jax.fitting.shared_identity import (
-    IdentityInformation,
-    PointEvidence,
-    fit_with_identity,
-    identity_information,
-    shared_identity,
-)
-from fml_jax.image_formation.local_points import POINTS, PointBasis, free_parameters, project_points
+from fml_jax.fitting import shared_identity as module
+from fml_jax.fitting.shared_identity import IdentityInformation, PointEvidence
+from fml_jax.image_formation import local_points
+from fml_jax.image_formation.local_points import POINTS, PointBasis, free_parameters
 from tests.conftest import random_code
+
+# One program each; without `jit` they would be some hundred.
+identity_information, shared_identity, fit_with_identity, project_points = map(
+    jax.jit,
+    (
+        module.identity_information,
+        module.shared_identity,
+        module.fit_with_identity,
+        local_points.project_points,
+    ),
+)
 
 
 @pytest.fixture(scope="module")

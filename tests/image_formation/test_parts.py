@@ -48,7 +48,8 @@ def test_all_parts_but_the_lashes_are_joined():
 def test_lower_teeth_follow_the_jaw_and_upper_ones_stay(model, jaw_code):
     code = neutral_code(model.code_sizes)
     parts = join_parts({"teeth": load_face_parts()["teeth"]})
-    closed, opened = (np.asarray(form_parts(parts, c).positions) for c in (code, code.replace(expression=jaw_code)))
+    form = jax.jit(form_parts)
+    closed, opened = (np.asarray(form(parts, c).positions) for c in (code, code.replace(expression=jaw_code)))
     down = opened[:, 1] - closed[:, 1]  # camera axes: y downwards
     assert np.percentile(down, 90) > 20 and np.percentile(np.abs(down), 10) < 1
 
@@ -56,7 +57,7 @@ def test_lower_teeth_follow_the_jaw_and_upper_ones_stay(model, jaw_code):
 def test_numpys_vertices_are_those_of_the_points(model, jaw_code):
     parts, code = parts_of(model), neutral_code(model.code_sizes).replace(expression=jaw_code)
     turn, shift = rotation_matrices(code.rotation), np.asarray(code.translation)
-    expected = form_parts(parts, code).positions
+    expected = jax.jit(form_parts)(parts, code).positions
     np.testing.assert_allclose(parts_vertices(parts, code) @ turn.T + shift, expected, atol=2e-3)
 
 
@@ -64,7 +65,7 @@ def test_an_open_mouth_shows_them_and_a_closed_one_hides_them(model, jaw_code):
     parts, code, shown = parts_of(model), neutral_code(model.code_sizes), []
     for expression in (code.expression, jaw_code):
         moved = code.replace(expression=expression)
-        points = [jax.device_get(form_points(model, moved)), jax.device_get(form_parts(parts, moved))]
+        points = jax.device_get((jax.jit(form_points)(model, moved), jax.jit(form_parts)(parts, moved)))
         pixels = joined_rows(points[0].pixels, points[1].pixels)
         depth = joined_rows(points[0].positions, points[1].positions)[:, 2]
         triangles = joined_triangles(model.vertex_count, np.asarray(model.topology.triangles), parts)

@@ -68,7 +68,7 @@ def test_gradient_reaches_all_parameters(light):
         raw, logit = apply(params, crops(2))
         return jnp.mean((raw - 1) ** 2) + jnp.mean((logit - 1) ** 2)
 
-    gradients = jax.grad(loss)(params)
+    gradients = jax.jit(jax.grad(loss))(params)
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
         assert np.isfinite(leaf).all() and float(jnp.abs(leaf).max()) > 0, jax.tree_util.keystr(path)
 

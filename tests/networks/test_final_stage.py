@@ -23,10 +23,16 @@ def sample(model):
     return ResidualSample.of(model)
 
 
-def residuals(sample, model, code, crop):
+@jax.jit
+def residuals_and_skin(sample, model, code, crop):
     skin = reflectance(model, code.reflectance)
     vertices = geometry(model, code.identity, code.expression)
-    return np.asarray(sample.residuals(code, vertices, skin, crop=crop)), np.asarray(skin)[sample.rows]
+    return sample.residuals(code, vertices, skin, crop=crop), skin
+
+
+def residuals(sample, model, code, crop):
+    found, skin = jax.device_get(residuals_and_skin(sample, model, code, crop))
+    return found, skin[sample.rows]
 
 
 def test_the_residual_is_the_crops_reflectance_less_that_of_the_base_level(sample, model):

@@ -10,8 +10,9 @@ from fml_jax.codes import code_from_network
 from fml_jax.face_model import load_face_model
 from fml_jax.image_formation.local_points import POINTS, PointBasis, project_points
 from fml_jax.losses import point_likelihood_energy
+from fml_jax.networks import local_stages
 from fml_jax.networks.encoders import make_encoder
-from fml_jax.networks.local_stages import PATCH, PIXEL, LocalStages, MeasuredPoints, free_parameters, look_about
+from fml_jax.networks.local_stages import PATCH, PIXEL, LocalStages, MeasuredPoints, free_parameters
 from fml_jax.networks.multilevel import CorrectivesConfig, make_network
 from tests.compiled_programs import run_once
 
@@ -21,7 +22,9 @@ def basis(tiny_model):
     return PointBasis.of(tiny_model)
 
 
-apply = jax.jit(LocalStages().apply)  # one program; called without `jit` it would be some hundred
+# One program each; called without `jit` they would be some hundred.
+apply = jax.jit(LocalStages().apply)
+look_about = jax.jit(local_stages.look_about, static_argnames="stage")
 
 
 @pytest.mark.parametrize("stage", range(len(PIXEL)))

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tests.training import stub
 
 ROOT = Path(__file__).parents[2]
 BOTH_LEVELS = {"steps": (40, 30), "levels": ["base", "full"]}
+BASE_LEVEL = {"steps": (40,), "levels": ["base"]}
 
 
 def losses(workdir):
@@ -163,21 +165,23 @@ def wait_for_steps(process, workdir, steps=3):
 
 @pytest.mark.parametrize("data_workers", [0, 2])
 def test_sigterm_to_all_processes_saves_and_exits_with_status_0(tmp_path, data_workers):
-    process = start(tmp_path, data_workers)
+    process = start(tmp_path, data_workers, **BASE_LEVEL)
     wait_for_steps(process, tmp_path)
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(timeout=60) == 0
 
-    assert Checkpoints(tmp_path).latest_step() == len(losses(tmp_path)) < 70
+    assert Checkpoints(tmp_path).latest_step() == len(losses(tmp_path)) < 40
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_workers_leave_signals_to_the_run(tmp_path, sent):
-    process = start(tmp_path, data_workers=2)
-    wait_for_steps(process, tmp_path)
-    for worker in set(processes_of_group(process.pid)) - {str(process.pid)}:
-        os.kill(int(worker), sent)
-    assert process.wait(timeout=120) == 0 and len(losses(tmp_path)) == 70
+def test_workers_leave_signals_to_the_run(tmp_path):
+    process = start(tmp_path, data_workers=2, **BASE_LEVEL)
+    for sent, steps in ((signal.SIGTERM, 3), (signal.SIGINT, 6)):
+        wait_for_steps(process, tmp_path, steps)
+        workers = set(processes_of_group(process.pid)) - {str(process.pid)}
+        assert len(workers) >= 2
+        for worker in workers:
+            os.kill(int(worker), sent)
+    assert process.wait(timeout=120) == 0 and len(losses(tmp_path)) == 40
 
 
 def test_workers_make_the_same_batches_and_end_with_the_run(uninterrupted, tmp_path):
@@ -187,7 +191,7 @@ def test_workers_make_the_same_batches_and_end_with_the_run(uninterrupted, tmp_p
 
 
 def test_workers_end_when_the_run_is_killed(tmp_path):
-    process = start(tmp_path, data_workers=2, steps=(2000, 1))
+    process = start(tmp_path, data_workers=2, levels=["base"], steps=(2000,))
     wait_for_steps(process, tmp_path)
     assert len(processes_of_group(process.pid)) >= 3
     process.kill()
@@ -202,22 +206,35 @@ def processes_of_group(group):
     return subprocess.run(["pgrep", "-g", str(group)], capture_output=True, text=True).stdout.split()
 
 
-def test_a_changed_config_is_told(tmp_path, caplog):
-    stub.run(stub.small_config(steps=(6,)), tmp_path)
-    settings = stub.small_settings(steps=(9,))
+@pytest.fixture(scope="module")
+def base_and_full(tmp_path_factory):
+    """Two finished runs of two steps, of the base level and of both."""
+    workdirs = {level: tmp_path_factory.mktemp(level) for level in ("base", "full")}
+    for level, workdir in workdirs.items():
+        stub.run(stub.small_config(steps=(2,), levels=[level]), workdir)
+    return workdirs
+
+
+@pytest.fixture
+def two_steps(base_and_full, tmp_path):
+    """A copy of the run of the base level."""
+    return shutil.copytree(base_and_full["base"], tmp_path / "two_steps")
+
+
+def test_a_changed_config_is_told(two_steps, caplog):
+    settings = stub.small_settings(steps=(4,))
     settings.stages.stage0.score = 7.0
     changed = run_config(settings)
     with caplog.at_level("WARNING", logger="absl"):
-        stub.run(changed, tmp_path)
-    assert "stages.stage0.score: 5.0 → 7.0" in caplog.text and "stages.stage0.steps: 6 → 9" in caplog.text
-    assert len(losses(tmp_path)) == 9
-    assert json.loads((tmp_path / "config.json").read_text())["stages"]["stage0"]["score"] == 7.0
+        stub.run(changed, two_steps)
+    assert "stages.stage0.score: 5.0 → 7.0" in caplog.text and "stages.stage0.steps: 2 → 4" in caplog.text
+    assert len(losses(two_steps)) == 4
+    assert json.loads((two_steps / "config.json").read_text())["stages"]["stage0"]["score"] == 7.0
 
 
-def test_a_config_that_ends_before_the_checkpoint_is_refused(tmp_path):
-    stub.run(stub.small_config(steps=(4,)), tmp_path)
-    with pytest.raises(InputError, match="checkpoint is at step 4, this config ends at 3"):
-        stub.run(stub.small_config(steps=(3,)), tmp_path)
+def test_a_config_that_ends_before_the_checkpoint_is_refused(two_steps):
+    with pytest.raises(InputError, match="checkpoint is at step 2, this config ends at 1"):
+        stub.run(stub.small_config(steps=(1,)), two_steps)
 
 
 @pytest.mark.parametrize(
@@ -229,34 +246,30 @@ def test_a_config_that_ends_before_the_checkpoint_is_refused(tmp_path):
         ("detail", "fine"),
     ],
 )
-def test_a_run_of_another_network_is_refused_and_left_alone(tmp_path, field, value):
-    config = stub.small_config(steps=(2,), levels=["full"])
-    stub.run(config, tmp_path)
-    before = (tmp_path / "config.json").read_text()
+def test_a_run_of_another_network_is_refused_and_left_alone(base_and_full, field, value):
+    workdir = base_and_full["full"]
+    before = (workdir / "config.json").read_text()
     longer = replace(stub.small_config(steps=(4,), levels=["full"]), **{field: value})
     with pytest.raises(InputError, match=f"its checkpoint has another network .{field}"):
-        stub.run(longer, tmp_path)
-    assert (tmp_path / "config.json").read_text() == before
+        stub.run(longer, workdir)
+    assert (workdir / "config.json").read_text() == before
 
 
-def test_a_run_of_another_optimizer_is_refused_and_left_alone(tmp_path):
-    config = stub.small_config(steps=(2,))
-    stub.run(config, tmp_path)
-    before = (tmp_path / "config.json").read_text()
+def test_a_run_of_another_optimizer_is_refused_and_left_alone(two_steps):
+    before = (two_steps / "config.json").read_text()
     settings = stub.small_settings(steps=(4,))
     settings.stages.stage0.optimizer.name = "adadelta"
     with pytest.raises(InputError, match="the checkpoint of step 2 does not fit this config"):
-        stub.run(run_config(settings), tmp_path)
-    assert (tmp_path / "config.json").read_text() == before
+        stub.run(run_config(settings), two_steps)
+    assert (two_steps / "config.json").read_text() == before
 
 
-def test_a_finished_run_keeps_its_config(tmp_path, caplog):
-    stub.run(stub.small_config(steps=(2,)), tmp_path)
-    before = (tmp_path / "config.json").read_text()
+def test_a_finished_run_keeps_its_config(two_steps, caplog):
+    before = (two_steps / "config.json").read_text()
     with caplog.at_level("WARNING", logger="absl"):
-        stub.run(stub.small_config(steps=(2,), seed=7), tmp_path)
+        stub.run(stub.small_config(steps=(2,), seed=7), two_steps)
     assert "seed: 0 → 7" in caplog.text and "nothing is trained" in caplog.text
-    assert (tmp_path / "config.json").read_text() == before
+    assert (two_steps / "config.json").read_text() == before
 
 
 def test_a_batch_without_faces_changes_nothing_but_the_score(tmp_path):

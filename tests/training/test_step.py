@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import jax
 import numpy as np
-import optax
 import pytest
 
 from fml_jax.configs.common import groups
@@ -63,7 +62,8 @@ def step_of(network, stage):
 
 def moved(before, after):
     """Names of the parameters that changed."""
-    leaves = jax.tree_util.tree_leaves_with_path(jax.tree.map(lambda a, b: bool((a != b).any()), before, after))
+    changed = jax.tree.map(lambda a, b: bool((a != b).any()), *jax.device_get((before, after)))
+    leaves = jax.tree_util.tree_leaves_with_path(changed)
     return {"/".join(key.key for key in path) for path, changed in leaves if changed}
 
 
@@ -75,6 +75,10 @@ def base_states(network, tiny_model):
     for _ in range(3):
         states.append(step(states[-1], tiny_model, batch_of())[0])
     return states
+
+
+def norm_of(tree):
+    return np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(jax.device_get(tree))))
 
 
 def test_the_base_stage_leaves_the_final_level_as_it_is(base_states):
@@ -98,11 +102,11 @@ def test_an_average_is_kept_where_it_is_asked_for(network, tiny_model, base_stat
 
 def test_the_full_stage_trains_everything_and_the_final_level_gets_ahead(network, tiny_model):
     stage = stage_of("full", rates=stub.two_rates(1e-3, 1e-2), ref=0.0, glo=0.0)
-    step, start = step_of(network, stage), start_of(network, stage)
-    state, first = step(start, tiny_model, batch_of())
+    step, start, batch = step_of(network, stage), start_of(network, stage), batch_of()
+    state, first = step(start, tiny_model, batch)
     assert first["photos/photo_final"] == pytest.approx(float(first["photos/photo_base"]), rel=1e-5)
     for _ in range(120):
-        state, metrics = step(state, tiny_model, batch_of())
+        state, metrics = step(state, tiny_model, batch)
     assert metrics["photos/photo_final"] < 0.9 * metrics["photos/photo_base"]
     names = {"/".join(key.key for key in path) for path, _ in jax.tree_util.tree_leaves_with_path(state.params)}
     assert moved(start.params, state.params) == names
@@ -145,7 +149,7 @@ def test_gradient_norms_are_those_of_each_terms_mean(network, tiny_model):
 
     for group, part in jax.jit(jax.grad(photo))(state.params).items():
         norm = float(norms[f"gradient/photos/photo_final/{group}"])
-        assert norm == pytest.approx(float(optax.tree.norm(part)), rel=1e-4) and norm > 0
+        assert norm == pytest.approx(norm_of(part), rel=1e-4) and norm > 0
     assert norms["gradient/photos/photo_base/correctives"] == 0 < norms["gradient/photos/photo_base/encoder"]
 
 
@@ -179,10 +183,10 @@ def test_local_stages_train_alone_where_the_encoder_has_rate_0(local_network, ti
     state, metrics = step_of(local_network, stage)(start, tiny_model, batch_of())
     assert {name.partition("/")[0] for name in moved(start.params, state.params)} == {"local"}
     gradient = jax.jit(jax.grad(lambda params: loss(params, tiny_model, batch_of(), None)[0]))
-    norms = {part: float(optax.tree.norm(each)) for part, each in gradient(start.params).items()}
-    assert norms["encoder"] > 0  # the step leaves it out, although the loss depends on it
-    print(norms, metrics["gradient_norm"])
-    assert metrics["gradient_norm"] == pytest.approx(norms["local"], rel=3e-3)
+    norms = {part: norm_of(each) for part, each in gradient(start.params).items()}
+    # The step leaves the encoder out, although the loss depends on it.
+    assert metrics["gradient_norm"] == pytest.approx(norms["local"], rel=1e-4)
+    assert np.hypot(*norms.values()) > (1 + 5e-4) * norms["local"]
 
 
 def test_the_loss_of_landmarks_ignores_colours(local_network, local_params, tiny_model):
