@@ -34,7 +34,7 @@ def _stage(steps: int) -> ConfigDict:
     result = stage(steps, synthetic=0, photos=32, learning_rate=1e-3)
     result.level = "full"
     result.full.update(photo=200.0, sparse=0.0, reg=0.01, rstd=1.0, contour="pose")
-    result.full.update(smo=1e4, ref=800.0, glo=2000.0, sta=10.0)
+    result.full.update(smo=1e4, ref=600.0, glo=1500.0, sta=10.0)
     result.local.update(points=0.0, distance=0.0)
     result.score, result.ema_decay = 0.0, 0.995
     rates = {

@@ -33,6 +33,9 @@ class PointBasis(struct.PyTreeNode):
     fixed: jax.Array  # [1 + M, P - 17, 3]
     tone_mean: jax.Array  # [3], the skin's mean reflectance of the mean face
     tone_modes: jax.Array  # [m_r, 3], its changes with β
+    # Of the face's vertices, a mean for each channel: products of the modes with the mean, and of the modes.
+    mode_means: jax.Array  # [3, m_r]
+    mode_products: jax.Array  # [3, m_r, m_r]
     sizes: CodeSizes = struct.field(pytree_node=False)
 
     @classmethod
@@ -65,9 +68,20 @@ def _basis(model: BaseModel) -> PointBasis:
     fixed = on_mesh(marks.fixed_vertices[chosen], marks.fixed_weights[chosen])
     skin = xp.asarray(model.regions["skin"], model.mean.dtype)
     share = skin / xp.maximum(skin.sum(), 1)
-    tones = xp.einsum("n,mnc->mc", share, xp.concatenate([model.reflectance_mean[None], model.reflectance]))
+    colours = xp.concatenate([model.reflectance_mean[None], model.reflectance])
+    tones = xp.einsum("n,mnc->mc", share, colours)
+    face = xp.asarray(model.regions["face"], model.mean.dtype)
+    by_channel = xp.moveaxis(colours * xp.sqrt(face / xp.maximum(face.sum(), 1))[:, None], 2, 0)
+    products = by_channel[:, 1:] @ xp.swapaxes(by_channel, 1, 2)  # [3, m_r, 1 + m_r]
     return PointBasis(
-        marks.contour_yaws, xp.moveaxis(contour, 1, 0), fixed, tones[0], tones[1:], sizes=model.code_sizes
+        contour_yaws=marks.contour_yaws,
+        contour=xp.moveaxis(contour, 1, 0),
+        fixed=fixed,
+        tone_mean=tones[0],
+        tone_modes=tones[1:],
+        mode_means=products[:, :, 0],
+        mode_products=products[:, :, 1:],
+        sizes=model.code_sizes,
     )
 
 

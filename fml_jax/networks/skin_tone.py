@@ -25,6 +25,7 @@ _SPREAD_OF_TONES = 0.15  # RGB: the unit of the output
 _LEAST, _MOST = 0.08, 0.85  # RGB, between which tones are predicted
 _SAMPLES_ACROSS_EYE, _SAMPLES_DOWN_EYE = 8, 4
 _EXTREMES = 4  # samples of an eye whose mean counts as its white, and as its pupil
+_PRIOR = 5e-5  # squared RGB, of a unit of β, against the mean squared difference from a multiple of the reflectance
 _SLIGHT = 1e-6  # keeps the change of reflectance finite for models with fewer than three modes
 
 
@@ -117,15 +118,29 @@ class SkinTone(nn.Module):
 
 
 def with_tone(raw: Float[Array, "B K"], tone: Float[Array, "B 3"], basis: PointBasis) -> Float[Array, "B K"]:
-    """Codes, in the encoder's units, whose skin has a given mean reflectance and appears in the same colours.
+    """Codes, in the encoder's units, whose skin has a given mean reflectance and whose faces look the same.
 
-    Reflectance changes by the least change of β. The light changes by the inverse factor.
+    The light changes by a factor for each channel, and the reflectance of the whole face by its inverse, as far as the
+    modes allow: otherwise brows would be too dark beside brighter skin.
     """
     codes = code_from_network(raw, basis.sizes)
-    now = basis.tone(codes.reflectance)
-    gram = basis.tone_modes.T @ basis.tone_modes + _SLIGHT * jnp.eye(3)
-    # A Cholesky factor, since ONNX files can compute that.
-    change = (basis.tone_modes @ jax.scipy.linalg.solve(gram, (tone - now).T, assume_a="pos")).T
-    reached = basis.tone(codes.reflectance + change)
-    light = codes.illumination * (jnp.maximum(now, _LEAST) / jnp.maximum(reached, _LEAST))[:, None]
-    return network_from_code(codes.replace(reflectance=codes.reflectance + change, illumination=light))
+    change = jax.vmap(lambda beta, aim: _tone_change(beta, aim, basis))(codes.reflectance, tone)
+    reflectance = codes.reflectance + change
+    factors = jnp.maximum(basis.tone(codes.reflectance), _LEAST) / jnp.maximum(basis.tone(reflectance), _LEAST)
+    lit = codes.illumination * factors[:, None]
+    return network_from_code(codes.replace(reflectance=reflectance, illumination=lit))
+
+
+def _tone_change(beta: Float[Array, "K"], tone: Float[Array, "3"], basis: PointBasis) -> Float[Array, "K"]:
+    """The change of β that brings the skin to a tone, and the face nearest to a multiple of its reflectance.
+
+    Cholesky factors, since ONNX files can compute these.
+    """
+    growth = tone / jnp.maximum(basis.tone(beta), _LEAST) - 1
+    normal = basis.mode_products.sum(axis=0) + _PRIOR * jnp.eye(len(beta))
+    right = growth @ (basis.mode_means + basis.mode_products @ beta)
+    solved = jax.scipy.linalg.solve(normal, jnp.concatenate([right[:, None], basis.tone_modes], axis=1), assume_a="pos")
+    nearest, directions = solved[:, 0], solved[:, 1:]
+    gram = basis.tone_modes.T @ directions + _SLIGHT * jnp.eye(3)
+    missing = tone - basis.tone(beta + nearest)
+    return nearest + directions @ jax.scipy.linalg.solve(gram, missing, assume_a="pos")

@@ -41,14 +41,28 @@ def test_the_basis_has_the_mean_over_the_skin(model, basis, raw):
     np.testing.assert_allclose(basis.tone(beta), skin.mean(axis=0), atol=1e-5)
 
 
-def test_a_code_gets_a_tone_and_keeps_how_it_looks(basis, raw):
+def test_a_code_gets_a_tone_and_keeps_how_it_looks(model, basis, raw):
     before, tone = code_from_network(raw, basis.sizes), jnp.array([[0.6, 0.45, 0.4], [0.3, 0.2, 0.15]])
     after = code_from_network(with_tone(raw, tone, basis), basis.sizes)
     np.testing.assert_allclose(basis.tone(after.reflectance), tone, atol=1e-3)
-    looks = [basis.tone(code.reflectance)[:, None] * code.illumination for code in (before, after)]
-    np.testing.assert_allclose(*looks, atol=1e-4)
+    skins = [basis.tone(code.reflectance)[:, None] * code.illumination for code in (before, after)]
+    np.testing.assert_allclose(*skins, atol=1e-4)
     for name in ("identity", "expression", "rotation", "translation"):
         np.testing.assert_allclose(getattr(after, name), getattr(before, name), rtol=1e-5, atol=1e-5)
+
+
+def test_brows_stay_as_much_darker_than_skin_as_they_were(model, basis, raw):
+    """A tenth brighter: the brows' share of the skin's reflectance, which the crop shows."""
+    code = code_from_network(raw, basis.sizes)
+    tone = 1.1 * basis.tone(code.reflectance)
+    after = code_from_network(with_tone(raw, tone, basis), basis.sizes)
+    brows = np.asarray(model.regions["brows"], bool)
+
+    def shares(beta):
+        return np.asarray(reflectance(model, beta))[brows].mean(axis=0) / basis.tone(beta)
+
+    for k in range(2):
+        np.testing.assert_allclose(shares(after.reflectance[k]), shares(code.reflectance[k]), rtol=0.03)
 
 
 def test_a_code_that_has_the_tone_stays_as_it_is(basis, raw):
