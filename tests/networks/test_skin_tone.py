@@ -9,8 +9,12 @@ from fml_jax.codes import code_from_network
 from fml_jax.face_model.base import reflectance
 from fml_jax.face_model.files import load_face_model
 from fml_jax.image_formation.local_points import PointBasis, project_points
-from fml_jax.networks.skin_tone import COLOURS, SkinTone, face_colours, with_tone
+from fml_jax.networks import skin_tone
+from fml_jax.networks.skin_tone import COLOURS, SkinTone
 from tests.compiled_programs import run_once
+
+# One program each; without `jit` they would be some hundred.
+face_colours, with_tone = jax.jit(skin_tone.face_colours), jax.jit(skin_tone.with_tone)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def raw(basis):
 def landmarks(basis):
     """Of the mean face."""
     code = code_from_network(jnp.zeros(basis.sizes.total), basis.sizes)
-    return np.asarray(project_points(basis, code).pixels[None, :68])
+    return np.asarray(jax.jit(project_points)(basis, code).pixels)[None, :68]
 
 
 def test_the_basis_has_the_mean_over_the_skin(model, basis, raw):

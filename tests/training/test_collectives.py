@@ -51,7 +51,6 @@ def test_bytes_are_those_of_all_results(mesh):
 
 PROGRAM = """
 import json
-import sys
 
 import jax
 
@@ -66,25 +65,29 @@ from tests.conftest import make_tiny_model
 from tests.training import stub
 
 factors._LARGE = 0
-mesh = make_mesh(int(sys.argv[1]))
-network = Network(stub.LinearEncoder(41), Correctives(81), (8, 8), mesh)
-stage = stub.small_config(steps=(1,), levels=["full"], rows=(0, 8), optimizer=sys.argv[2]).stages["stage0"]
-compiled, state = compile_stage(network, make_tiny_model(), stage, seed=0, mesh=mesh)
-print(json.dumps([bytes_per_device(state), collectives(compiled.as_text(), mesh)]))
+told = {}
+for optimizer in ("adam", "adadelta"):
+    stage = stub.small_config(steps=(1,), levels=["full"], rows=(0, 8), optimizer=optimizer).stages["stage0"]
+    for model_devices in (1, 2):
+        mesh = make_mesh(model_devices)
+        network = Network(stub.LinearEncoder(41), Correctives(81), (8, 8), mesh)
+        compiled, state = compile_stage(network, make_tiny_model(), stage, seed=0, mesh=mesh)
+        told[f"{optimizer} {model_devices}"] = bytes_per_device(state), collectives(compiled.as_text(), mesh)
+print(json.dumps(told))
 """
 
 
-def compiled_stub(model_devices, optimizer):
-    """Bytes that a device holds, and the exchanges."""
-    command = [sys.executable, "-c", PROGRAM, str(model_devices), optimizer]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    held, found = json.loads(done.stdout)
-    return held, [Collective(*each) for each in found]
+@pytest.fixture(scope="module")
+def compiled_stubs():
+    """Of an optimizer and a number of model devices: bytes that a device holds, and the exchanges."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, check=True, capture_output=True, text=True)
+    told = json.loads(done.stdout)
+    return {name: (held, [Collective(*each) for each in found]) for name, (held, found) in told.items()}
 
 
 @pytest.mark.parametrize("model_devices", [1, 2])
-def test_a_step_with_factors_exchanges_their_rows_and_no_matrix(model_devices):
-    _, exchanged = compiled_stub(model_devices, "adadelta")
+def test_a_step_with_factors_exchanges_their_rows_and_no_matrix(compiled_stubs, model_devices):
+    _, exchanged = compiled_stubs[f"adadelta {model_devices}"]
     space = 8 * 81 * 3 * 4 // model_devices  # bytes of one space's modes that a device holds
     factors = 8 * 81 * 3 * 4  # bytes of what eight rows ask of one space: as many as its modes, here
     over_data = [e for e in exchanged if e.axis == "data"]
@@ -99,10 +102,10 @@ def test_a_step_with_factors_exchanges_their_rows_and_no_matrix(model_devices):
     )  # and small things beside them
 
 
-def test_a_step_sums_gradients_over_data_and_corrections_over_model():
+def test_a_step_sums_gradients_over_data_and_corrections_over_model(compiled_stubs):
     held, exchanged = {}, {}
     for model_devices in (1, 2):
-        held[model_devices], exchanged[model_devices] = compiled_stub(model_devices, "adam")
+        held[model_devices], exchanged[model_devices] = compiled_stubs[f"adam {model_devices}"]
     modes = 2 * 8 * 81 * 3 * 4  # bytes of M_g and M_r
     # Parameters, their average, and Adam's two moments: half of the modes' share has gone.
     assert held[1] - held[2] == 4 * modes // 2
