@@ -19,9 +19,10 @@ from fml_jax.ops.arrays import Array
 from fml_jax.ops.dot_products import squared_lengths
 
 # Relative to Σ ‖I(u_i) − c_i‖₂ over visible vertices. With smaller values the corrections also reproduce glasses and
-# highlights; with larger values they reproduce only half of brows and beards.
-SMOOTHNESS = 4.0  # per squared difference of neighbours, on the standard mesh; more on a finer one
-STABILISATION = 3.0  # per squared correction of a vertex
+# highlights; with larger values they reproduce only half of brows and beards. Both are of the colours that corrections
+# cause: the same photo of brighter skin under weaker light takes larger corrections.
+SMOOTHNESS = 2.0  # per squared difference of neighbours, on the standard mesh; more on a finer one
+STABILISATION = 1.5  # per squared correction of a vertex
 _STANDARD_FACE = 8447  # vertices in the region "face" of the standard mesh
 
 _ROUNDS = 4  # of weighted linear problems, for the ℓ2,1 norm
@@ -74,9 +75,9 @@ def solve_corrections(
     members: Float[Array, "N"],
     smoothness: Float[Array, ""],
 ) -> Float[Array, "N 3"]:
-    """F that minimises Σ_i m_i ‖gap_i − F_i ⊙ light_i‖₂ + smoothness Σ_{edges ij} ‖F_i − F_j‖² + s Σ_i ‖F_i‖².
+    """F that minimises Σ_i m_i ‖gap_i − F_i ⊙ light_i‖₂ + l² (smoothness Σ_{edges ij} ‖F_i − F_j‖² + s Σ_i ‖F_i‖²).
 
-    s is STABILISATION.
+    s is STABILISATION, and l² the mean squared light over the members.
 
     Args:
       gaps: the photo's colours less the base level's, RGB.
@@ -84,6 +85,9 @@ def solve_corrections(
       members: m, the weight of each vertex; 0 where it is not visible.
     """
     counts = neighbour_counts(topology)[:, None]
+    squared_light = jnp.sum(members[:, None] * light**2) / jnp.maximum(3 * members.sum(), 1e-6)
+    bright = jnp.where(members.any(), squared_light, 1.0)
+    smooth, small = bright * smoothness, bright * STABILISATION
 
     def round_(found, _):
         residual = jnp.sqrt(squared_lengths(gaps - found * light))
@@ -91,9 +95,9 @@ def solve_corrections(
 
         def normal(values):
             rough = counts * values - one_ring_sum(values, topology)
-            return (weights * light**2 + 2 * STABILISATION) * values + 2 * smoothness * rough
+            return (weights * light**2 + 2 * small) * values + 2 * smooth * rough
 
-        diagonal = weights * light**2 + 2 * STABILISATION + 2 * smoothness * counts
+        diagonal = weights * light**2 + 2 * small + 2 * smooth * counts
         right = weights * light * gaps
         solve = jax.scipy.sparse.linalg.cg
         return solve(normal, right, x0=found, maxiter=_SOLVER_STEPS, M=lambda values: values / diagonal)[0], None

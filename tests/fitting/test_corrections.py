@@ -32,7 +32,8 @@ def plain_energy(topology, gaps, light, members, smoothness, found):
     distance = np.linalg.norm(gaps - found * light, axis=1)
     norms = np.where(distance > small, distance, distance**2 / (2 * small) + small / 2)
     rough = sum(np.sum((found[i] - found[j]) ** 2) for i, j in np.asarray(topology.edges))
-    return np.sum(members * norms) + smoothness * rough + corrections.STABILISATION * np.sum(found**2)
+    bright = np.average(np.mean(light.astype(float) ** 2, axis=1), weights=members)
+    return np.sum(members * norms) + bright * (smoothness * rough + corrections.STABILISATION * np.sum(found**2))
 
 
 @pytest.mark.parametrize("smoothness", [0.0, 1.0])
@@ -57,6 +58,13 @@ def test_corrections_are_where_the_energy_is_least(smoothness, monkeypatch):
     for way in [found, *rng.normal(size=(20, *found.shape))]:
         assert abs(slope(found, way)) < 0.01 * abs(slope(found + 0.1 * way, way))
         assert all(energy(found) < energy(found + step * way) for step in (0.1, 0.01))
+
+
+def test_brighter_skin_under_weaker_light_is_corrected_to_the_same_colours():
+    topology, gaps, light, members = problem(3)
+    found = solve_corrections(topology, gaps, light, members=members, smoothness=jnp.float32(1.0))
+    other = solve_corrections(topology, gaps, light / 2, members=members, smoothness=jnp.float32(1.0))
+    np.testing.assert_allclose(other, 2 * found, rtol=1e-3, atol=1e-4)
 
 
 def test_an_unseen_vertex_takes_after_its_neighbours():
