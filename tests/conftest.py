@@ -85,8 +85,9 @@ def _skipped_without_shared(config) -> int:
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_compilation(request) -> Iterator[None]:
-    """Without optimizations where programs run shortly."""
-    with optimizations(request.path.parent.name not in _SHORT_RUNS):
+    """Without optimizations where programs run shortly: in some folders, but for the trainings of slow tests."""
+    slow = request.config.option.markexpr == "slow"
+    with optimizations(slow or request.path.parent.name not in _SHORT_RUNS):
         yield
 
 
