@@ -153,8 +153,10 @@ def start(workdir, data_workers=0, **others):
 
 
 def written_steps(workdir):
-    path = workdir / "metrics.jsonl"
-    return len(read_metrics(workdir)) if path.exists() else 0
+    try:
+        return len(read_metrics(workdir))
+    except FileNotFoundError:  # not yet, or just removed by a run that begins anew
+        return 0
 
 
 def wait_for_steps(process, workdir, steps=3):
