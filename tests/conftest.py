@@ -38,7 +38,7 @@ struct.PyTreeNode.__no_type_check__ = True
 
 _SHARED = Path(__file__).parents[2] / "shared"
 # Folders whose tests run programs for less time than optimizing them takes.
-_SHORT_RUNS = ("face_model", "fitting", "image_formation", "losses", "networks", "ops", "training")
+_SHORT_RUNS = ("fitting", "image_formation", "losses", "networks", "training")
 _NEEDS_SHARED = "needs the private photos in ../shared"
 
 
