@@ -40,10 +40,15 @@ def identity_energies(
       person: numbers.
       applies: 1 where a row shows a face.
     """
-    others = applies[:, None] * applies[None] * (1 - jnp.eye(len(person)))
-    same = others * (person[:, None] == person[None])
+    others, same = pairs_of(person, applies)
     nearness = -distances / TEMPERATURE
     to_same = jax.nn.logsumexp(jnp.where(same > 0, nearness, _NEVER), axis=1)
     to_others = jax.nn.logsumexp(jnp.where(others > 0, nearness, _NEVER), axis=1)
     counted = (same.sum(axis=1) > 0).astype(distances.dtype)
     return counted * (to_others - to_same), counted
+
+
+def pairs_of(person: Int[Array, "n"], applies: Float[Array, "n"]) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
+    """1 for each pair of different rows that show faces, and 1 for those of them that show one person; else 0."""
+    others = applies[:, None] * applies[None] * (1 - jnp.eye(len(person)))
+    return others, others * (person[:, None] == person[None])

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
+from fml_jax.losses.identity import pairs_of
 from fml_jax.ops.arrays import Array
 
 _SPREAD = 0.15  # RGB: the unit of differences, about the spread of tones over people
@@ -42,8 +43,7 @@ def tone_agreement_energies(
       person: numbers.
       applies: 1 where a row shows a face.
     """
-    others = applies[:, None] * applies[None] * (1 - jnp.eye(len(person)))
-    same = others * (person[:, None] == person[None])
+    _, same = pairs_of(person, applies)
     gaps = (tones[:, None] - tones[None]) / _SPREAD
     distances = 2 * jnp.mean(jnp.sqrt(1 + gaps**2) - 1, axis=-1)
     count = same.sum(axis=1)

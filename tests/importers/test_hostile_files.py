@@ -128,37 +128,35 @@ def test_a_pickled_array_of_another_shape_than_its_content_is_refused(tmp_path, 
     refused(read_flame, path, match="v_template")
 
 
+def refuses_regressor(tmp_path, matrix, match):
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"J_regressor": matrix}, 2))
+    refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match=match)
+
+
 def test_a_sparse_matrix_of_immense_shape_is_refused(tmp_path):
     matrix = scipy.sparse.csc_matrix(np.eye(3))
     matrix._shape = (1 << 31, 1 << 31)
-    path = tmp_path / "a.pkl"
-    path.write_bytes(pickle.dumps({"J_regressor": matrix}, 2))
-    refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="J_regressor")
+    refuses_regressor(tmp_path, matrix, match="J_regressor")
 
 
 def test_a_sparse_matrix_with_entries_outside_is_refused(tmp_path):
     matrix = scipy.sparse.csr_matrix(np.eye(3))
     matrix.indices[:] = 7
-    path = tmp_path / "a.pkl"
-    path.write_bytes(pickle.dumps({"J_regressor": matrix}, 2))
-    refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="outside its shape")
+    refuses_regressor(tmp_path, matrix, match="outside its shape")
 
 
 @pytest.mark.parametrize("starts", [np.array([0, 100, 3, 3], np.uint32), np.array([0.0, 1.0, 2.0, 3.0])])
 def test_a_sparse_matrix_whose_rows_do_not_begin_in_order_is_refused(tmp_path, starts):
     matrix = scipy.sparse.csr_matrix(np.eye(3))
     matrix.indptr = starts
-    path = tmp_path / "a.pkl"
-    path.write_bytes(pickle.dumps({"J_regressor": matrix}, 2))
-    refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="sparse entries")
+    refuses_regressor(tmp_path, matrix, match="sparse entries")
 
 
 def test_a_sparse_matrix_of_itself_is_refused(tmp_path):
     matrix = scipy.sparse.csr_matrix(np.eye(3))
     matrix.data = matrix
-    path = tmp_path / "a.pkl"
-    path.write_bytes(pickle.dumps({"J_regressor": matrix}, 2))
-    refused(lambda: numbers(path, read_pickle(path), "J_regressor"), match="J_regressor")
+    refuses_regressor(tmp_path, matrix, match="J_regressor")
 
 
 def test_an_array_of_objects_is_refused(tmp_path):

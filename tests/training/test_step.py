@@ -5,11 +5,13 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from fml_jax.configs.common import groups
 from fml_jax.errors import InputError
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.image_formation.local_points import PointBasis
+from fml_jax.losses import ToneWeights
 from fml_jax.networks.multilevel import Network
 from fml_jax.training.config import run_config
 from fml_jax.training.gradient_norms import make_gradient_norms
@@ -198,6 +200,20 @@ def test_the_loss_of_landmarks_ignores_colours(local_network, local_params, tiny
         "photos/local_points",
         "photos/local_distance",
     }
+
+
+def test_the_losses_of_skin_tones_train_their_own_layers_alone(local_network, local_params, tiny_model):
+    stage = replace(landmarks_stage(encoder=1e-3, local=1e-3), tone=ToneWeights(known=1.0, agreement=0.15))
+    loss, batch = make_loss(local_network, stage), batch_of() | {"person": np.array([0, 0, 0, 0, 0, 1, 1, 1], np.int32)}
+
+    def tones(params):
+        _, metrics = loss(params, tiny_model, batch, jax.random.key(0))
+        return metrics["synthetic/tone"] + metrics["photos/tone"], metrics["synthetic/tone"]
+
+    gradient, known = jax.jit(jax.grad(tones, has_aux=True))(local_params)
+    trained = {name for name, each in flatten_dict(gradient, sep="/").items() if np.any(each)}
+    assert known > 0 and trained
+    assert all(name.startswith("local/skin_tone/") for name in trained)
 
 
 def test_points_of_the_eyes_count_on_photos_only(local_network, local_params, tiny_model):
