@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import matplotlib
@@ -16,6 +17,13 @@ _COLOURS = matplotlib.colormaps["inferno"]
 _UNKNOWN = 0.6  # grey of vertices without a value
 _BINS = 30
 _LINE = 18  # pixels of a caption
+
+
+class Curve(NamedTuple):
+    """How many values are at most so large."""
+
+    values: Float[np.ndarray, "P"]  # ascending
+    percent: Float[np.ndarray, "P"]
 
 
 def histograms(
@@ -43,6 +51,30 @@ def histograms(
     axes.set_ylabel("%")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
+    return as_picture(figure)
+
+
+def cumulative(values: Float[np.ndarray, "N"]) -> Curve:
+    """The percentage of values that are at most so large, at each of the values."""
+    return Curve(np.sort(values), 100 * np.arange(1, len(values) + 1) / len(values))
+
+
+def curves(
+    lines: Mapping[str, Curve], label: str, height: str, *, reach: float, size: tuple[float, float] = (7.0, 3.6)
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Cumulative curves in one figure.
+
+    Args:
+      label, height: of the axes, from 0 to `reach` and from 0 to 100.
+      size: inches of 110 pixels.
+    """
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    axes = figure.add_subplot(xlim=(0, reach), ylim=(0, 100), xlabel=label, ylabel=height)
+    for name, curve in lines.items():
+        axes.plot([0, *curve.values], [0, *curve.percent], linewidth=1.6, label=name)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
     return as_picture(figure)
 
 

@@ -18,6 +18,7 @@ from fml_jax.evaluation.figures import caption, heat_colours, heat_scale, stacke
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
 from fml_jax.evaluation.known_pictures import KnownPicture, corpus_pictures, key_of, scan_pictures
+from fml_jax.evaluation.levels import levels_of
 from fml_jax.evaluation.peers import PeerMeshes, open_peers
 from fml_jax.evaluation.scan_renders import heat_picture, in_model_space
 from fml_jax.evaluation.scans import compared
@@ -26,7 +27,6 @@ from fml_jax.face_model.base import kept_vertices
 from fml_jax.face_model.surfaces import Mesh
 from fml_jax.files import output_folder
 from fml_jax.reconstruction.reconstruction import Reconstruction
-from fml_jax.reconstruction.refinement import refine
 
 NAME = "geometry"
 PICTURES = "renders"  # folder of the pictures, for other programs
@@ -70,7 +70,7 @@ class Surfaces:
         found = self._reconstructed(case.rgb)
         if found is not None:
             box = tuple(found.box.tolist())
-            for name, face in _levels(found, self._job.refine):
+            for name, face in levels_of(found, refined=self._job.refine):
                 yield name, self._of_network(case, face)
         peer = of_mediapipe(case.model, case.rgb, box, registered=known.registered, members=compared(case.model))
         if peer is not None:
@@ -146,14 +146,6 @@ def _add_levels(rows: Sequence[Row], name: str, found: Sequence[Row]) -> None:
     for row in rows:
         if row["picture"] in by_picture:
             row["levels"][name] = by_picture[row["picture"]]
-
-
-def _levels(found: Reconstruction, refined: bool) -> Iterator[tuple[str, Reconstruction]]:
-    yield "base level", found.level("base")
-    if found.final_code is not None:
-        yield "final level", found
-    if refined:
-        yield "refined", refine(found)
 
 
 def _table(rows: Sequence[Row], cases: dict[str, KnownPicture]) -> Table:

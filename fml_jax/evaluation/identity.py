@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
+from fml_jax.evaluation.levels import levels_of, without_expression
 from fml_jax.evaluation.metrics import similarity_aligned
-from fml_jax.face_model.base import geometry
 from fml_jax.reconstruction.reconstruction import Reconstruction
 
 
@@ -33,12 +33,7 @@ class Pairs(NamedTuple):
 
 def neutral_levels(face: Reconstruction) -> dict[str, Float[np.ndarray, "N 3"]]:
     """A face without expression at each of its levels, mm: identity alone, then with the final corrections."""
-    base = face.level("base")
-    still = np.asarray(geometry(face.model, base.code.identity, 0 * base.code.expression))
-    levels = {"base level": still}
-    if face.final_code is not None:
-        levels["final level"] = still + (np.asarray(face.vertices) - np.asarray(base.vertices))
-    return levels
+    return {name: without_expression(level) for name, level in levels_of(face, refined=False)}
 
 
 def distances_between(faces: Float[np.ndarray, "B N 3"]) -> Float[np.ndarray, "B B"]:

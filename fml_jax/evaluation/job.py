@@ -24,6 +24,7 @@ class Job:
     count: int = 400  # photos, frames or renders
     refine: bool = True  # also measure refined faces
     split: str = "validation"  # whose photos
+    most: int | None = None  # photos of a benchmark; None: all
 
     @cached_property
     def reconstructor(self) -> Reconstructor:

@@ -16,6 +16,10 @@ Without --tables, those are made whose data are given. The tables:
                photos also how far a mirrored photo, a shifted box, half the size, blur and JPEG move the face
   synthetic    --synthetic: codes of rendered faces against the true ones
 
+Benchmarks, for users who have their data (docs/guides/benchmarks.md has the folders):
+
+  aflw2000     --aflw2000: AFLW2000-3D, 68 landmarks and pose by yaw
+
 Each table is printed as Markdown and written as NAME.csv (a row for each photo), NAME.json (the sums) and NAME.png
 (figures); index.html in the output folder shows all tables. Rows are kept in the folder's rows/: the same command goes
 on where it was stopped, and measures only photos that are new. Rows of other weights, face models or settings are kept
@@ -53,8 +57,11 @@ _MESHES = flags.DEFINE_list(
 _FRAMES = flags.DEFINE_string("frames", None, "Folder of frames of clips, one folder a person.", flag_values=_FLAGS)
 _PEOPLE = flags.DEFINE_integer("people", 20, "People of --frames.", lower_bound=2, flag_values=_FLAGS)
 _FRAMES_EACH = flags.DEFINE_integer("frames_each", 10, "Frames of each of them.", lower_bound=2, flag_values=_FLAGS)
+_AFLW2000 = flags.DEFINE_string("aflw2000", None, "Folder of AFLW2000-3D: .jpg and .mat files.", flag_values=_FLAGS)
 _OUTPUT = flags.DEFINE_string("output", "out/evaluation", "Folder of the results.", flag_values=_FLAGS)
-_COUNT = flags.DEFINE_integer("count", 400, "Photos to take.", lower_bound=1, flag_values=_FLAGS)
+_COUNT = flags.DEFINE_integer(
+    "count", None, "Photos to take; without it 400, and all photos of a benchmark.", lower_bound=1, flag_values=_FLAGS
+)
 _SPLIT = flags.DEFINE_enum(
     "split", "validation", ["validation", "test"], "Whose photos; choices are made on validation.", flag_values=_FLAGS
 )
@@ -73,7 +80,15 @@ def main() -> None:
 
     names = chosen_tables()
     folder = output_folder(_OUTPUT.value)
-    job = Job(folder, _WEIGHTS.value, _FACE_MODEL.value, _COUNT.value, refine=_REFINE.value, split=_SPLIT.value)
+    job = Job(
+        folder,
+        _WEIGHTS.value,
+        _FACE_MODEL.value,
+        _COUNT.value or Job.count,
+        refine=_REFINE.value,
+        split=_SPLIT.value,
+        most=_COUNT.value,
+    )
     if _WEIGHTS.value or _FACE_MODEL.value:
         job.load()
     for name in names:
@@ -110,14 +125,28 @@ def synthetic(job: "Job") -> "Table":
     return synthetic_table(job, _given(_SYNTHETIC))
 
 
+def aflw2000(job: "Job") -> "Table":
+    """Table "aflw2000"."""
+    from fml_jax.evaluation.aflw2000_table import aflw2000_table
+
+    return aflw2000_table(job, _given(_AFLW2000))
+
+
 TABLES: dict[str, Callable[["Job"], "Table"]] = {
     "photos": photos,
     "geometry": geometry,
     "consistency": consistency,
     "synthetic": synthetic,
+    "aflw2000": aflw2000,
 }
 # Flags by which a table is chosen where --tables is not given.
-_DEFAULTS = {"photos": (_PHOTOS,), "geometry": (_SCANS,), "consistency": (_FRAMES,), "synthetic": (_SYNTHETIC,)}
+_DEFAULTS = {
+    "photos": (_PHOTOS,),
+    "geometry": (_SCANS,),
+    "consistency": (_FRAMES,),
+    "synthetic": (_SYNTHETIC,),
+    "aflw2000": (_AFLW2000,),
+}
 
 
 def chosen_tables() -> list[str]:
@@ -130,7 +159,7 @@ def chosen_tables() -> list[str]:
         raise InputError(f"--tables: {sorted(unknown)[0]} is unknown; choose from {', '.join(TABLES)}")
     names = _TABLES.value or [name for name, data in _DEFAULTS.items() if any(flag.value for flag in data)]
     if not names:
-        raise InputError("nothing to measure on; give --photos, --scans, --frames or --synthetic; see --help")
+        raise InputError("nothing to measure on; give --photos, --scans or another flag of data; see --help")
     return list(dict.fromkeys(names))
 
 
@@ -142,9 +171,11 @@ def _given(flag: flags.FlagHolder) -> str:
 
 def _data() -> dict[str, str]:
     """The data flags that are given, for the tables' notes."""
+    from fml_jax.evaluation.job import Job
+
     given = {flag.name: flag.value for data in _DEFAULTS.values() for flag in data if flag.value}
     used = {name: ",".join(value) if isinstance(value, list) else value for name, value in given.items()}
-    return used | {"split": _SPLIT.value, "count": str(_COUNT.value)}
+    return used | {"split": _SPLIT.value, "count": str(_COUNT.value or f"{Job.count}, of benchmarks all")}
 
 
 def run() -> None:

@@ -20,7 +20,7 @@ def photos(tmp_path_factory):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ([], "nothing to measure on; give --photos, --scans, --frames or --synthetic; see --help"),
+        ([], "nothing to measure on; give --photos, --scans or another flag of data; see --help"),
         (["--tables=photo"], "--tables: photo is unknown; choose from photos, geometry, "),
         (["--tables=photos"], "--photos is missing, which a table of --tables needs"),
         (["--tables=geometry"], "--tables=geometry: give --scans=FOLDER, --synthetic=CORPUS or both"),

@@ -1,0 +1,26 @@
+"""The levels at which a reconstruction is measured, and its face without expression."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from fml_jax.reconstruction.reconstruction import Reconstruction
+from fml_jax.reconstruction.refinement import refine
+
+BASE, FINAL, REFINED = "base level", "final level", "refined"
+
+
+def levels_of(face: Reconstruction, *, refined: bool) -> Iterator[tuple[str, Reconstruction]]:
+    """The face at each level that its network has, by name; with `refined` also after its refinement on the photo."""
+    yield BASE, face.level("base")
+    if face.final_code is not None:
+        yield FINAL, face
+    if refined:
+        yield REFINED, refine(face)
+
+
+def without_expression(face: Reconstruction) -> Float[np.ndarray, "N 3"]:
+    """The face's vertices without the part of its expression modes (eq. 3), mm; corrections stay."""
+    expression = np.tensordot(np.asarray(face.code.expression), np.asarray(face.model.expression), 1)
+    return np.asarray(face.vertices, np.float64) - expression
