@@ -15,7 +15,7 @@ from fml_jax.evaluation.identity import Pairs, distances_between, neutral_levels
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
 from fml_jax.evaluation.metrics import geometry_error, landmark_error
-from fml_jax.evaluation.photo_table import held_out_photos
+from fml_jax.evaluation.photo_sets import held_out_photos
 from fml_jax.evaluation.scans import compared
 from fml_jax.evaluation.table import Part, Table
 from fml_jax.photos.reading import list_photos, read_photo
@@ -103,13 +103,13 @@ def consistency_table(job: Job, photos: str | None, frames: str | None, *, peopl
     kept, groups = job.rows(NAME), {}
     if frames is not None:
         paths = frames_of_people(frames, job.split, people, most=frames_each)
-        groups["frames of clips"] = kept.measured(paths, Neutral(job), unit="frame")
+        groups["frames of clips"] = kept.measured(paths, Neutral(job), unit="frame", workers=job.workers)
     changed: list[Row] = []
     if photos is not None:
         several = with_company(held_out_photos(photos, job.split))[: job.count]
-        groups["photos"] = kept.measured(several, Neutral(job))
+        groups["photos"] = kept.measured(several, Neutral(job), workers=job.workers)
         paths = held_out_photos(photos, job.split)[: min(job.count, _MOST_CHANGED)]
-        changed = job.rows(f"{NAME}_changes").measured(paths, Changes(job))
+        changed = job.rows(f"{NAME}_changes").measured(paths, Changes(job), workers=job.workers)
     return _table({name: rows for name, rows in groups.items() if rows}, changed)
 
 

@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 from fml_jax.corpus.layouts import LAYOUTS
 from fml_jax.corpus.splits import Split, split_of
 from fml_jax.errors import InputError
+from fml_jax.evaluation.photo_sets import padded, split_of_photo
 from fml_jax.evaluation.reference_faces import (
     Box,
     LandmarkCache,
@@ -35,7 +36,6 @@ from fml_jax.photos.yunet import detect_faces_with_yunet
 
 OFF_CENTRE = 50.0  # pixels; in LFW, landmarks whose box is farther off the middle are a bystander's
 FOREHEAD = 0.3  # the hairline, in heights of the landmarks' box above the brows
-PADDING = 0.3  # UTKFace's photos are padded by this part of a side for MediaPipe
 
 # Factors of red, green and blue. Red and blue swapped is a sixth, which no factors give.
 LIGHTS = {
@@ -144,15 +144,6 @@ class HeldOutPhotos:
         return np.flip(tile, axis=1) if rng.random() < 0.5 else tile
 
 
-def split_of_photo(path: Path) -> Split:
-    """The split of a photo whose person is not named, by its file's name: a fifth is for validation, a half for test.
-
-    Small collections that are used for nothing but measuring need larger held-out parts than `split_of` gives.
-    """
-    part = int(hashlib.sha1(path.stem.encode()).hexdigest(), 16) % 10
-    return "validation" if part < 2 else "test" if part < 7 else "train"
-
-
 def _split_without_training(path: Path) -> Split:
     """As `split_of_photo`, but what that gives to training is for test, too."""
     return "validation" if split_of_photo(path) == "validation" else "test"
@@ -213,9 +204,8 @@ def utkface(photos: HeldOutPhotos) -> Iterator[Picture]:
     seen = set()
     for path in photos.paths("utkface"):
         rgb = read_photo(path)
-        pad = round(PADDING * max(rgb.shape[:2]))
-        padded = cv2.copyMakeBorder(rgb, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-        points = photos.cache.find(f"utkface/{path.name} padded", padded)
+        larger, pad = padded(rgb)
+        points = photos.cache.find(f"utkface/{path.name} padded", larger)
         digest = hashlib.sha1(rgb.tobytes()).digest()
         if points is not None and digest not in seen:
             seen.add(digest)

@@ -1,7 +1,7 @@
 """What the tables of one run of `fml-evaluate` have in common."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,11 @@ class Job:
     refine: bool = True  # also measure refined faces
     split: str = "validation"  # whose photos
     most: int | None = None  # photos of a benchmark; None: all
+    workers: int | None = None  # processes that measure; None: as many as are worth their start
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings alone: each process loads its own network."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def reconstructor(self) -> Reconstructor:

@@ -16,8 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from fml_jax.files import cannot_be_written, complete_or_absent, output_folder
+from fml_jax.runners import Note, run_in_processes
 
 FOLDER = "rows"
+ITEMS_A_PROCESS = 20  # to be measured at least, before another process is worth its start
 
 Row = dict[str, Any]  # names of columns → numbers, texts, or lists of numbers
 Item = TypeVar("Item")
@@ -59,6 +61,7 @@ class KeptRows:
         *,
         key: Callable[[Item], str] = str,
         unit: str = "photo",
+        workers: int | None = 1,
     ) -> list[Row]:
         """The rows of all items in their order; only those that are not kept yet are measured. Shows a bar.
 
@@ -66,14 +69,18 @@ class KeptRows:
           measure: gives None where an item has nothing to measure, which is kept, too.
           key: the name of an item, different for each.
           unit: what an item is, for the bar.
+          workers: processes that measure, for which `measure` and items are pickled; None: one for each core, as far
+            as there is enough to measure.
 
         Raises:
-          InputError: the file cannot be written.
+          InputError: the file cannot be written, or a process died.
         """
-        for item in tqdm(items, unit=unit):
-            name = key(item)
-            if name not in self._rows:
-                self._add(name, measure(item))
+        missing = {name: item for item in items if (name := key(item)) not in self._rows}
+        count = _worth_their_start(len(missing)) if workers is None else workers
+        with tqdm(total=len(items), initial=len(items) - len(missing), unit=unit) as bar:
+            for name, row in run_in_processes(_Measuring(measure), missing.items(), count, note=_counts_nothing):
+                self._add(name, row)
+                bar.update()
         found = (self._rows[key(item)] for item in items)
         return [row for row in found if row is not None]
 
@@ -100,6 +107,28 @@ class KeptRows:
         for line in map(json.loads, whole):
             if "key" in line:
                 self._rows[line["key"]] = line["row"]
+
+
+class _Measuring:
+    """Measures named items: the task of a process."""
+
+    def __init__(self, measure: Callable[[Any], Row | None]) -> None:
+        self._measure = measure
+
+    def start(self) -> None:
+        """Nothing: what `measure` needs is loaded with the first item."""
+
+    def __call__(self, job: tuple[str, Any], note: Note) -> tuple[str, Row | None]:
+        return job[0], self._measure(job[1])
+
+
+def _counts_nothing(rejected: bool, items: int = 1) -> None:
+    pass
+
+
+def _worth_their_start(items: int) -> int:
+    """Processes for so many items: a process loads and compiles its network for some seconds."""
+    return max(1, min(len(os.sched_getaffinity(0)), items // ITEMS_A_PROCESS))
 
 
 def _plain(value):

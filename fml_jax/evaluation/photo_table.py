@@ -1,6 +1,6 @@
-"""Table "photos": found faces, landmarks and colours on held-out photos, and the histogram of photometric errors.
+"""Table "photos": found faces, landmarks, pose and colours on held-out photos, and the histogram of photometric errors.
 
-The reference landmarks are MediaPipe's.
+The reference landmarks are MediaPipe's; the reference pose is that of the model's face that fits them best.
 """
 
 from collections import defaultdict
@@ -8,23 +8,31 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from fml_jax.corpus.splits import split_of
+import numpy as np
+
 from fml_jax.corpus.target_face import shows_face
 from fml_jax.errors import InputError
 from fml_jax.evaluation.error_pictures import MOST, SIZE, error_strip
 from fml_jax.evaluation.figures import heat_scale, histograms, stacked, write_picture
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
-from fml_jax.evaluation.photos import colour_error, network_errors, refined_errors, span_errors
+from fml_jax.evaluation.photo_sets import GROUPS, described, photos_to_measure, read_with_surroundings
+from fml_jax.evaluation.photos import colour_error, lighting, network_errors, refined_errors, span_errors
 from fml_jax.evaluation.table import Part, Table
 from fml_jax.evaluation.tables import SUMMARY_HEADER, summary_rows
 from fml_jax.files import output_folder
 from fml_jax.photos.landmarks import detect_landmarks, ibug68
-from fml_jax.photos.reading import list_photos, read_photo
+from fml_jax.photos.reading import read_photo
 from fml_jax.reconstruction.reconstructor import Reconstructor
 
 NAME = "photos"
-YAW_BINS = ((0, 15), (15, 30), (30, 90))
+# What errors are listed by: a title, the rows' column, and the bins of its absolute values.
+_BINS = (
+    ("yaw, degrees,", "yaw", ((0, 15), (15, 30), (30, 90))),
+    ("brightness", "brightness", ((0, 0.35), (0.35, 0.5), (0.5, 1.01))),
+    ("light from one side", "side light", ((0, 0.1), (0.1, 0.25), (0.25, 1.01))),
+    ("age", "age", ((0, 16), (16, 40), (40, 65), (65, 130))),
+)
 ACCEPTED = 0.5  # least score
 
 STRIPS = "strips"  # folder of the pictures of errors, within the folder of the kept rows
@@ -51,28 +59,30 @@ class PhotoErrors:
 
     def __call__(self, path: Path) -> Row | None:
         """One photo's numbers; None where the reference finds no face."""
-        marks = detect_landmarks(read_photo(path))
+        photo, about = read_with_surroundings(path), described(path)
+        marks = detect_landmarks(photo)
         if marks is None:
             return None
         reference = ibug68(marks)
         try:
-            faces = list(self._job.reconstructor(path))
+            faces = list(self._job.reconstructor(photo))
         except InputError:
             faces = []
         right = [face for face in faces if shows_face(tuple(face.box), reference)]
         wrong = [face.score for face in faces if not shows_face(tuple(face.box), reference)]
         row = {"photo": str(path), "found": bool(right), "wrong_boxes": " ".join(f"{score:.3f}" for score in wrong)}
-        return row | (self._errors(right[0], reference) if right else {})
+        row |= {} if about is None else about._asdict()
+        return row | (self._errors(path.stem, right[0], reference) if right else {})
 
-    def _errors(self, face, reference) -> Row:
+    def _errors(self, name, face, reference) -> Row:
         if len(list(self._strips.glob("*.png"))) < _MOST_STRIPS:
-            write_picture(self._strips / f"{face.name}.png", error_strip(face))
+            write_picture(self._strips / f"{name}.png", error_strip(face))
         unsolved = self._unsolved(face.photo, boxes=[tuple(face.box)])[0]
         return {
             "score": face.score,
-            "yaw": face.angles[0],
             **network_errors(face, reference),
             **span_errors(face, reference),
+            **lighting(face),
             "colours, network alone": colour_error(unsolved),
             **(refined_errors(face, reference) if self._job.refine else {}),
         }
@@ -87,28 +97,13 @@ def photo_table(job: Job, photos: str) -> Table:
     Raises:
       InputError: no photo of the split, none with a face, or files cannot be written.
     """
-    paths = held_out_photos(photos, job.split)[: job.count]
+    paths = photos_to_measure(photos, job.split)[: job.count]
     kept = job.rows(NAME)
     strips = output_folder(kept.path.with_suffix("") / STRIPS)
-    rows = kept.measured(paths, PhotoErrors(job, strips))
+    rows = kept.measured(paths, PhotoErrors(job, strips), workers=job.workers)
     if not rows:
         raise InputError(f"--photos={photos}: MediaPipe finds no face in {len(paths)} photos of the {job.split} split")
     return table_of(rows, strips)
-
-
-def held_out_photos(photos: str, split: str) -> list[Path]:
-    """The photos of people of a split, in order.
-
-    Raises:
-      InputError: there are none.
-    """
-    paths = [path for path in list_photos(photos) if split_of(path.parent.name) == split]
-    if not paths:
-        raise InputError(
-            f"--photos={photos}: no folder's name falls into the {split} split (one person in sixteen); "
-            "photos lie in one folder a person"
-        )
-    return paths
 
 
 def table_of(rows: Sequence[Row], strips: Path) -> Table:
@@ -122,12 +117,14 @@ def table_of(rows: Sequence[Row], strips: Path) -> Table:
         for name, value in row.items():
             if name.startswith(("landmarks", "colours")):
                 columns[name].append(value)
+    found = [row for row in rows if row["found"]]
     of_landmarks = {name: column for name, column in columns.items() if name.startswith("landmarks")}
     of_colours = {name: column for name, column in columns.items() if name.startswith("colours")}
     parts = [
         _counts(rows),
         Part("Landmark error, normalised by √(w·h)", SUMMARY_HEADER, summary_rows(of_landmarks, percent=True)),
-        Part("The network's, by yaw", SUMMARY_HEADER, summary_rows(_by_yaw(rows), percent=True)),
+        _pose_part(found),
+        _by_conditions(found),
         Part("Colour error, RGB distance over visible skin vertices", SUMMARY_HEADER, summary_rows(of_colours)),
     ]
     shown = {title: columns[name] for name, title in _LEVELS.items() if columns[name]}
@@ -153,10 +150,36 @@ def _counts(rows) -> Part:
     return Part("", ("", ""), counts)
 
 
-def _by_yaw(rows) -> dict[str, list[float]]:
-    found = [row for row in rows if row["found"]]
-    columns = {
-        f"yaw {low}–{high}° to either side": [row["landmarks"] for row in found if low <= abs(row["yaw"]) < high]
-        for low, high in YAW_BINS
-    }
-    return {name: column for name, column in columns.items() if column}
+def _pose_part(rows: Sequence[Row]) -> Part:
+    columns = {name: [row[name] for row in rows if name in row] for name in ("pose", "pose, refined")}
+    lines = summary_rows({name: column for name, column in columns.items() if column})
+    return Part("Pose, degrees from that of the model's face that fits MediaPipe's landmarks", SUMMARY_HEADER, lines)
+
+
+def _by_conditions(rows: Sequence[Row]) -> Part:
+    """The network's errors, and those after refinement, by what the photo shows."""
+    groups: dict[str, list[Row]] = {}
+    for title, column, bins in _BINS:
+        for low, high in bins:
+            groups[f"{title} {low:g}–{high:g}"] = [
+                row for row in rows if column in row and low <= abs(row[column]) < high
+            ]
+    for group in GROUPS:
+        groups[group] = [row for row in rows if row.get("group") == group]
+    refined = any("landmarks, refined" in row for row in rows)
+    header = ["", "n", "landmarks, mean", "median", "p90", "pose, mean", *(["refined", "pose"] if refined else [])]
+    lines = [(name, *_of_group(found, refined)) for name, found in groups.items() if found]
+    return Part("By yaw, light, age and group; the last two of photos that are named as UTKFace's", header, lines)
+
+
+def _of_group(rows, refined) -> list[str | int]:
+    marks = [row["landmarks"] for row in rows]
+    numbers = [f"{100 * number:.2f} %" for number in (np.mean(marks), np.median(marks), np.percentile(marks, 90))]
+    cells = [len(rows), *numbers, f"{np.mean([row['pose'] for row in rows]):.1f}°"]
+    if refined:
+        fitted = [row for row in rows if "landmarks, refined" in row]
+        cells += [
+            f"{100 * np.mean([row['landmarks, refined'] for row in fitted]):.2f} %",
+            f"{np.mean([row['pose, refined'] for row in fitted]):.1f}°",
+        ]
+    return cells

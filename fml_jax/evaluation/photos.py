@@ -1,20 +1,23 @@
-"""Errors on photos: landmarks against MediaPipe's, colours against the photo."""
+"""Errors on photos: landmarks and pose against MediaPipe's landmarks, colours against the photo."""
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance, photometric_error
+from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance, photometric_error, rotation_error
 from fml_jax.evaluation.relighting import relit
 from fml_jax.fitting.landmarks import fit_landmarks
+from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.points import Points
+from fml_jax.image_formation.rotation import head_angles, rotation_matrices
 from fml_jax.photos.crops import apply_affine
-from fml_jax.reconstruction.decoding import decode_one
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
-from fml_jax.reconstruction.refinement import observed_points, refine, with_corrections
+from fml_jax.reconstruction.refinement import landmark_model, observed_points, refine, with_corrections
 
 EVEN = np.arange(68) % 2 == 0
+_PROJECTED = jax.jit(project_landmarks)
 
 
 def colour_error(face: Reconstruction) -> float:
@@ -81,6 +84,7 @@ def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
     half = refine(face, reference, used=EVEN)
     return {
         "landmarks, refined": landmark_error(refined.landmarks68, reference),
+        "pose, refined": _pose_error(refined, _fitted_almost_freely(refined, reference)),
         "landmarks, refined, held out": mean_distance(half.landmarks68[~EVEN], reference[~EVEN]) / box_size(reference),
         "colours, refined": colour_error(refined),
         "colours, refined, without corrections": colour_error(_without_corrections(refined)),
@@ -89,9 +93,33 @@ def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
 
 
 def span_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
-    """The landmark error that the model's span allows: pose and shape fitted almost without a prior."""
-    code = _fitted(face.model, face, reference, confidence=1000.0)
-    return {"landmarks, best in span": landmark_error(_landmarks_in_photo(face, code), reference)}
+    """What the model's span allows: pose and shape fitted to the reference almost without a prior.
+
+    Returns:
+      Its landmark error; its yaw, and the angle between its rotation and the reconstruction's, in degrees.
+    """
+    code = _fitted_almost_freely(face, reference)
+    return {
+        "landmarks, best in span": landmark_error(_landmarks_in_photo(face, code), reference),
+        "yaw": float(head_angles(np.asarray(code.rotation)[None])[0, 0]),
+        "pose": _pose_error(face, code),
+    }
+
+
+def lighting(face: Reconstruction) -> dict[str, float]:
+    """How a face is lit, by the photo's colours at its visible skin.
+
+    Returns:
+      Mean brightness in [0, 1], and the difference of the two sides' means over their sum.
+    """
+    points, seen, members = _seen_points(face)
+    left = np.asarray(face.model.mean)[:, 0] > 0
+    grey = np.asarray(seen, np.float64).mean(axis=1)
+    sides = [float(grey[members & side].mean()) if (members & side).any() else 0.0 for side in (left, ~left)]
+    return {
+        "brightness": float(grey[members].mean()),
+        "side light": abs(sides[0] - sides[1]) / max(sides[0] + sides[1], 1e-6) if min(sides) > 0 else 1.0,
+    }
 
 
 def _without_corrections(refined: Reconstruction) -> Reconstruction:
@@ -108,23 +136,32 @@ def _held_out_colour_error(refined: Reconstruction) -> float:
 
 def _mean_face_landmarks(face, reference):
     """The mean face in the pose that fits the reference best, by a model whose modes are zero."""
-    model = face.model
+    model = landmark_model(face.model)
     rigid = model.replace(identity=0 * model.identity, expression=0 * model.expression)
     pose = _fitted(rigid, face, reference, confidence=1.0)
     mean_face = pose.replace(identity=0 * pose.identity, expression=0 * pose.expression)
     return _landmarks_in_photo(face, mean_face)
 
 
-def _fitted(model, face, reference, confidence):
+def _fitted_almost_freely(face, reference):
+    return _fitted(landmark_model(face.model), face, reference, confidence=1000.0)
+
+
+def _fitted(points, face, reference, confidence):
+    """The code whose landmarks fit; `points` are the model's vertices on which landmarks rest."""
     targets = jnp.asarray(apply_affine(face.crop_from_photo, reference), jnp.float32)
     code = face.code
     for _ in range(2):
-        code = fit_landmarks(model, code, targets, confidence=jnp.full(68, confidence, jnp.float32))
+        code = fit_landmarks(points, code, targets, confidence=jnp.full(68, confidence, jnp.float32))
     return code
 
 
 def _landmarks_in_photo(face, code):
-    return in_photo(face.crop_from_photo, decode_one(face.model, code).landmarks)
+    return in_photo(face.crop_from_photo, np.asarray(_PROJECTED(landmark_model(face.model), code)))
+
+
+def _pose_error(face, code) -> float:
+    return rotation_error(*rotation_matrices(np.stack([face.rotation, np.asarray(code.rotation)])))
 
 
 def _seen_points(face) -> tuple[Points, np.ndarray, np.ndarray]:

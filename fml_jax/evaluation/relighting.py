@@ -12,10 +12,12 @@ def relit(reflectance: np.ndarray, normals: np.ndarray, seen: np.ndarray, *, mem
       seen: the picture's colours at the vertices, [N, 3], the targets of the least squares.
       members: vertices that count, [N] bool.
     """
-    basis = np.asarray(sh_basis(normals)).T
+    basis = np.asarray(sh_basis(normals), np.float64).T
     colours = np.empty_like(seen)
     for channel in range(3):
         columns = reflectance[:, channel, None] * basis
-        gamma, *_ = np.linalg.lstsq(columns[members], seen[members, channel], rcond=None)
+        chosen = columns[members]
+        # The normal equations of nine unknowns take a twentieth of the time of a singular value decomposition.
+        gamma, *_ = np.linalg.lstsq(chosen.T @ chosen, chosen.T @ seen[members, channel], rcond=None)
         colours[:, channel] = columns @ gamma
     return colours

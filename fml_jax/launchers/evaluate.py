@@ -6,8 +6,9 @@
 
 Without --tables, those are made whose data are given. The tables:
 
-  photos       --photos: found faces, landmarks against MediaPipe's and colours on photos of people outside the training
-               split, which lie in one folder per person
+  photos       --photos: found faces, landmarks and pose against MediaPipe's and colours on photos of people outside
+               the training split, which lie in one folder per person; by yaw and light. Files that are named as
+               UTKFace's, age_sex_group_..., may lie in one folder: then also by age and group
   geometry     --scans: pictures of scans, rendered here, against the scans. With --tables=geometry --synthetic also
                renders whose true surfaces are stored. Levels, the mean face, the best in the model's span, and
                MediaPipe's mesh, after alignment and after correspondence. Other programs can be run on the pictures,
@@ -65,6 +66,13 @@ _COUNT = flags.DEFINE_integer(
 _SPLIT = flags.DEFINE_enum(
     "split", "validation", ["validation", "test"], "Whose photos; choices are made on validation.", flag_values=_FLAGS
 )
+_WORKERS = flags.DEFINE_integer(
+    "workers",
+    None,
+    "Processes that measure photos; by default one a core, if there are enough photos.",
+    lower_bound=1,
+    flag_values=_FLAGS,
+)
 _REFINE = flags.DEFINE_bool(
     "refine", True, "Also refine each face; of photos twice: with all landmarks and with half.", flag_values=_FLAGS
 )
@@ -88,6 +96,7 @@ def main() -> None:
         refine=_REFINE.value,
         split=_SPLIT.value,
         most=_COUNT.value,
+        workers=_WORKERS.value,
     )
     if _WEIGHTS.value or _FACE_MODEL.value:
         job.load()

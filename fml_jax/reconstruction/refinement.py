@@ -166,9 +166,14 @@ def fitting_model(model: BaseModel, learned: Corrections) -> BaseModel:
     return _with_means(*_fitting_model(model.file), learned)
 
 
-def landmark_model(model: BaseModel, learned: Corrections) -> BaseModel:
-    """Only the vertices that landmarks depend on, which is all that `fit_landmarks` needs."""
-    return _with_means(*_landmark_model(model.file), learned)
+def landmark_model(model: BaseModel, learned: Corrections | None = None) -> BaseModel:
+    """Only the vertices that landmarks depend on, which is all that `fit_landmarks` needs.
+
+    Args:
+      learned: as of `fitting_model`; None: the base level alone.
+    """
+    points, rows = _landmark_model(model.file)
+    return points if learned is None else _with_means(points, rows, learned)
 
 
 def _with_means(model: BaseModel, rows: np.ndarray, learned: Corrections) -> BaseModel:

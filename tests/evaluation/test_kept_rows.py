@@ -1,11 +1,13 @@
 """Measurements go on where they were stopped."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
 from fml_jax.errors import InputError
+from fml_jax.evaluation import kept_rows
 from fml_jax.evaluation.kept_rows import FOLDER, KeptRows
 
 
@@ -29,6 +31,23 @@ def test_a_second_start_measures_only_what_is_missing(tmp_path):
     rows = KeptRows(tmp_path, "photos", {"weights": "a"}).measured(["a", "wall", "c", "dd"], second)
     assert (first.asked, second.asked) == (["a", "wall"], ["c", "dd"])
     assert rows == [{"photo": name, "error": len(name), "many": [0, 1]} for name in ("a", "c", "dd")]
+
+
+def lengths(item: str) -> dict:
+    return {"photo": item, "length": len(item), "process": os.getpid()}
+
+
+def test_several_processes_give_the_same_rows_in_the_same_order(tmp_path):
+    names = ["a", "bbb", "cc", "dddd"]
+    rows = KeptRows(tmp_path, "photos", {}).measured(names, lengths, workers=2)
+    assert [(row["photo"], row["length"]) for row in rows] == [(name, len(name)) for name in names]
+    assert os.getpid() not in {row["process"] for row in rows}
+    assert KeptRows(tmp_path, "photos", {}).measured(names, Counting("a")) == rows
+
+
+def test_processes_are_as_many_as_are_worth_their_start(monkeypatch):
+    monkeypatch.setattr(kept_rows.os, "sched_getaffinity", lambda _: set(range(4)))
+    assert [kept_rows._worth_their_start(items) for items in (0, 30, 60, 1000)] == [1, 1, 3, 4]
 
 
 def test_rows_of_other_settings_are_kept_apart(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from fml_jax.evaluation.photos import network_errors, span_errors
+from fml_jax.evaluation.photos import lighting, network_errors, span_errors
 from fml_jax.evaluation.tables import markdown, summary
 from fml_jax.photos.landmarks import detect_landmarks, ibug68
 
@@ -18,7 +18,21 @@ def test_the_rows_that_cost_nothing(face, reference):
     network, span = network_errors(face, reference), span_errors(face, reference)
     assert span["landmarks, best in span"] < 0.005 < network["landmarks, mean face"] < 0.06
     assert network["colours, whole face"] < 0.9 * network["colours, whole face, base level"]
+    assert span["pose"] < 5 and abs(span["yaw"] - face.angles[0]) < 5
     assert 0.01 < network["colours"] < 0.3 and 0.01 < network["colours, mean reflectance"] < 0.3
+
+
+def test_light_from_one_side_and_dark_photos_are_told(face):
+    import dataclasses
+
+    plain = lighting(face)
+    darker = dataclasses.replace(face, photo=(face.photo * 0.5).astype(np.uint8))
+    columns = np.clip(np.arange(face.photo.shape[1]) - face.box[0], 0, face.box[2] - face.box[0])
+    fade = (1 - 0.8 * columns / (face.box[2] - face.box[0]))[None, :, None]
+    lit = dataclasses.replace(face, photo=(face.photo * fade).astype(np.uint8))
+    assert lighting(darker)["brightness"] == pytest.approx(0.5 * plain["brightness"], rel=0.02)
+    assert lighting(darker)["side light"] == pytest.approx(plain["side light"], abs=0.02)
+    assert lighting(lit)["side light"] > plain["side light"] + 0.1
 
 
 def test_landmarks_are_split_by_how_sure_the_network_is(face, reference):
