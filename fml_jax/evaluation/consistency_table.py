@@ -11,11 +11,11 @@ from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError
 from fml_jax.evaluation.changes import Changed, Mirror, changes_of
 from fml_jax.evaluation.figures import histograms, stacked
-from fml_jax.evaluation.identity import Pairs, distances_between, neutral_levels, pairs_of
+from fml_jax.evaluation.identity import PAIRS_HEADER, distances_between, neutral_levels, pairs_of
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
 from fml_jax.evaluation.metrics import geometry_error, landmark_error
-from fml_jax.evaluation.photo_sets import held_out_photos
+from fml_jax.evaluation.photo_sets import held_out_photos, with_company
 from fml_jax.evaluation.scans import compared
 from fml_jax.evaluation.table import Part, Table
 from fml_jax.photos.reading import list_photos, read_photo
@@ -129,14 +129,6 @@ def frames_of_people(folder: str, split: str, people: int, *, most: int) -> list
     return [paths[k] for paths in chosen for k in np.unique(np.linspace(0, len(paths) - 1, most).round().astype(int))]
 
 
-def with_company(paths: Sequence[Path]) -> list[Path]:
-    """The photos whose person has another one among them."""
-    counts: dict[str, int] = defaultdict(int)
-    for path in paths:
-        counts[path.parent.name] += 1
-    return [path for path in paths if counts[path.parent.name] > 1]
-
-
 def _table(groups: dict[str, list[Row]], changed: Sequence[Row]) -> Table:
     lines, sheets = [], []
     for group, rows in groups.items():
@@ -147,23 +139,13 @@ def _table(groups: dict[str, list[Row]], changed: Sequence[Row]) -> Table:
                 continue
             pairs = pairs_of(distances_between(np.array([row["neutral"][level] for row in rows])), people)
             if len(pairs.same) and len(pairs.different):
-                lines.append((group, level, len(set(people)), len(rows), len(pairs.same), *_numbers(pairs)))
+                lines.append((group, level, len(set(people)), len(rows), len(pairs.same), *pairs.cells))
                 shown[f"{level}, same person"] = pairs.same.tolist()
                 shown[f"{level}, different people"] = pairs.different.tolist()
         if shown:
             sheets.append(histograms(shown, f"{group}: mm between neutral faces", reach=_REACH))
-    header = (
-        "",
-        "level",
-        "people",
-        "pictures",
-        "same pairs",
-        "within, mm",
-        "between, mm",
-        "within : between",
-        "ROC area",
-    )
-    parts = [Part("Neutral faces of two pictures", header, lines)] if lines else []
+    header = ("", "level", "people", "pictures", "same pairs", *PAIRS_HEADER)
+    parts = [Part("Neutral faces of two pictures, mm", header, lines)] if lines else []
     if changed:
         parts.append(_changes_part(changed))
     note = (
@@ -173,11 +155,6 @@ def _table(groups: dict[str, list[Row]], changed: Sequence[Row]) -> Table:
     )
     flat = [{name: row[name] for name in ("photo", "person")} for rows in groups.values() for row in rows]
     return Table(NAME, "Consistency", note, parts, [*flat, *changed], stacked(sheets) if sheets else None)
-
-
-def _numbers(pairs: Pairs) -> tuple[str, ...]:
-    numbers = pairs.same.mean(), pairs.different.mean(), pairs.within_to_between, pairs.roc_area
-    return tuple(f"{number:.3f}" for number in numbers)
 
 
 def _changes_part(rows: Sequence[Row]) -> Part:

@@ -5,6 +5,7 @@ UTKFace's files are named age_sex_group_…; such photos are of nobody in partic
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,12 @@ def held_out_photos(photos: str, split: str) -> list[Path]:
       InputError: there are none.
     """
     return _of_split(photos, list_photos(photos), split)
+
+
+def with_company(paths: Sequence[Path]) -> list[Path]:
+    """The photos whose person has another one among them."""
+    counts = Counter(path.parent.name for path in paths)
+    return [path for path in paths if counts[path.parent.name] > 1]
 
 
 def read_with_surroundings(path: Path) -> UInt8[np.ndarray, "H W 3"]:

@@ -175,7 +175,7 @@ def _by_conditions(rows: Sequence[Row]) -> Part:
 def _of_group(rows, refined) -> list[str | int]:
     marks = [row["landmarks"] for row in rows]
     numbers = [f"{100 * number:.2f} %" for number in (np.mean(marks), np.median(marks), np.percentile(marks, 90))]
-    cells = [len(rows), *numbers, f"{np.mean([row['pose'] for row in rows]):.1f}°"]
+    cells: list[str | int] = [len(rows), *numbers, f"{np.mean([row['pose'] for row in rows]):.1f}°"]
     if refined:
         fitted = [row for row in rows if "landmarks, refined" in row]
         cells += [

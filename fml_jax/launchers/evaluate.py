@@ -15,6 +15,8 @@ Without --tables, those are made whose data are given. The tables:
                which are in the output's renders/; --meshes=FOLDER then measures their meshes in the same way
   consistency  --frames, and with --tables=consistency --photos: neutral faces within a person and between people. With
                photos also how far a mirrored photo, a shifted box, half the size, blur and JPEG move the face
+  reflectance  only by --tables=reflectance, with or without --photos: the skin of --count people who are rendered here,
+               by a base level with all modes and with half of them; one person under two lights beside two people
   synthetic    --synthetic: codes of rendered faces against the true ones
 
 Benchmarks, for users who have their data (docs/guides/benchmarks.md has the folders):
@@ -61,7 +63,11 @@ _FRAMES_EACH = flags.DEFINE_integer("frames_each", 10, "Frames of each of them."
 _AFLW2000 = flags.DEFINE_string("aflw2000", None, "Folder of AFLW2000-3D: .jpg and .mat files.", flag_values=_FLAGS)
 _OUTPUT = flags.DEFINE_string("output", "out/evaluation", "Folder of the results.", flag_values=_FLAGS)
 _COUNT = flags.DEFINE_integer(
-    "count", None, "Photos to take; without it 400, and all photos of a benchmark.", lower_bound=1, flag_values=_FLAGS
+    "count",
+    None,
+    "Photos, or rendered people, to take; without it 400, and all photos of a benchmark.",
+    lower_bound=1,
+    flag_values=_FLAGS,
 )
 _SPLIT = flags.DEFINE_enum(
     "split", "validation", ["validation", "test"], "Whose photos; choices are made on validation.", flag_values=_FLAGS
@@ -127,6 +133,13 @@ def consistency(job: "Job") -> "Table":
     return consistency_table(job, _PHOTOS.value, _FRAMES.value, **sizes)
 
 
+def reflectance(job: "Job") -> "Table":
+    """Table "reflectance"."""
+    from fml_jax.evaluation.reflectance_table import reflectance_table
+
+    return reflectance_table(job, _PHOTOS.value)
+
+
 def synthetic(job: "Job") -> "Table":
     """Table "synthetic"."""
     from fml_jax.evaluation.synthetic_table import synthetic_table
@@ -145,6 +158,7 @@ TABLES: dict[str, Callable[["Job"], "Table"]] = {
     "photos": photos,
     "geometry": geometry,
     "consistency": consistency,
+    "reflectance": reflectance,
     "synthetic": synthetic,
     "aflw2000": aflw2000,
 }

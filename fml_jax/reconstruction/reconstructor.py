@@ -1,5 +1,6 @@
 """Photos → reconstructions: detection, crops, the network in batches."""
 
+import copy
 import functools
 import math
 import os
@@ -115,6 +116,14 @@ class Reconstructor:
     def default(cls) -> "Reconstructor":
         """The network that comes with the package."""
         return cls()
+
+    def with_model(self, model: BaseModel) -> "Reconstructor":
+        """The same network with a changed face model of the same sizes, such as one whose last modes are zero."""
+        other = copy.copy(self)
+        other.model = model
+        other._solver = self._solver and ColourSolver.of(model)
+        other._basis = self._basis and PointBasis.of(model)
+        return other
 
     def __call__(
         self, photos: Any, boxes: Any = None, *, refine: bool = False, progress: bool = False

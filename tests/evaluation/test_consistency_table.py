@@ -6,7 +6,7 @@ from skimage import data
 
 from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError
-from fml_jax.evaluation.consistency_table import consistency_table, frames_of_people, with_company
+from fml_jax.evaluation.consistency_table import consistency_table, frames_of_people
 from fml_jax.evaluation.job import Job
 
 PEOPLE = [f"Person_{k}" for k in range(200) if split_of(f"Person_{k}") == "validation"][:2]
@@ -48,12 +48,6 @@ def test_frames_are_spread_over_a_persons_clip(folder):
     assert len(frames_of_people(str(folder), "validation", 5, most=10)) == 4
     with pytest.raises(InputError, match="no folder's name falls into the test split"):
         frames_of_people(str(folder), "test", 1, most=2)
-
-
-def test_who_is_alone_tells_nothing_about_same_people(folder):
-    paths = sorted(folder.rglob("*.png"))
-    assert with_company(paths) == paths
-    assert with_company(paths[:3]) == paths[:2]
 
 
 def test_data_are_asked_for(tmp_path):

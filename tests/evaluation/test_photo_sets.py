@@ -14,6 +14,7 @@ from fml_jax.evaluation.photo_sets import (
     photos_to_measure,
     read_with_surroundings,
     split_of_photo,
+    with_company,
 )
 
 NAMED = [f"{age}_{age % 2}_{age % 5}_2017{age:04d}.png" for age in range(10, 50)]
@@ -55,3 +56,8 @@ def test_other_photos_are_held_out_by_their_folders(tmp_path):
 def test_only_photos_that_a_face_fills_are_padded(tmp_path):
     assert read_with_surroundings(write(tmp_path / "30_0_1_x.png")).shape == (96, 76, 3)
     assert read_with_surroundings(write(tmp_path / "Ada.png")).shape == (60, 40, 3)
+
+
+def test_who_is_alone_tells_nothing_about_same_people():
+    paths = [Path("Ada/a.png"), Path("Ada/b.png"), Path("Bob/a.png")]
+    assert with_company(paths) == paths[:2]
