@@ -1,5 +1,6 @@
 """Triangle surfaces in NumPy: nearest points, normals, similarity transformations."""
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,10 @@ from jaxtyping import Float, Integer
 from scipy.spatial import cKDTree
 
 NEAR_TRIANGLES = 16  # whose centres are nearest to a point: the nearest surface is among them
+_FIRST_TRIANGLES = 4  # whose centres are nearest to a point: for a first bound of its distance
 _POINTS_AT_ONCE = 20_000  # bounds the memory that closest points take
+_PAIRS_AT_ONCE = 500_000  # of points and triangles, likewise
+_SMALLEST = 1e-6  # mm: smaller triangles are of one size
 
 
 class Mesh(NamedTuple):
@@ -22,9 +26,14 @@ class SurfaceSearch:
 
     def __init__(self, vertices: Float[np.ndarray, "N 3"], triangles: Integer[np.ndarray, "T 3"]) -> None:
         self._triangles, self._corners = triangles, vertices[triangles]
-        centres = self._corners.mean(1)
-        self._tree = cKDTree(centres)
-        self._reach = float(np.linalg.norm(self._corners - centres[:, None], axis=-1).max())
+        self._tree = cKDTree(self._corners.mean(1))
+
+    @cached_property
+    def _by_size(self) -> "list[_Triangles]":
+        """The triangles in groups of similar size: the largest one of a group says how far from centres to look."""
+        radii = np.linalg.norm(self._corners - self._tree.data[:, None], axis=-1).max(1)
+        sizes = np.floor(2 * np.log2(np.maximum(radii, _SMALLEST)))
+        return [_Triangles.of(self._corners[sizes == size]) for size in np.unique(sizes)]
 
     def closest(self, points: Float[np.ndarray, "P 3"]) -> tuple[Integer[np.ndarray, "P 3"], Float[np.ndarray, "P 3"]]:
         """As `closest_on_surface`."""
@@ -32,30 +41,49 @@ class SurfaceSearch:
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
     def distances(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """Distances to the surface, exact also where its triangles differ in size.
-
-        Triangles are tried in the order of their centres' distances, until no other one can be nearer.
-        """
-        found, waiting, tried = np.empty(len(points)), np.arange(len(points)), NEAR_TRIANGLES
-        while len(waiting):
-            certain = np.zeros(len(waiting), bool)
-            for rows in _parts(np.arange(len(waiting)), max(1, _POINTS_AT_ONCE * NEAR_TRIANGLES // tried)):
-                _, _, distance, farthest = self._among(points[waiting[rows]], tried)
-                found[waiting[rows]] = distance
-                certain[rows] = (farthest >= distance + self._reach) | (tried >= len(self._triangles))
-            waiting, tried = waiting[~certain], 4 * tried
+        """Distances to the surface, exact also where its triangles differ in size."""
+        found = np.concatenate([self._among(part, _FIRST_TRIANGLES)[2] for part in _parts(points, _POINTS_AT_ONCE)])
+        for group in self._by_size:
+            for rows in _parts(np.arange(len(points)), _POINTS_AT_ONCE):
+                found[rows] = group.nearer(points[rows], found[rows])
         return found
 
     def _among(self, points, tried):
-        """Corners, weights and distances of the nearest points on so many triangles, and the last centre's distance."""
-        centres, near = self._tree.query(points, min(tried, len(self._triangles)))
-        near = near.reshape(len(points), -1)
+        """Corners, weights and distances of the nearest points on so many triangles, whose centres are nearest."""
+        near = self._tree.query(points, min(tried, len(self._triangles)))[1].reshape(len(points), -1)
         weights = _closest_on_triangles(points[:, None], self._corners[near])
         distance = np.linalg.norm((weights[..., None] * self._corners[near]).sum(2) - points[:, None], axis=-1)
         best = distance.argmin(1)
         rows = np.arange(len(points))
-        farthest = centres.reshape(len(points), -1)[:, -1]
-        return self._triangles[near[rows, best]], weights[rows, best], distance[rows, best], farthest
+        return self._triangles[near[rows, best]], weights[rows, best], distance[rows, best]
+
+
+class _Triangles(NamedTuple):
+    """Triangles of similar size."""
+
+    corners: np.ndarray  # [T, 3, 3]
+    tree: cKDTree  # of their centres
+    reach: float  # from a centre to the farthest corner
+
+    @classmethod
+    def of(cls, corners: np.ndarray) -> "_Triangles":
+        centres = corners.mean(1)
+        return cls(corners, cKDTree(centres), float(np.linalg.norm(corners - centres[:, None], axis=-1).max()))
+
+    def nearer(self, points: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """The distances [P] of points from these triangles, or those found so far where these are smaller."""
+        near = self.tree.query_ball_point(points, found + self.reach)
+        rows = np.repeat(np.arange(len(points)), [len(each) for each in near])
+        triangles = np.concatenate([*near, []]).astype(np.int64)
+        nearest = found.copy()
+        for pairs in _parts(np.arange(len(rows)), _PAIRS_AT_ONCE):
+            row, corners = rows[pairs], self.corners[triangles[pairs]]
+            beside = np.maximum(np.maximum(corners.min(1) - points[row], points[row] - corners.max(1)), 0)
+            inside = (beside**2).sum(-1) < found[row] ** 2  # of a box about the triangle and as far around it
+            row, corners = row[inside], corners[inside]
+            there = (_closest_on_triangles(points[row], corners)[..., None] * corners).sum(1)
+            np.minimum.at(nearest, row, np.linalg.norm(there - points[row], axis=-1))
+        return nearest
 
 
 def closest_on_surface(

@@ -21,6 +21,7 @@ Without --tables, those are made whose data are given. The tables:
 
 Benchmarks, for users who have their data (docs/guides/benchmarks.md has the folders):
 
+  now          --now: NoW, neutral scans against faces without expression, by category; with --split=test the test list
   aflw2000     --aflw2000: AFLW2000-3D, 68 landmarks and pose by yaw
 
 Each table is printed as Markdown and written as NAME.csv (a row for each photo), NAME.json (the sums) and NAME.png
@@ -60,6 +61,7 @@ _MESHES = flags.DEFINE_list(
 _FRAMES = flags.DEFINE_string("frames", None, "Folder of frames of clips, one folder a person.", flag_values=_FLAGS)
 _PEOPLE = flags.DEFINE_integer("people", 20, "People of --frames.", lower_bound=2, flag_values=_FLAGS)
 _FRAMES_EACH = flags.DEFINE_integer("frames_each", 10, "Frames of each of them.", lower_bound=2, flag_values=_FLAGS)
+_NOW = flags.DEFINE_string("now", None, "Folder of NoW: iphone_pictures, scans, landmarks.", flag_values=_FLAGS)
 _AFLW2000 = flags.DEFINE_string("aflw2000", None, "Folder of AFLW2000-3D: .jpg and .mat files.", flag_values=_FLAGS)
 _OUTPUT = flags.DEFINE_string("output", "out/evaluation", "Folder of the results.", flag_values=_FLAGS)
 _COUNT = flags.DEFINE_integer(
@@ -147,6 +149,13 @@ def synthetic(job: "Job") -> "Table":
     return synthetic_table(job, _given(_SYNTHETIC))
 
 
+def now(job: "Job") -> "Table":
+    """Table "now"."""
+    from fml_jax.evaluation.now_table import now_table
+
+    return now_table(job, _given(_NOW))
+
+
 def aflw2000(job: "Job") -> "Table":
     """Table "aflw2000"."""
     from fml_jax.evaluation.aflw2000_table import aflw2000_table
@@ -160,6 +169,7 @@ TABLES: dict[str, Callable[["Job"], "Table"]] = {
     "consistency": consistency,
     "reflectance": reflectance,
     "synthetic": synthetic,
+    "now": now,
     "aflw2000": aflw2000,
 }
 # Flags by which a table is chosen where --tables is not given.
@@ -168,6 +178,7 @@ _DEFAULTS = {
     "geometry": (_SCANS,),
     "consistency": (_FRAMES,),
     "synthetic": (_SYNTHETIC,),
+    "now": (_NOW,),
     "aflw2000": (_AFLW2000,),
 }
 

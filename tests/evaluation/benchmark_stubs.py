@@ -18,7 +18,7 @@ class StubReconstructor:
     """The face of a photo by its stem; other photos show none."""
 
     def __init__(self, faces: dict[str, Reconstruction]) -> None:
-        self._faces = faces
+        self._faces, self.model = faces, tiny_face(0).model
 
     def __call__(self, path: Path, boxes: list | None = None) -> list[Reconstruction]:
         """As a `Reconstructor`; a box is taken over."""
@@ -50,3 +50,19 @@ def one_level(**fields) -> Reconstruction:
 class _OneLevel(Reconstruction):
     def level(self, name):
         return self
+
+
+def write_picked(path: Path, points: np.ndarray) -> None:
+    """Points as MeshLab writes picked ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    marks = [
+        f' <point x="{x}" y="{y}" z="{z}" active="1" name="{k}"/>\n' for k, (x, y, z) in enumerate(points.tolist())
+    ]
+    path.write_text(f"<!DOCTYPE PickedPoints>\n<PickedPoints>\n{''.join(marks)}</PickedPoints>\n")
+
+
+def write_obj(path: Path, vertices: np.ndarray, triangles: np.ndarray) -> None:
+    """A mesh."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ["v {:.9f} {:.9f} {:.9f}".format(*point) for point in vertices]
+    path.write_text("\n".join([*lines, *("f {} {} {}".format(*corners) for corners in np.asarray(triangles) + 1)]))
