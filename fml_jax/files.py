@@ -1,5 +1,6 @@
 """Paths that users give, and files and folders that programs write: complete or absent."""
 
+import concurrent.futures
 import contextlib
 import errno
 import itertools
@@ -90,7 +91,9 @@ def all_complete_or_absent(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """
     try:
         with contextlib.ExitStack() as files:
-            yield [files.enter_context(complete_or_absent(path)) for path in paths]
+            partials = [files.enter_context(complete_or_absent(path)) for path in paths]
+            yield partials
+            _to_disk_together(partials)
     except BaseException:
         for path in paths:
             with contextlib.suppress(OSError):
@@ -105,6 +108,14 @@ def cannot_be_written(path: str | os.PathLike, error: OSError) -> InputError:
         return DiskFullError(f"{path}: cannot be written ({reason}); make room and run the same command again")
     remedy = "shorten the name" if error.errno == errno.ENAMETOOLONG else "check the path"
     return InputError(f"{path}: cannot be written ({reason}); {remedy}")
+
+
+def _to_disk_together(paths: Sequence[Path]) -> None:
+    """Syncs files at the same time: the disk then writes them at once. Errors are left to the sync of each file."""
+    if len(paths) > 1:
+        with concurrent.futures.ThreadPoolExecutor(len(paths)) as threads:
+            for each in [threads.submit(_to_disk, path) for path in paths]:
+                each.exception()
 
 
 def _to_disk(path: Path) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
+import threadpoolctl
 
 from fml_jax.errors import InputError, printable
 from fml_jax.export.formats import (
@@ -44,12 +45,12 @@ from fml_jax.reconstruction.pictures import Pictures
 from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
 from fml_jax.runners import Note, Runner, run_in_processes
 
-PHOTOS_PER_JOB = 32
+PHOTOS_PER_JOB = 16  # larger ones leave a worker idle at the end for longer
 PHOTOS_PER_REFINING_JOB = 8  # refinement takes seconds a face, and a job that is cut off begins anew
 JOBS_PER_WORKER = 2  # with fewer jobs, starting another process takes longer than it saves
 
 _PICTURE_ENDINGS = tuple(ending for ending in ALL_ENDINGS if ending.endswith(".png"))
-_OWN_PICTURE = re.compile(rf"_\d+(?:({'|'.join(map(re.escape, _PICTURE_ENDINGS))})|\.({'|'.join(CAPTIONS)})\.png)")
+_OWN_PICTURE = re.compile(rf"_\d+(?:({'|'.join(map(re.escape, _PICTURE_ENDINGS))})|\.({'|'.join(CAPTIONS)})\.jpg)")
 _PARTIAL = re.compile(rf"\.\d+-\d+{re.escape(PARTIAL_SUFFIX)}$")
 
 Boxes = Sequence[tuple[float, float, float, float]]
@@ -301,7 +302,15 @@ class ReconstructTask:
             threading.Thread(target=prepare, args=(reconstructor.model, self._settings.formats)).start()
 
     def __call__(self, job: list[JobPhoto], note: Note) -> JobResult:
-        """Saves the faces of a job's photos; those of a photo are complete or absent."""
+        """Saves the faces of a job's photos; those of a photo are complete or absent.
+
+        NumPy's matrix products have one thread meanwhile: more would wait for each other in loops that keep the cores
+        of other workers busy, and sums would depend on the number of threads.
+        """
+        with threadpoolctl.threadpool_limits(1, user_api="blas"):
+            return self._saved(job, note)
+
+    def _saved(self, job: list[JobPhoto], note: Note) -> JobResult:
         boxes = None if self._settings.boxes is None else [list(self._settings.boxes)] * len(job)
         reconstructor = _loaded(self._load, self._settings.reconstructor)
         work = _JobWork(self._folder, job, self._fingerprint, self._settings, note=note)
@@ -333,7 +342,7 @@ class ReconstructTask:
     def _one_by_one(self, entries: list[PhotoEntry], photos: list[JobPhoto], note: Note) -> JobResult:
         """The photos that are left of a job in which one has failed unexpectedly."""
         for photo in photos:
-            result = self([photo], note)
+            result = self._saved([photo], note)
             entries = entries + result.entries
             if result.disk_full or result.interrupted:
                 return result._replace(entries=entries)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import numpy as np
 
 from fml_jax.export.formats import ALL_ENDINGS
-from fml_jax.export.png import write_png
+from fml_jax.export.png import as_jpeg
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
 from fml_jax.export.viewer.folder import address_of, entry_of, script_path, write_folder_viewer
 from fml_jax.export.viewer.page import Entry
@@ -47,7 +47,7 @@ _STYLE = Path(__file__).with_name("page.css")
 
 def picture_paths(folder: Path, stem: str, index: int) -> dict[str, Path]:
     """Where the pages' pictures of a face are, by kind."""
-    return {kind: folder / PICTURES / f"{stem}_{index}.{kind}.png" for kind in CAPTIONS}
+    return {kind: folder / PICTURES / f"{stem}_{index}.{kind}.jpg" for kind in CAPTIONS}
 
 
 def painted_for_page(pictures: Pictures) -> dict[str, np.ndarray]:
@@ -72,7 +72,7 @@ def write_pictures(face: Any, folder: Path, stem: str, *, pictures: Pictures | N
     rendered = painted_for_page(pictures or Pictures(face))
     with all_complete_or_absent(list(paths.values())) as partials:
         for kind, partial in zip(paths, partials, strict=True):
-            write_png(partial, rendered[kind])
+            partial.write_bytes(as_jpeg(rendered[kind]))
 
 
 def count_in_words(faces: int, stopped: bool = False) -> str:

@@ -59,7 +59,7 @@ def picture_raster(
     """What `painted` needs of a mesh; arguments as of `draw`."""
     fine = _FINER * size
     enlarged = (np.asarray(pixels) + 0.5) * fine / CROP_SIZE - 0.5
-    triangle, barycentric = rasterize(enlarged, depth, triangles, height=fine, width=fine)
+    triangle, barycentric = rasterize(enlarged, depth, triangles, height=fine, width=fine, front_only=True)
     row, column = np.nonzero(triangle >= 0)
     corners, weights = triangles[triangle[row, column]], barycentric[row, column] / _FINER**2
     pixel = np.repeat(row // _FINER * size + column // _FINER, 3)

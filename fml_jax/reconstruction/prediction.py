@@ -110,6 +110,7 @@ class TrainedNetwork:
     version: str  # names the face model, the encoder and the weights' checksum
     metadata: dict  # the file's note: where the weights come from
     final: FinalLevel | None = None  # of networks that have one
+    basis: PointBasis | None = None  # of the face model, for networks with local stages
 
     def predict(
         self,
@@ -180,4 +181,4 @@ def load_network(path: str | Path | None = None, model: BaseModel | None = None)
     version = f"{model.name}, {about['encoder']} encoder, weights {digest}"
     final = settings and settings.final_level(network, model, params)
     base = {name: part for name, part in params.items() if name not in ("final", "correctives", "delta")}
-    return TrainedNetwork(base, about["encoder"], version, about, final)
+    return TrainedNetwork(base, about["encoder"], version, about, final=final, basis=basis)

@@ -108,7 +108,7 @@ class Reconstructor:
         self.network = load_network(weights, self.model)
         self.look_again, self.min_score, self.detector = look_again, min_score, detector_name(detector)
         self._solver = ColourSolver.of(self.model) if solve_colours else None
-        self._basis = PointBasis.of(self.model) if "local" in self.network.params else None
+        self._basis = self.network.basis
         self._final = self.network.final if level == FINAL else None
         self._triangles = np.asarray(self.model.topology.triangles)
 

@@ -12,6 +12,7 @@ import time
 
 import jax
 import pytest
+import threadpoolctl
 
 from fml_jax.errors import InputError
 from fml_jax.export import batch
@@ -75,7 +76,7 @@ def test_every_photo_has_its_files_or_a_reason(photos, whole):
         "set0/p0_0.npz",
         "set0/p6_1_camera.json",
         "set1/p1_1_overlay.png",
-        "pictures/set1/p1_1.geometry.png",
+        "pictures/set1/p1_1.geometry.jpg",
     } <= set(files)
     log = files["failures.csv"].decode().splitlines()
     assert log[0] == "photo,reason" and len(log) == 1 + 14 + 14
@@ -185,6 +186,21 @@ def test_a_ray_cluster_writes_the_same_files(photos, whole, tmp_path):
     finally:
         ray.shutdown()
     assert contents(tmp_path) == whole
+
+
+def test_matrix_products_have_one_thread_during_a_job_and_all_of_them_after_it(photos, tmp_path, monkeypatch):
+    during = []
+
+    monkeypatch.setattr(batch, "painted_for_page", lambda pictures: during.append(blas_threads()))
+    before = blas_threads()
+    run(photos / "set0", tmp_path / "out")
+    assert during and all(set(each) == {1} for each in during)
+    assert blas_threads() == before
+
+
+def blas_threads():
+    """The number of threads of each library of matrix products in this process."""
+    return [each["num_threads"] for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"]
 
 
 def test_a_second_program_in_the_same_folder_is_refused(tmp_path):

@@ -90,3 +90,18 @@ def test_interpolation_is_affine_and_zero_outside():
     image = interpolate(attributes, triangles, (index, barycentric))[:, :, 0]
     y, x = np.mgrid[:8, :8]
     np.testing.assert_allclose(image, np.where(x + y <= 10, 1 + 0.2 * x + 0.4 * y, 0), atol=1e-5)
+
+
+def test_front_sides_alone_show_the_same_of_a_closed_surface():
+    """A tetrahedron's sides, whose corners are counterclockwise from outside; turned over, only its far sides stay."""
+    positions = np.array([[0.0, 0, -3], [6, 1, 2], [-5, 4, 3], [-1, -6, 1]])
+    triangles = np.array([[0, 2, 1], [0, 3, 2], [0, 1, 3], [1, 2, 3]])
+    pixels, depth = positions[:, :2] + 7, positions[:, 2] + 10
+
+    def seen(corners, **options):
+        return rasterize(pixels, depth, corners, height=15, width=15, **options)[0]
+
+    both = seen(triangles)
+    assert set(np.unique(both)) == {-1, 0, 1, 2}
+    np.testing.assert_array_equal(seen(triangles, front_only=True), both)
+    assert set(np.unique(seen(triangles[:, ::-1], front_only=True))) == {-1, 3}
