@@ -98,6 +98,7 @@ class PointsOfCode(NamedTuple):
     jacobian: jax.Array  # [P, 2, M + 6]: α_s, α_e, rotation, translation
 
 
+@jax.jit  # traced once for all stages and losses
 def project_points(basis: PointBasis, code: FaceCode) -> PointsOfCode:
     """The points of a code's face in its crop."""
     turn, by_turn = rotation_matrix(code.rotation), jax.jacfwd(rotation_matrix)(code.rotation)  # [3, 3], [3, 3, 3]
