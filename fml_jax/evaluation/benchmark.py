@@ -30,23 +30,30 @@ def measured_photos(
 
     Args:
       name: of the table.
-      measure: raises InputError where a photo cannot be measured.
+      measure: raises InputError where a photo cannot be measured; it is pickled for other processes.
 
     Raises:
       InputError: not a single photo could be measured, or files cannot be written.
     """
 
-    def reported(photo: BenchmarkPhoto) -> Row:
-        try:
-            return {"photo": photo.name, **measure(photo)}
-        except InputError as error:
-            return {"photo": photo.name, FAILURE: str(error)}
-
-    rows = job.rows(name).measured(photos[: job.most], reported, key=_key)
+    rows = job.rows(name).measured(photos[: job.most], _Reported(measure), key=_key, workers=job.workers)
     failures = [row for row in rows if FAILURE in row]
     if len(failures) == len(rows):
         raise InputError(f"--tables={name}: none of {len(rows)} photos can be measured; {failures[0][FAILURE]}")
     return [row for row in rows if FAILURE not in row], failures
+
+
+class _Reported:
+    """Measures photos; the row of one that cannot be measured has the reason."""
+
+    def __init__(self, measure: Callable[[BenchmarkPhoto], Row]) -> None:
+        self._measure = measure
+
+    def __call__(self, photo: BenchmarkPhoto) -> Row:
+        try:
+            return {"photo": photo.name, **self._measure(photo)}
+        except InputError as error:
+            return {"photo": photo.name, FAILURE: str(error)}
 
 
 def left_out(failures: Sequence[Row]) -> list[Part]:

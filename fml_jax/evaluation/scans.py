@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Integer
+from scipy.spatial import cKDTree
 
 from fml_jax.errors import InputError
 from fml_jax.evaluation.face_meshes import inner_landmarks
+from fml_jax.evaluation.scan_landmarks import landmarks_beside
 from fml_jax.face_model.base import BaseModel, kept_vertices
+from fml_jax.face_model.landmarks import CONTOUR
 from fml_jax.face_model.surfaces import Mesh, at, closest_on_surface
 from fml_jax.files import complete_or_absent, output_folder
 from fml_jax.fitting.surface_fit import Pose
@@ -31,6 +34,7 @@ class Registration(NamedTuple):
 
     bent: Float[np.ndarray, "O 3"]  # its vertices, in the scan's place
     pose: Pose  # from model space to the scan's
+    landmarks: Float[np.ndarray, "51 3"] | None = None  # those that came with the scan, NaN where unknown
 
 
 class KnownFace(NamedTuple):
@@ -39,7 +43,7 @@ class KnownFace(NamedTuple):
     name: str
     mesh: Mesh  # mm
     region: Bool[np.ndarray, "S"]  # vertices that are compared
-    landmarks: Float[np.ndarray, "51 3"]  # iBUG's without the contour
+    landmarks: Float[np.ndarray, "51 3"]  # iBUG's without the contour, NaN where unknown
     registered: Float[np.ndarray, "V 3"]  # the points that correspond to the open model's vertices at detail "face"
     pose: Pose  # from model space to the mesh's
 
@@ -71,23 +75,43 @@ def registration_of(model: BaseModel, path: Path, folder: Path) -> tuple[Mesh, R
 
     Args:
       model: the open model at standard detail.
-      path: a mesh in mm that looks along +z, y up.
+      path: a mesh in mm. It looks along +z, y up, or has landmarks beside it (`scan_landmarks`).
 
     Raises:
-      InputError: the scan cannot be read, or the folder cannot be written.
+      InputError: the scan or its landmarks cannot be read, or the folder cannot be written.
     """
     scan = read_mesh(path)
     mesh = Mesh(scan.vertices.astype(np.float64), scan.triangles)
-    digest = hashlib.sha1(mesh.vertices.tobytes()).hexdigest()[:8]
-    kept = output_folder(folder / FOLDER) / f"{path.stem}-{digest}.npz"
+    return mesh, registered(model, path.stem, mesh, folder=folder, landmarks=landmarks_beside(path))
+
+
+def registered(
+    model: BaseModel, name: str, mesh: Mesh, *, folder: Path, landmarks: Float[np.ndarray, "51 3"] | None = None
+) -> Registration:
+    """The open model on a mesh, as `registration_of`.
+
+    Args:
+      landmarks: of the mesh, NaN where unknown; without them, those of the registered model are its landmarks.
+    """
+    known = b"" if landmarks is None else landmarks.tobytes()
+    digest = hashlib.sha1(mesh.vertices.tobytes() + known).hexdigest()[:8]
+    kept = output_folder(folder / FOLDER) / f"{name}-{digest}.npz"
     if not kept.is_file():
-        found = find_correspondence(model, mesh.vertices, mesh.triangles)
+        marks = None if landmarks is None else _nearest_vertices(mesh, landmarks)
+        found = find_correspondence(model, mesh.vertices, mesh.triangles, landmarks68=marks)
         pose = found.pose
         with complete_or_absent(kept) as partial, partial.open("wb") as file:
             np.savez(file, bent=found.bent, scale=pose.scale, rotation=pose.rotation, shift=pose.shift)
     with np.load(kept, allow_pickle=False) as arrays:
         pose = Pose(float(arrays["scale"]), arrays["rotation"], arrays["shift"])
-        return mesh, Registration(arrays["bent"], pose)
+        return Registration(arrays["bent"], pose, landmarks)
+
+
+def _nearest_vertices(mesh: Mesh, landmarks: Float[np.ndarray, "51 3"]) -> Integer[np.ndarray, "68"]:
+    """The vertices next to iBUG's points, −1 where a point is unknown."""
+    numbers, known = np.full(68, -1), np.flatnonzero(np.isfinite(landmarks).all(1))
+    numbers[CONTOUR + known] = cKDTree(mesh.vertices).query(landmarks[known])[1]
+    return numbers
 
 
 def known_scan(model: BaseModel, name: str, mesh: Mesh, *, found: Registration) -> KnownFace:
@@ -100,9 +124,12 @@ def known_scan(model: BaseModel, name: str, mesh: Mesh, *, found: Registration) 
     gaps = np.linalg.norm(at(found.bent, corners, weights) - mesh.vertices, axis=1)
     region = compared(model)[corners].all(1) & (gaps < _NEAR)
     if region.sum() < 100:
-        raise InputError(f"{name}: the face of this scan was not found; scans are in mm, look along +z and have y up")
+        raise InputError(
+            f"{name}: the face of this scan was not found; scans are in mm, look along +z and have y up, or else have "
+            f"landmarks beside them ({name}.landmarks.csv)"
+        )
     kept = kept_vertices(model, model.regions["face"])
-    marks = inner_landmarks(model, found.bent)
+    marks = inner_landmarks(model, found.bent) if found.landmarks is None else found.landmarks
     return KnownFace(name, mesh, region, marks, found.bent[kept], found.pose)
 
 

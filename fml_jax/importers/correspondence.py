@@ -22,7 +22,7 @@ _BY_MODES = (Pass(25.0, 20.0, 5, 10), Pass(15.0, 100.0, 6, 40), Pass(8.0, 400.0,
 _EXPRESSIONS = 20  # of the open model's expression modes that may bend it
 _FREELY = (registration.Pass(60.0, 12.0), registration.Pass(15.0, 8.0), registration.Pass(5.0, 5.0))
 _ROUNDS = 2
-_LANDMARKED = 8  # known landmarks that give a start
+_LANDMARKED = 7  # known landmarks that give a start
 SIZES = (0.5, 2.0)  # of a head, in heads of the open model
 NEAR = 12.0  # mm: vertices farther from the bent open model have none of its masks
 

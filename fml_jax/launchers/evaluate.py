@@ -23,6 +23,7 @@ Benchmarks, for users who have their data (docs/guides/benchmarks.md has the fol
 
   now          --now: NoW, neutral scans against faces without expression, by category; with --split=test the test list
   aflw2000     --aflw2000: AFLW2000-3D, 68 landmarks and pose by yaw
+  facewarehouse  --facewarehouse: nine people with twenty expressions, as in the paper's table 1
 
 Each table is printed as Markdown and written as NAME.csv (a row for each photo), NAME.json (the sums) and NAME.png
 (figures); index.html in the output folder shows all tables. Rows are kept in the folder's rows/: the same command goes
@@ -50,7 +51,10 @@ _SYNTHETIC = flags.DEFINE_string(
     "synthetic", None, "Folder that fml-prepare --layout=synthetic made.", flag_values=_FLAGS
 )
 _SCANS = flags.DEFINE_list(
-    "scans", [], "Meshes (.obj, .ply) in mm that look along +z with y up, or folders of them.", flag_values=_FLAGS
+    "scans",
+    [],
+    "Meshes (.obj, .ply) in mm that look along +z with y up, or have landmarks beside them; or folders of them.",
+    flag_values=_FLAGS,
 )
 _VIEWS = flags.DEFINE_integer(
     "views", 20, "Pictures of each scan: five turns, four lights.", lower_bound=1, upper_bound=20, flag_values=_FLAGS
@@ -63,6 +67,9 @@ _PEOPLE = flags.DEFINE_integer("people", 20, "People of --frames.", lower_bound=
 _FRAMES_EACH = flags.DEFINE_integer("frames_each", 10, "Frames of each of them.", lower_bound=2, flag_values=_FLAGS)
 _NOW = flags.DEFINE_string("now", None, "Folder of NoW: iphone_pictures, scans, landmarks.", flag_values=_FLAGS)
 _AFLW2000 = flags.DEFINE_string("aflw2000", None, "Folder of AFLW2000-3D: .jpg and .mat files.", flag_values=_FLAGS)
+_FACEWAREHOUSE = flags.DEFINE_string(
+    "facewarehouse", None, "Folder of FaceWarehouse: Tester_1/TrainingPose and so on.", flag_values=_FLAGS
+)
 _OUTPUT = flags.DEFINE_string("output", "out/evaluation", "Folder of the results.", flag_values=_FLAGS)
 _COUNT = flags.DEFINE_integer(
     "count",
@@ -163,6 +170,13 @@ def aflw2000(job: "Job") -> "Table":
     return aflw2000_table(job, _given(_AFLW2000))
 
 
+def facewarehouse(job: "Job") -> "Table":
+    """Table "facewarehouse"."""
+    from fml_jax.evaluation.facewarehouse_table import facewarehouse_table
+
+    return facewarehouse_table(job, _given(_FACEWAREHOUSE))
+
+
 TABLES: dict[str, Callable[["Job"], "Table"]] = {
     "photos": photos,
     "geometry": geometry,
@@ -171,6 +185,7 @@ TABLES: dict[str, Callable[["Job"], "Table"]] = {
     "synthetic": synthetic,
     "now": now,
     "aflw2000": aflw2000,
+    "facewarehouse": facewarehouse,
 }
 # Flags by which a table is chosen where --tables is not given.
 _DEFAULTS = {
@@ -180,6 +195,7 @@ _DEFAULTS = {
     "synthetic": (_SYNTHETIC,),
     "now": (_NOW,),
     "aflw2000": (_AFLW2000,),
+    "facewarehouse": (_FACEWAREHOUSE,),
 }
 
 

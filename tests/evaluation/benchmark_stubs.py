@@ -8,6 +8,7 @@ import numpy as np
 
 from fml_jax.errors import InputError
 from fml_jax.evaluation.job import Job
+from fml_jax.face_model.surfaces import Mesh
 from fml_jax.reconstruction import Reconstruction
 from tests.export.stub_batch import tiny_face
 
@@ -66,3 +67,12 @@ def write_obj(path: Path, vertices: np.ndarray, triangles: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ["v {:.9f} {:.9f} {:.9f}".format(*point) for point in vertices]
     path.write_text("\n".join([*lines, *("f {} {} {}".format(*corners) for corners in np.asarray(triangles) + 1)]))
+
+
+def plane(side: int = 21) -> Mesh:
+    """A square of 180 mm in the plane z = 0."""
+    x, y = np.meshgrid(np.linspace(-90, 90, side), np.linspace(-90, 90, side))
+    k = np.arange(side * side).reshape(side, side)
+    a, b, c, d = (part.ravel() for part in (k[:-1, :-1], k[1:, :-1], k[1:, 1:], k[:-1, 1:]))
+    triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    return Mesh(np.stack([x, y, 0 * x], axis=-1).reshape(-1, 3), triangles)

@@ -11,10 +11,11 @@ from fml_jax.errors import InputError
 from fml_jax.evaluation import geometry_table as module
 from fml_jax.evaluation import scans
 from fml_jax.evaluation.comparison import MATCHED
+from fml_jax.evaluation.face_meshes import inner_landmarks
 from fml_jax.evaluation.geometry_table import PICTURES, geometry_table
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.scan_renders import YAWS, chosen_views
-from fml_jax.evaluation.scans import Registration, known_render, known_scan, list_scans
+from fml_jax.evaluation.scans import Registration, known_render, known_scan, list_scans, registration_of
 from fml_jax.face_model.base import geometry
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.surfaces import Mesh
@@ -48,7 +49,7 @@ def write_face(model, vertices, path):
 @pytest.fixture
 def scan(model, vertices, tmp_path, monkeypatch):
     write_face(model, vertices, tmp_path / "someone.obj")
-    monkeypatch.setattr(scans, "find_correspondence", lambda *_: SimpleNamespace(bent=vertices, pose=POSE))
+    monkeypatch.setattr(scans, "find_correspondence", lambda *_, **__: SimpleNamespace(bent=vertices, pose=POSE))
     return str(tmp_path / "someone.obj")
 
 
@@ -85,6 +86,31 @@ def test_the_region_of_a_scan_is_its_face_without_eyes(model, vertices):
     assert face.region[~compared & ~forehead].mean() < 0.01
     assert face.region[compared & forehead].mean() < 0.05
     assert face.region[compared & ~forehead].mean() > 0.85
+
+
+def test_landmarks_beside_a_scan_start_its_registration_and_are_its_landmarks(model, vertices, tmp_path, monkeypatch):
+    """Also of a scan that lies on its side."""
+    lying = vertices @ Rotation.from_rotvec([0, 0, np.pi / 2]).as_matrix().T
+    write_face(model, lying, tmp_path / "someone.obj")
+    marks = inner_landmarks(model, lying)
+    (tmp_path / "someone.landmarks.csv").write_text("\n".join(",".join(map(repr, row)) for row in marks.tolist()))
+    given = []
+
+    def found(*_, landmarks68):
+        given.append(landmarks68)
+        return SimpleNamespace(bent=lying, pose=POSE)
+
+    monkeypatch.setattr(scans, "find_correspondence", found)
+    mesh, registration = registration_of(model, tmp_path / "someone.obj", tmp_path / "out")
+    assert (given[0][:17] == -1).all() and (given[0][17:] >= 0).all()
+    assert np.linalg.norm(mesh.vertices[given[0][17:]] - marks, axis=1).max() < 5
+    known = known_scan(model, "someone", mesh, found=registration)
+    np.testing.assert_allclose(known.landmarks, marks)
+    registration_of(model, tmp_path / "someone.obj", tmp_path / "out")
+    assert len(given) == 1  # the first is kept
+    (tmp_path / "someone.landmarks.csv").unlink()
+    registration_of(model, tmp_path / "someone.obj", tmp_path / "out")
+    assert given[1] is None  # but not for the scan without landmarks
 
 
 def test_a_mesh_without_a_face_is_refused(model, vertices):

@@ -16,18 +16,10 @@ from fml_jax.evaluation.scan_alignment import by_closest_points, by_landmarks
 from fml_jax.evaluation.scan_landmarks import SEVEN_INNER
 from fml_jax.face_model.surfaces import Mesh
 from fml_jax.fitting.surface_fit import Pose
-from tests.evaluation.benchmark_stubs import one_level, stub_job, write_obj, write_photo, write_picked
+from tests.evaluation.benchmark_stubs import one_level, plane, stub_job, write_obj, write_photo, write_picked
 
 POSE = Pose(0.02, Rotation.from_rotvec([0.3, -0.8, 0.4]).as_matrix(), np.array([4.0, -7.0, 9.0]))
 SEVEN = np.array([[-45.0, 30, 0], [-15, 30, 0], [15, 30, 0], [45, 30, 0], [0, -10, 0], [-25, -40, 0], [25, -40, 0]])
-
-
-def plane(side=21):
-    x, y = np.meshgrid(np.linspace(-90, 90, side), np.linspace(-90, 90, side))
-    k = np.arange(side * side).reshape(side, side)
-    a, b, c, d = (part.ravel() for part in (k[:-1, :-1], k[1:, :-1], k[1:, 1:], k[:-1, 1:]))
-    triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    return Mesh(np.stack([x, y, 0 * x], axis=-1).reshape(-1, 3), triangles)
 
 
 def test_a_known_distance_is_found_whatever_size_and_place_the_face_has():
