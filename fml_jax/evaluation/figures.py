@@ -78,6 +78,29 @@ def curves(
     return as_picture(figure)
 
 
+def courses(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    label: str,
+    height: str,
+    *,
+    size: tuple[float, float] = (7.0, 3.2),
+) -> UInt8[np.ndarray, "H W 3"]:
+    """How numbers change with time: a line of points (x, y) for each name, on logarithmic axes.
+
+    Args:
+      label, height: of the axes.
+      size: inches of 110 pixels.
+    """
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    axes = figure.add_subplot(xscale="log", yscale="log", xlabel=label, ylabel=height)
+    for name, (x, y) in lines.items():
+        axes.plot(x, y, marker="o", markersize=3, linewidth=1.6, label=name)
+    axes.grid(alpha=0.3, which="both")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    return as_picture(figure)
+
+
 def as_picture(figure: Figure) -> UInt8[np.ndarray, "H W 3"]:
     """A figure, drawn."""
     canvas = FigureCanvasAgg(figure)

@@ -80,20 +80,27 @@ def single_energy(
 
 
 def minimised(energy: Callable[[Any], Array], start: Any) -> Any:
-    """The parameters with the lowest energy among Adam's iterates.
+    """The parameters with the lowest energy among Adam's iterates; arguments as of `descent`."""
+    energies, iterates = descent(energy, start)
+    best = jnp.argmin(jnp.where(jnp.isnan(energies), jnp.inf, energies))
+    return jax.tree.map(lambda rows: rows[best], iterates)
+
+
+def descent(energy: Callable[[Any], Array], start: Any) -> tuple[Float[Array, "S"], Any]:
+    """Adam's iterates, the first of them the start, with their energies.
 
     Args:
       start: a pytree of arrays, in units in which their steps may be alike.
+
+    Returns:
+      The energies of S = `STEPS` iterates, and the iterates with the leading axis S.
     """
     optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS, alpha=0.05))
 
     def step(state, _):
-        now, opt_state, best, best_energy = state
+        now, opt_state = state
         value, gradient = jax.value_and_grad(energy)(now)
-        best = jax.tree.map(lambda old, new: jnp.where(value < best_energy, new, old), best, now)
         updates, opt_state = optimizer.update(gradient, opt_state)
-        return (optax.apply_updates(now, updates), opt_state, best, jnp.minimum(value, best_energy)), None
+        return (optax.apply_updates(now, updates), opt_state), (value, now)
 
-    state = (start, optimizer.init(start), start, jnp.float32(jnp.inf))
-    (_, _, best, _), _ = jax.lax.scan(step, state, length=STEPS)
-    return best
+    return jax.lax.scan(step, (start, optimizer.init(start)), length=STEPS)[1]

@@ -17,6 +17,8 @@ Without --tables, those are made whose data are given. The tables:
                photos also how far a mirrored photo, a shifted box, half the size, blur and JPEG move the face
   reflectance  only by --tables=reflectance, with or without --photos: the skin of --count people who are rendered here,
                by a base level with all modes and with half of them; one person under two lights beside two people
+  optimisation only by --tables=optimisation, with or without --photos: the same energy minimised from the network's
+               answer and from the mean face, of --count people who are rendered here and of photos (some 15 s a face)
   synthetic    --synthetic: codes of rendered faces against the true ones
 
 Benchmarks, for users who have their data (docs/guides/benchmarks.md has the folders):
@@ -149,6 +151,13 @@ def reflectance(job: "Job") -> "Table":
     return reflectance_table(job, _PHOTOS.value)
 
 
+def optimisation(job: "Job") -> "Table":
+    """Table "optimisation"."""
+    from fml_jax.evaluation.optimisation_table import optimisation_table
+
+    return optimisation_table(job, _PHOTOS.value)
+
+
 def synthetic(job: "Job") -> "Table":
     """Table "synthetic"."""
     from fml_jax.evaluation.synthetic_table import synthetic_table
@@ -182,6 +191,7 @@ TABLES: dict[str, Callable[["Job"], "Table"]] = {
     "geometry": geometry,
     "consistency": consistency,
     "reflectance": reflectance,
+    "optimisation": optimisation,
     "synthetic": synthetic,
     "now": now,
     "aflw2000": aflw2000,

@@ -155,15 +155,16 @@ def _is_elsewhere(found: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.linalg.norm(found.mean(axis=0) - expected.mean(axis=0)) > ELSEWHERE * size)
 
 
-def fitting_model(model: BaseModel, learned: Corrections) -> BaseModel:
+def fitting_model(model: BaseModel, learned: Corrections | None = None) -> BaseModel:
     """A model's face region with the final level's corrections in its means.
 
     Its weights prefer bare skin, since few or no modes express beards and brows.
 
     Args:
-      learned: F_g and F_r of all vertices of the model.
+      learned: F_g and F_r of all vertices of the model; None: the base level alone.
     """
-    return _with_means(*_fitting_model(model.file), learned)
+    face, rows = _fitting_model(model.file)
+    return face if learned is None else _with_means(face, rows, learned)
 
 
 def landmark_model(model: BaseModel, learned: Corrections | None = None) -> BaseModel:
