@@ -13,6 +13,7 @@ import numpy as np
 
 from fml_jax.errors import InputError
 from fml_jax.evaluation.comparison import MATCHED, compare
+from fml_jax.evaluation.eos_peer import Eos
 from fml_jax.evaluation.face_meshes import FaceMesh, inner_landmarks, nearest_in_span, of_mediapipe, of_model
 from fml_jax.evaluation.figures import caption, heat_colours, heat_scale, stacked, write_picture
 from fml_jax.evaluation.job import Job
@@ -114,7 +115,13 @@ class Peer:
 
 
 def geometry_table(
-    job: Job, scans: Sequence[str], corpus: str | None, *, views: int, meshes: Sequence[str] = ()
+    job: Job,
+    scans: Sequence[str],
+    corpus: str | None,
+    *,
+    views: int,
+    meshes: Sequence[str] = (),
+    eos: Sequence[str] = (),
 ) -> Table:
     """Measures pictures of scans, and renders of a corpus that stores its true surfaces.
 
@@ -123,18 +130,20 @@ def geometry_table(
       corpus: folder that `fml-prepare --layout=synthetic` made, with --beyond or not.
       views: pictures of each scan, at most twenty.
       meshes: folders of other programs' meshes of these pictures.
+      eos: files of a model that eos-py fits to these pictures; see `eos_peer.Eos`.
 
     Raises:
       InputError: data are missing or cannot be read, or files cannot be written.
     """
-    peers = open_peers(meshes)
+    peers, fitter = open_peers(meshes), Eos(eos) if eos else None
     cases = [*scan_pictures(scans, job.output, views=views), *corpus_pictures(corpus, job.count, job.face_model)]
     if not cases:
         raise InputError("--tables=geometry: give --scans=FOLDER, --synthetic=CORPUS or both")
     for case in cases:
         write_picture(output_folder(job.output / PICTURES) / f"{case.name}.png", case.rgb)
     rows = job.rows(NAME).measured(cases, Surfaces(job), key=key_of, unit="picture")
-    for peer in peers:
+    written = fitter and fitter.write_meshes(cases, job.output)
+    for peer in [*peers, *(open_peers([str(written)]) if written else [])]:
         kept = job.rows(f"{NAME}_{peer.name}", meshes=peer.contents())
         found = kept.measured(cases, Peer(peer), key=key_of, unit="mesh")
         _add_levels(rows, peer.name, found)

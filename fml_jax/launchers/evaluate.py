@@ -64,6 +64,12 @@ _VIEWS = flags.DEFINE_integer(
 _MESHES = flags.DEFINE_list(
     "meshes", [], "Folders of other programs' meshes, named like the pictures in OUTPUT/renders.", flag_values=_FLAGS
 )
+_EOS = flags.DEFINE_list(
+    "eos",
+    [],
+    "MODEL.bin,MAPPING.txt[,BLENDSHAPES.bin]: a model that eos-py fits to the pictures of scans, as a peer.",
+    flag_values=_FLAGS,
+)
 _FRAMES = flags.DEFINE_string("frames", None, "Folder of frames of clips, one folder a person.", flag_values=_FLAGS)
 _PEOPLE = flags.DEFINE_integer("people", 20, "People of --frames.", lower_bound=2, flag_values=_FLAGS)
 _FRAMES_EACH = flags.DEFINE_integer("frames_each", 10, "Frames of each of them.", lower_bound=2, flag_values=_FLAGS)
@@ -133,7 +139,8 @@ def geometry(job: "Job") -> "Table":
     """Table "geometry"."""
     from fml_jax.evaluation.geometry_table import geometry_table
 
-    return geometry_table(job, _SCANS.value, _SYNTHETIC.value, views=_VIEWS.value, meshes=_MESHES.value)
+    peers = {"meshes": _MESHES.value, "eos": _EOS.value}
+    return geometry_table(job, _SCANS.value, _SYNTHETIC.value, views=_VIEWS.value, **peers)
 
 
 def consistency(job: "Job") -> "Table":
