@@ -46,6 +46,7 @@ def form_both_levels(model: BaseModel, code: FinalCode, corrections: Corrections
     return base, form_points_of(model.topology, *corrected, code=code.lit)
 
 
+@jax.jit  # traced once for both levels, and for all losses of a training
 def form_points_of(
     topology: Topology, vertices: Float[Array, "N 3"], reflectances: Float[Array, "N 3"], *, code: FaceCode
 ) -> Points:

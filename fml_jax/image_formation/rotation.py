@@ -1,5 +1,6 @@
 """Rotations as axis-angle vectors, smooth everywhere, zero included."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from fml_jax.ops.arrays import Array
 _SERIES_BELOW = 1e-2
 
 
+@jax.jit  # traced once, where losses rotate points again and again
 def rotation_matrix(axis_angle: Float[Array, "3"]) -> Float[Array, "3 3"]:
     """R = exp([ω]×) ∈ SO(3) for ω in radians (Rodrigues' formula).
 
