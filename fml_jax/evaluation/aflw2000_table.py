@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from fml_jax.corpus.target_face import shows_face
 from fml_jax.errors import InputError
 from fml_jax.evaluation.benchmark import BenchmarkPhoto, by_level, left_out, level_names, measured_photos
+from fml_jax.evaluation.face_meshes import frontal_landmarks
 from fml_jax.evaluation.figures import cumulative, curves
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
@@ -25,7 +26,6 @@ from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance
 from fml_jax.evaluation.reference_faces import reference_face
 from fml_jax.evaluation.table import Part, Table
 from fml_jax.face_model.landmarks import CONTOUR
-from fml_jax.face_model.surfaces import at
 from fml_jax.image_formation.rotation import rotation_matrices
 from fml_jax.importers.matlab import read_matlab
 from fml_jax.reconstruction.reconstruction import Reconstruction
@@ -70,16 +70,6 @@ def read_annotation(path: Path) -> Annotation:
         raise InputError(f"{path}: no pt3d_68 of 3 × 68 numbers and Pose_Para of 7; take the files of AFLW2000-3D")
     pitch, yaw, roll = np.degrees(pose.ravel()[:3])
     return Annotation(points[:2].T - 1, np.array([yaw, pitch, roll]))  # MATLAB's pixels count from 1
-
-
-def fixed_landmarks(face: Reconstruction) -> Float[np.ndarray, "68 2"]:
-    """iBUG's points in photo pixels with the contour of a face seen from the front, wherever the head turns."""
-    marks = face.model.landmarks
-    frontal = int(np.abs(np.asarray(marks.contour_yaws)).argmin())
-    inner = np.asarray(marks.ibug_from_mediapipe)[CONTOUR:]
-    corners = np.concatenate([marks.contour_vertices[frontal], np.asarray(marks.fixed_vertices)[inner]])
-    weights = np.concatenate([marks.contour_weights[frontal], np.asarray(marks.fixed_weights)[inner]])
-    return at(np.asarray(face.projected, np.float64), corners, weights.astype(np.float64))
 
 
 def angles_in_photo(face: Reconstruction) -> Float[np.ndarray, "3"]:
@@ -133,7 +123,7 @@ class FaceErrors:
 
 
 def _errors(face: Reconstruction, points: np.ndarray) -> dict[str, float]:
-    found = fixed_landmarks(face)
+    found = frontal_landmarks(face.model, face.projected)
     inner = mean_distance(found[CONTOUR:], points[CONTOUR:]) / box_size(points)
     errors = {POINTS: landmark_error(found, points), INNER: inner}
     return errors | dict(zip(ANGLES, angles_in_photo(face).tolist(), strict=True))

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from fml_jax.errors import InputError
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
@@ -74,6 +76,13 @@ def by_level(rows: Sequence[Row]) -> list[Row]:
 def level_names(rows: Sequence[Row]) -> list[str]:
     """The levels that rows have, in order."""
     return list(dict.fromkeys(level for row in rows for level in row["levels"]))
+
+
+def columns(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    """For each level the values of these names, one [P] of the photos for each name."""
+    return {
+        level: [np.array([row["levels"][level][name] for row in rows]) for name in names] for level in level_names(rows)
+    }
 
 
 def _key(photo: BenchmarkPhoto) -> str:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from fml_jax.evaluation.metrics import similarity_aligned
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.landmarks import CONTOUR, landmarks478
-from fml_jax.face_model.surfaces import Mesh
+from fml_jax.face_model.surfaces import Mesh, at, part_of
 from fml_jax.importers import registration
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE, detect_mesh, mesh_triangles
 
@@ -31,6 +31,25 @@ def inner_landmarks(model: BaseModel, vertices: Float[np.ndarray, "N 3"]) -> Flo
     """iBUG's points without the contour, on a face of the model's mesh."""
     marks = np.asarray(landmarks478(model.landmarks, np.asarray(vertices, np.float32)), np.float64)
     return marks[np.asarray(model.landmarks.ibug_from_mediapipe)[CONTOUR:]]
+
+
+def frontal_landmarks(model: BaseModel, values: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "68 C"]:
+    """Values of vertices (places, pixels) at iBUG's points with the contour of a face seen from the front.
+
+    Data sets with points in three dimensions have this contour, wherever the head turns.
+    """
+    marks = model.landmarks
+    frontal = int(np.abs(np.asarray(marks.contour_yaws)).argmin())
+    inner = np.asarray(marks.ibug_from_mediapipe)[CONTOUR:]
+    corners = np.concatenate([marks.contour_vertices[frontal], np.asarray(marks.fixed_vertices)[inner]])
+    weights = np.concatenate([marks.contour_weights[frontal], np.asarray(marks.fixed_weights)[inner]])
+    return at(np.asarray(values, np.float64), corners, weights.astype(np.float64))
+
+
+def face_part(model: BaseModel, vertices: Float[np.ndarray, "N 3"]) -> Mesh:
+    """A face of a model without the rest of its head."""
+    triangles = np.asarray(model.topology.triangles)
+    return part_of(Mesh(vertices, triangles), np.asarray(model.regions["face"])[triangles].all(1))
 
 
 def of_model(

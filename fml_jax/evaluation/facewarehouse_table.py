@@ -6,9 +6,9 @@ model without the eyes. All meshes have the same triangles, so the open model is
 others have their landmarks and that part from it.
 """
 
+import functools
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +16,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from fml_jax.errors import InputError
-from fml_jax.evaluation.benchmark import BenchmarkPhoto, by_level, left_out, level_names, measured_photos
-from fml_jax.evaluation.face_meshes import inner_landmarks
+from fml_jax.evaluation.benchmark import BenchmarkPhoto, by_level, columns, left_out, measured_photos
+from fml_jax.evaluation.face_meshes import face_part, inner_landmarks
 from fml_jax.evaluation.figures import cumulative, curves
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
-from fml_jax.evaluation.levels import levels_of
+from fml_jax.evaluation.levels import Errors, errors_by_level
 from fml_jax.evaluation.scan_alignment import by_closest_points, by_landmarks, distances, sums
 from fml_jax.evaluation.scans import known_scan, registered
 from fml_jax.evaluation.table import Part, Table
@@ -31,7 +31,6 @@ from fml_jax.face_model.surfaces import Mesh, at, closest_on_surface
 from fml_jax.importers.mesh_files import read_mesh
 
 NAME = "facewarehouse"
-MEAN = "mean face"
 PEOPLE = 9  # the paper's number
 _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 _UNITS = (1.0, 10.0, 100.0, 1000.0)  # mm: of meshes in mm, cm, dm and m
@@ -111,7 +110,7 @@ class MeshErrors:
         """`first` is the photo whose mesh tells what all meshes have in common."""
         self._job, self._first = job, first
 
-    @cached_property
+    @functools.cached_property
     def _template(self) -> Template:
         mesh, name = read_in_mm(self._first.truth[0]), self._first.name.replace("/", "_")
         return template_of(load_face_model(), name, mesh, folder=self._job.output)
@@ -122,20 +121,15 @@ class MeshErrors:
         if len(mesh.vertices) != len(template.region) or not np.array_equal(mesh.triangles, template.triangles):
             raise InputError(f"{photo.truth[0]}: other triangles than those of {self._first.truth[0]}; check the files")
         face = self._job.reconstructor(photo.path)[0]
-        levels = {MEAN: _errors(template, mesh, face.model, np.asarray(face.model.mean))}
-        for name, level in levels_of(face, refined=self._job.refine):
-            levels[name] = _errors(template, mesh, level.model, level.vertices)
-        return {"person": photo.group, "levels": levels}
+        measure = functools.partial(_errors, template, mesh)
+        return {"person": photo.group, "levels": errors_by_level(face, measure, refined=self._job.refine)}
 
 
-def _errors(template: Template, truth: Mesh, model: BaseModel, vertices: np.ndarray) -> dict[str, float]:
-    face = Mesh(np.asarray(vertices, np.float64), np.asarray(model.topology.triangles))
-    return surface_errors(template, truth, face, landmarks=inner_landmarks(model, face.vertices))
+def _errors(template: Template, truth: Mesh, model: BaseModel, vertices: np.ndarray) -> Errors:
+    return surface_errors(template, truth, face_part(model, vertices), landmarks=inner_landmarks(model, vertices))
 
 
-def surface_errors(
-    template: Template, truth: Mesh, face: Mesh, *, landmarks: Float[np.ndarray, "51 3"]
-) -> dict[str, float]:
+def surface_errors(template: Template, truth: Mesh, face: Mesh, *, landmarks: Float[np.ndarray, "51 3"]) -> Errors:
     """`scan_alignment.sums` of a face in any place and size after the similarity that fits it best."""
     marks = at(truth.vertices, template.corners, template.weights)
     pose = by_closest_points(face, truth.vertices[template.region], by_landmarks(landmarks, marks))
@@ -163,18 +157,16 @@ def facewarehouse_table(job: Job, folder: str) -> Table:
 
 
 def _part(rows: Sequence[Row]) -> Part:
-    lines = []
-    for level in level_names(rows):
-        columns = [[row["levels"][level][name] for row in rows] for name in _MEASURES.values()]
-        lines.append((level, *(f"{number:.2f}" for column in columns for number in (np.mean(column), np.std(column)))))
+    lines = [
+        (level, *(f"{number:.2f}" for values in found for number in (np.mean(values), np.std(values))))
+        for level, found in columns(rows, list(_MEASURES.values())).items()
+    ]
     people = len({row["person"] for row in rows})
     header = ("", *(each for name in _MEASURES for each in (f"{name}, mean", "SD")))
     return Part(f"{people} people, {len(rows)} photos, mm", header, lines)
 
 
 def _sheet(rows: Sequence[Row]) -> np.ndarray:
-    measure = _MEASURES["truth to mesh"]
-    lines = {
-        level: cumulative(np.array([row["levels"][level][measure] for row in rows])) for level in level_names(rows)
-    }
+    found = columns(rows, [_MEASURES["truth to mesh"]])
+    lines = {level: cumulative(errors) for level, (errors,) in found.items()}
     return curves(lines, "mean distance of a photo's true mesh, mm", "% of photos", reach=_REACH)

@@ -1,5 +1,6 @@
 """Figures of tables as pictures: histograms, heat maps and their scale, captions."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from fml_jax.files import complete_or_absent
 _COLOURS = matplotlib.colormaps["inferno"]
 _UNKNOWN = 0.6  # grey of vertices without a value
 _BINS = 30
+_STYLES = ("-", "--", ":", "-.")  # of curves, so that those below others are seen
 _LINE = 18  # pixels of a caption
 
 
@@ -70,8 +72,9 @@ def curves(
     """
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     axes = figure.add_subplot(xlim=(0, reach), ylim=(0, 100), xlabel=label, ylabel=height)
-    for name, curve in lines.items():
-        axes.plot([0, *curve.values], [0, *curve.percent], linewidth=1.6, label=name)
+    for (name, curve), style in zip(lines.items(), itertools.cycle(_STYLES), strict=False):
+        steps = [0, *curve.values, max(reach, curve.values[-1])], [0, *curve.percent, 100]
+        axes.plot(*steps, linewidth=1.6, linestyle=style, drawstyle="steps-post", label=name)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right", fontsize=8)

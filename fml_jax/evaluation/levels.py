@@ -1,14 +1,17 @@
 """The levels at which a reconstruction is measured, and its face without expression."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float
 
+from fml_jax.face_model.base import BaseModel
 from fml_jax.reconstruction.reconstruction import Reconstruction
 from fml_jax.reconstruction.refinement import refine
 
-BASE, FINAL, REFINED = "base level", "final level", "refined"
+MEAN, BASE, FINAL, REFINED = "mean face", "base level", "final level", "refined"
+
+Errors = dict[str, float]
 
 
 def levels_of(face: Reconstruction, *, refined: bool) -> Iterator[tuple[str, Reconstruction]]:
@@ -18,6 +21,16 @@ def levels_of(face: Reconstruction, *, refined: bool) -> Iterator[tuple[str, Rec
         yield FINAL, face
     if refined:
         yield REFINED, refine(face)
+
+
+def errors_by_level(
+    face: Reconstruction, measure: Callable[[BaseModel, np.ndarray], Errors], *, refined: bool
+) -> dict[str, Errors]:
+    """What is measured of the vertices [N, 3] of the model's mean face and of each level."""
+    errors = {MEAN: measure(face.model, np.asarray(face.model.mean, np.float64))}
+    for name, level in levels_of(face, refined=refined):
+        errors[name] = measure(level.model, np.asarray(level.vertices, np.float64))
+    return errors
 
 
 def without_expression(face: Reconstruction) -> Float[np.ndarray, "N 3"]:

@@ -18,7 +18,7 @@ from fml_jax.evaluation.face_meshes import inner_landmarks
 from fml_jax.evaluation.figures import curves, stacked
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
-from fml_jax.evaluation.levels import levels_of, without_expression
+from fml_jax.evaluation.levels import MEAN, levels_of, without_expression
 from fml_jax.evaluation.pooled_errors import Counted, pooled
 from fml_jax.evaluation.scan_alignment import by_closest_points, by_landmarks
 from fml_jax.evaluation.scan_landmarks import SEVEN_INNER, read_points
@@ -29,7 +29,6 @@ from fml_jax.importers.mesh_files import read_mesh
 from fml_jax.photos.reading import list_photos
 
 NAME = "now"
-MEAN = "mean face"
 _ALL = "all photos"
 # Where the parts of the data set may lie within its folder.
 _PLACES = "", "final_release_version", "NoW_Dataset", "NoW_Dataset/final_release_version"

@@ -42,7 +42,7 @@ def landmarks_beside(scan: Path) -> Float[np.ndarray, "51 3"] | None:
 
 
 def read_points(path: Path) -> Float[np.ndarray, "L 3"]:
-    """The points of a file, in its order; a first line of headings in .csv and .txt files is left out.
+    """The points of a .csv, .txt, .pp or .obj file, in its order; a first line of headings is left out.
 
     Raises:
       InputError: no such file, or one without points or with others than three numbers.
@@ -53,7 +53,7 @@ def read_points(path: Path) -> Float[np.ndarray, "L 3"]:
         text = path.read_text("utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    rows = _picked(text) if path.suffix.lower() == ".pp" else _lines(text)
+    rows = {".pp": _picked, ".obj": _vertices}.get(path.suffix.lower(), _lines)(text)
     try:
         points = np.array(rows, np.float64).reshape(len(rows), 3)
     except (ValueError, TypeError):
@@ -67,6 +67,10 @@ def _picked(text: str) -> list[list[str]]:
     """MeshLab's points; the file is XML, of which no more than these marks is understood."""
     marks = _POINT.findall(text)
     return [[found[1] if (found := place.search(mark)) else "" for place in _PLACE.values()] for mark in marks]
+
+
+def _vertices(text: str) -> list[list[str]]:
+    return [line.split()[1:4] for line in text.splitlines() if line.startswith("v ")]
 
 
 def _lines(text: str) -> list[list[str]]:

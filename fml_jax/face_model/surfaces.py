@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from scipy.spatial import cKDTree
 
 NEAR_TRIANGLES = 16  # whose centres are nearest to a point: the nearest surface is among them
@@ -19,6 +19,12 @@ class Mesh(NamedTuple):
 
     vertices: np.ndarray  # [N, 3] mm
     triangles: np.ndarray  # [T, 3]
+
+
+def part_of(mesh: Mesh, kept: Bool[np.ndarray, "T"]) -> Mesh:
+    """Some triangles of a surface and their vertices, in the same order."""
+    used, numbers = np.unique(mesh.triangles[kept], return_inverse=True)
+    return Mesh(mesh.vertices[used], numbers.reshape(-1, 3))
 
 
 class SurfaceSearch:

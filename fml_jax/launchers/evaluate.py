@@ -24,6 +24,7 @@ Without --tables, those are made whose data are given. The tables:
 Benchmarks, for users who have their data (docs/guides/benchmarks.md has the folders):
 
   now          --now: NoW, neutral scans against faces without expression, by category; with --split=test the test list
+  realy        --realy: REALY, four regions of scans against frontal photos, each aligned by itself
   aflw2000     --aflw2000: AFLW2000-3D, 68 landmarks and pose by yaw
   facewarehouse  --facewarehouse: nine people with twenty expressions, as in the paper's table 1
 
@@ -74,6 +75,7 @@ _FRAMES = flags.DEFINE_string("frames", None, "Folder of frames of clips, one fo
 _PEOPLE = flags.DEFINE_integer("people", 20, "People of --frames.", lower_bound=2, flag_values=_FLAGS)
 _FRAMES_EACH = flags.DEFINE_integer("frames_each", 10, "Frames of each of them.", lower_bound=2, flag_values=_FLAGS)
 _NOW = flags.DEFINE_string("now", None, "Folder of NoW: iphone_pictures, scans, landmarks.", flag_values=_FLAGS)
+_REALY = flags.DEFINE_string("realy", None, "Folder of REALY: images, keypoints, regions.", flag_values=_FLAGS)
 _AFLW2000 = flags.DEFINE_string("aflw2000", None, "Folder of AFLW2000-3D: .jpg and .mat files.", flag_values=_FLAGS)
 _FACEWAREHOUSE = flags.DEFINE_string(
     "facewarehouse", None, "Folder of FaceWarehouse: Tester_1/TrainingPose and so on.", flag_values=_FLAGS
@@ -179,6 +181,13 @@ def now(job: "Job") -> "Table":
     return now_table(job, _given(_NOW))
 
 
+def realy(job: "Job") -> "Table":
+    """Table "realy"."""
+    from fml_jax.evaluation.realy_table import realy_table
+
+    return realy_table(job, _given(_REALY))
+
+
 def aflw2000(job: "Job") -> "Table":
     """Table "aflw2000"."""
     from fml_jax.evaluation.aflw2000_table import aflw2000_table
@@ -201,6 +210,7 @@ TABLES: dict[str, Callable[["Job"], "Table"]] = {
     "optimisation": optimisation,
     "synthetic": synthetic,
     "now": now,
+    "realy": realy,
     "aflw2000": aflw2000,
     "facewarehouse": facewarehouse,
 }
@@ -211,6 +221,7 @@ _DEFAULTS = {
     "consistency": (_FRAMES,),
     "synthetic": (_SYNTHETIC,),
     "now": (_NOW,),
+    "realy": (_REALY,),
     "aflw2000": (_AFLW2000,),
     "facewarehouse": (_FACEWAREHOUSE,),
 }

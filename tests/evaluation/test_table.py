@@ -6,7 +6,7 @@ import json
 import cv2
 import numpy as np
 
-from fml_jax.evaluation.figures import heat_colours, heat_scale, histograms, stacked
+from fml_jax.evaluation.figures import cumulative, curves, heat_colours, heat_scale, histograms, stacked
 from fml_jax.evaluation.table import Part, Table, write_index, write_table
 
 
@@ -44,6 +44,13 @@ def test_heat_goes_from_dark_to_light_and_unknown_is_grey():
     brightness = colours.sum(axis=1)
     assert brightness[0] < brightness[1] < brightness[2] == brightness[3]
     assert (colours[4] == 0.6).all()
+
+
+def test_curves_count_how_many_values_are_at_most_so_large():
+    found = cumulative(np.array([3.0, 1.0, 2.0, 2.0]))
+    np.testing.assert_array_equal(found.values, [1, 2, 2, 3])
+    np.testing.assert_array_equal(found.percent, [25, 50, 75, 100])
+    assert curves({"few": found, "beyond": cumulative(np.array([9.0]))}, "mm", "%", reach=5.0).std() > 5
 
 
 def test_pictures_of_figures_fit_below_each_other():
