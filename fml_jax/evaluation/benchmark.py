@@ -61,7 +61,7 @@ class _Reported:
 def left_out(failures: Sequence[Row]) -> list[Part]:
     """The part of a table that names the photos that could not be measured; none without failures."""
     rows = [(row["photo"], row[FAILURE]) for row in failures]
-    return [Part(f"{len(rows)} photos left out", ("photo", "reason"), rows)] if rows else []
+    return [Part(f"Left out: {len(rows)}", ("photo", "reason"), rows)] if rows else []
 
 
 def by_level(rows: Sequence[Row]) -> list[Row]:

@@ -29,6 +29,7 @@ from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.surfaces import Mesh, at, closest_on_surface
 from fml_jax.importers.mesh_files import read_mesh
+from fml_jax.importers.registration import border_vertices
 
 NAME = "facewarehouse"
 PEOPLE = 9  # the paper's number
@@ -91,6 +92,8 @@ def read_in_mm(path: Path) -> Mesh:
 def template_of(model: BaseModel, name: str, mesh: Mesh, *, folder: Path) -> Template:
     """The region and the landmarks of the data set's meshes, from one of them.
 
+    Vertices on a border of the mesh are not compared: what of a face lies beyond has its nearest point there.
+
     Args:
       model: the open model at standard detail, which is registered to the mesh.
       folder: where the registration is kept.
@@ -100,7 +103,8 @@ def template_of(model: BaseModel, name: str, mesh: Mesh, *, folder: Path) -> Tem
     """
     known = known_scan(model, name, mesh, found=registered(model, name, mesh, folder=folder))
     corners, weights = closest_on_surface(known.landmarks, *mesh)
-    return Template(mesh.triangles, known.region, corners, weights)
+    border = border_vertices(mesh.triangles, len(mesh.vertices))
+    return Template(mesh.triangles, known.region & ~border, corners, weights)
 
 
 class MeshErrors:

@@ -102,5 +102,6 @@ def test_the_template_has_the_region_and_the_landmarks_of_the_registered_face(tm
     monkeypatch.setattr(module, "registered", lambda *_, **__: None)
     monkeypatch.setattr(module, "known_scan", lambda *_, **__: known)
     found = module.template_of(tiny_model, "a", face, folder=tmp_path)
-    np.testing.assert_array_equal(found.region, region)
+    inside = np.abs(face.vertices).max(1) < 89
+    np.testing.assert_array_equal(found.region, region & inside)  # not on the border
     np.testing.assert_allclose(at(face.vertices, found.corners, found.weights), marks * [1, 1, 0], atol=1e-6)

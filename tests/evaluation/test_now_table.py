@@ -101,7 +101,7 @@ def test_scans_are_compared_without_expression_and_by_category(folder, tiny_mode
         "all photos, 2 photos, mm",
         "multiview_neutral, 1 photos, mm",
         "selfie, 1 photos, mm",
-        "2 photos left out",
+        "Left out: 2",
     ]
     reasons = dict(table.parts[-1].rows)
     assert "no face found" in reasons["A/multiview_neutral/3.jpg"]
