@@ -24,7 +24,7 @@ class Job:
     count: int = 400  # photos, frames or renders
     refine: bool = True  # also measure refined faces
     split: str = "validation"  # whose photos
-    most: int | None = None  # photos of a benchmark; None: all
+    most: int | None = None  # of a table with another default: benchmarks' is all photos
     workers: int | None = None  # processes that measure; None: as many as are worth their start
 
     def __getstate__(self) -> dict[str, Any]:

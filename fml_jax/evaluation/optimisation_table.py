@@ -40,6 +40,7 @@ SEED = 41  # of the rendered people
 ITERATIONS = (0, 3, 10, 30, 100, STEPS - 1)  # that are measured
 
 NETWORK, POSED, MEAN = "the network's answer", "the mean face, fitted to landmarks and light", "the mean face"
+PEOPLE = 24  # and photos, without --count
 _STYLE = Style(kinds=())  # nothing before the face
 _SMALLEST_RATIO = 1.001  # of energies that count as reached
 
@@ -168,9 +169,10 @@ def optimisation_table(job: Job, photos: str | None) -> Table:
     Raises:
       InputError: no photo of the split, or files cannot be written.
     """
-    items: list[Path | int] = list(range(job.count))
+    count = job.most or PEOPLE
+    items: list[Path | int] = list(range(count))
     if photos is not None:
-        items += held_out_photos(photos, job.split)[: job.count]
+        items += held_out_photos(photos, job.split)[:count]
     return table_of(job.rows(NAME, seed=SEED, iterations=ITERATIONS).measured(items, Descents(job), unit="face"))
 
 

@@ -38,6 +38,7 @@ from fml_jax.synthetic.rendering import Style, render_synthetic
 
 NAME = "reflectance"
 SEED = 40  # of the rendered people
+PEOPLE = 100  # and photos, without --count
 _STYLE = Style(kinds=())  # nothing before the face
 _PICTURES = 2  # of each person: another light, pose, expression and framing
 _THINNING = 16  # every so many vertices of the face are compared between people
@@ -125,12 +126,12 @@ def reflectance_table(job: Job, photos: str | None) -> Table:
     Raises:
       InputError: no photo of the split, or files cannot be written.
     """
-    kept = job.rows(NAME, seed=SEED)
+    kept, count = job.rows(NAME, seed=SEED), job.most or PEOPLE
     strips = output_folder(kept.path.with_suffix("") / "strips")
-    people = kept.measured(range(job.count), RenderedPeople(job, strips), unit="person", workers=job.workers)
+    people = kept.measured(range(count), RenderedPeople(job, strips), unit="person", workers=job.workers)
     of_photos: list[Row] = []
     if photos is not None:
-        several = with_company(held_out_photos(photos, job.split))[: job.count]
+        several = with_company(held_out_photos(photos, job.split))[:count]
         if not several:
             raise InputError(f"--photos={photos}: nobody of the {job.split} split has several photos")
         of_photos = job.rows(f"{NAME}_photos").measured(several, Skins(job), workers=job.workers)

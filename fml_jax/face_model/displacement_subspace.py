@@ -2,8 +2,8 @@
 
 A photo does not distinguish a corrective displacement from one that another code of the base level causes, and it does
 not show displacements of smooth skin within its own surface. Measured against known geometry, the errors of both kinds
-cancel the gain of the other corrections (docs/notes/former_networks.md, "Two levels"). The subspace excludes both. The paper has no
-such subspace: its correctives are unconstrained, and E_sta (eq. 15) keeps them small.
+cancel the gain of the other corrections (docs/notes/former_networks.md, "Two levels"). The subspace excludes both. The
+paper has no such subspace: its correctives are unconstrained, and E_sta (eq. 15) keeps them small.
 """
 
 from typing import NamedTuple

@@ -84,7 +84,7 @@ _OUTPUT = flags.DEFINE_string("output", "out/evaluation", "Folder of the results
 _COUNT = flags.DEFINE_integer(
     "count",
     None,
-    "Photos, or rendered people, to take; without it 400, and all photos of a benchmark.",
+    "Photos, or rendered people, to take; without it 400, 100 (reflectance), 24 (optimisation), all of a benchmark.",
     lower_bound=1,
     flag_values=_FLAGS,
 )

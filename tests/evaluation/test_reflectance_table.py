@@ -60,7 +60,7 @@ def network(tiny_model, monkeypatch, unchecked):
 
 
 def test_errors_have_no_mean_and_the_missing_modes_count(network, tmp_path):
-    table = reflectance_table(Job(tmp_path, count=2), None)
+    table = reflectance_table(Job(tmp_path, most=2), None)
     whole, half, pairs = table.parts
     whole, half = ({line[0]: line[2] for line in part.rows} for part in (whole, half))
     assert float(whole[BASE]) < 1e-6
