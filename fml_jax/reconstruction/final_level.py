@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from fml_jax.codes import FaceCode, FinalCode, final_code_from_network, neutral_code
@@ -23,10 +23,14 @@ from fml_jax.networks.final_stage import ResidualSample, final_layer, unexplaine
 from fml_jax.networks.multilevel import KINDS, Network
 from fml_jax.networks.weights import DELTA_FACTOR, DELTA_MEAN, has_part
 from fml_jax.ops.arrays import Array
+from fml_jax.reconstruction.completion import Completion
 from fml_jax.reconstruction.decoding import DecodedFace, projected_face
 
 OUTSIDE = ("ears", "neck", "scalp")  # regions that border on the face
-EDGE = 12.0  # mm from the edge of the trained region within which corrections fall to 0, so that no step is seen
+EDGE = 12.0  # mm from the edge of the trained region, within which moves of vertices fall to 0: no step is seen
+# mm, the same for corrections of reflectance. Where skin turns away from the camera, the network explains weak light
+# from below by lighter skin: with 12 mm, colours fit photos better, and chins and jaws become white.
+SKIN_EDGE = 40.0
 
 
 class FinalLevel(struct.PyTreeNode):
@@ -35,7 +39,9 @@ class FinalLevel(struct.PyTreeNode):
     layer: dict  # parameters of the network's last layer
     spaces: dict  # Θ_g and Θ_r, of V vertices
     rows: Array  # [V], which of the model's vertices these are
-    extent: Array  # [V, 1]: 1, falling to 0 towards the edge of the trained region
+    extent: Array  # [V, 1] of moves: 1, falling to 0 towards the edge of the trained region
+    skin_extent: Array  # [V, 1], the same of corrections of reflectance
+    completion: Completion  # of reflectance where the face's own corrections end
     delta_mean: Array  # [C_g + C_r], of the faces of training
     delta_factor: Array  # [C_g + C_r, C_g + C_r], square root of the covariance
     sample: ResidualSample | None
@@ -72,15 +78,25 @@ class FinalLevel(struct.PyTreeNode):
     def face(self, model: BaseModel, code: FinalCode, base: DecodedFace) -> DecodedFace:
         """One final face from its base level (eq. 1 and 2)."""
         added = self.corrections(code)
-        vertices = base.vertices.at[self.rows].add(added.geometry)
-        skin = base.reflectance.at[self.rows].add(added.reflectance)
+        vertices, skin = base.vertices + added.geometry, base.reflectance + added.reflectance
         return projected_face(model, code.lit, vertices, reflectances=skin)
 
     def corrections(self, code: FinalCode) -> Corrections:
-        """F_g(δ_g) and F_r(δ_r) of the vertices `rows`, [V, 3] each."""
+        """F_g(δ_g) and F_r(δ_r) of all vertices, [N, 3] each."""
         correctives = Correctives(len(self.rows), self.nonlinearities)
         added: Any = correctives.apply({"params": self.spaces}, code.geometry, code.reflectance)
-        return Corrections(*(self.extent * each for each in added))
+        return Corrections(self._moves(added.geometry), self._skin(added.reflectance))
+
+    def _moves(self, added: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
+        """Of all vertices; they fall to 0 at the edge of the face."""
+        return self._on_all(self.extent * added)
+
+    def _skin(self, added: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
+        """Corrections of reflectance of all vertices, beyond the face too."""
+        return self._on_all(self.skin_extent * added) + self.completion.added(added)
+
+    def _on_all(self, of_trained: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
+        return jnp.zeros((len(self.completion.shares), 3)).at[self.rows].add(of_trained)
 
     @jax.jit
     def corrected(
@@ -90,21 +106,18 @@ class FinalLevel(struct.PyTreeNode):
         neutral = neutral_code(model.code_sizes)
         added = self.corrections(FinalCode(neutral, geometry, reflectance, neutral.illumination))
         return model.replace(
-            mean=model.mean.at[self.rows].add(added.geometry),
-            reflectance_mean=model.reflectance_mean.at[self.rows].add(added.reflectance),
+            mean=model.mean + added.geometry, reflectance_mean=model.reflectance_mean + added.reflectance
         )
 
     def face_model(self, base: BaseModel) -> FaceModel:
         """The learned face model on all vertices of its base."""
 
-        def placed(space):
-            columns = (self.rows[:, None] * 3 + jnp.arange(3)).ravel()
-            modes = space["modes"] * jnp.repeat(self.extent[:, 0], 3)
-            whole = jnp.zeros((len(modes), 3 * base.vertex_count)).at[:, columns].set(modes)
-            offset = jnp.zeros((base.vertex_count, 3)).at[self.rows].set(self.extent * space["offset"])
-            return {**space, "modes": whole, "offset": offset}
+        def on_all(space, placed):
+            modes = jax.vmap(placed)(space["modes"].reshape(-1, len(self.rows), 3))
+            return {**space, "modes": modes.reshape(len(modes), -1), "offset": placed(space["offset"])}
 
-        spaces = {name: placed(space) for name, space in self.spaces.items()}
+        placed = {"geometry": self._moves, "reflectance": self._skin}
+        spaces = {name: on_all(space, placed[name]) for name, space in self.spaces.items()}
         return FaceModel(base, spaces, self.delta_mean, self.delta_factor, nonlinearities=self.nonlinearities)
 
 
@@ -128,12 +141,16 @@ class FinalSettings(NamedTuple):
 
     def final_level(self, network: Network, model: BaseModel, params: dict) -> FinalLevel:
         """The final level of parameters as `load_weights` returns them."""
-        extent, rows = jax.device_put((_extent(model, self.rows), self.rows))
+        outside = _outside(model)
+        of_moves, of_skin = (_extent(model, self.rows, outside, edge=edge) for edge in (EDGE, SKIN_EDGE))
+        extent, skin_extent, rows = jax.device_put((of_moves[:, None], of_skin[:, None], self.rows))
         return FinalLevel(
             layer=params["final"],
             spaces=params.get("correctives", {}),
             rows=rows,
             extent=extent,
+            skin_extent=skin_extent,
+            completion=Completion.of(model, self.rows, extent=of_skin, outside=outside),
             delta_mean=params["delta"]["mean"],
             delta_factor=params["delta"]["factor"],
             sample=network.sample,
@@ -177,11 +194,19 @@ def _rows(model: BaseModel, detail: object) -> np.ndarray | None:
     return kept_vertices(model, np.asarray(model.regions["face"])) if detail == "face" else None
 
 
-def _extent(model: BaseModel, rows: np.ndarray) -> Float[np.ndarray, "V 1"]:
-    """1 within the face, falling to 0 towards ears, neck and scalp; 0 for vertices that no photometric term sees."""
-    mean, regions = np.asarray(model.mean), {name: np.asarray(mask) for name, mask in model.regions.items()}
-    outside = np.zeros(len(mean), bool)
+def _outside(model: BaseModel) -> Bool[np.ndarray, "N"]:
+    """Vertices of the regions beside the face."""
+    regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
+    outside = np.zeros(model.vertex_count, bool)
     for name in OUTSIDE:
         outside |= regions.get(name, outside) & ~regions["face"]
-    share = np.clip(cKDTree(mean[outside]).query(mean[rows])[0] / EDGE, 0, 1) if outside.any() else np.ones(len(rows))
-    return (share**2 * (3 - 2 * share) * regions["face"][rows]).astype(np.float32)[:, None]
+    return outside
+
+
+def _extent(
+    model: BaseModel, rows: np.ndarray, outside: Bool[np.ndarray, "N"], *, edge: float
+) -> Float[np.ndarray, "V"]:
+    """1 within the face, falling to 0 towards what is outside; 0 for vertices that no photometric term sees."""
+    mean = np.asarray(model.mean)
+    share = np.clip(cKDTree(mean[outside]).query(mean[rows])[0] / edge, 0, 1) if outside.any() else np.ones(len(rows))
+    return (share**2 * (3 - 2 * share) * np.asarray(model.regions["face"])[rows]).astype(np.float32)

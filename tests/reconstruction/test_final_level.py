@@ -84,6 +84,31 @@ def test_corrections_fall_to_zero_at_the_edge_of_the_face(both):
     assert (moved[inner] <= share**2 * (3 - 2 * share) * moved.max() + 1e-3).all()
 
 
+def test_one_correction_of_all_trained_skin_is_one_of_the_whole_head(weights):
+    """Eyes and the mouth's inside excepted: no colour of skin ends at the jaw."""
+    model, final = load_face_model(), load_network(weights).final
+    added = np.asarray(final._skin(jnp.tile(jnp.array([0.1, -0.05, 0.02]), (len(final.rows), 1))))
+    regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
+    whole = regions["face"] | regions["neck"] | regions["ears"] | regions["scalp"]
+    np.testing.assert_allclose(added[whole], np.tile([0.1, -0.05, 0.02], (whole.sum(), 1)), atol=1e-5)
+    assert not added[~whole & regions["mouth"]].any()
+
+
+def test_corrections_of_skin_go_on_smoothly_beyond_the_face(weights, both):
+    """Of a ramp from cheek to cheek: at the face's border nothing changes faster than along the ramp."""
+    model, final = load_face_model(), load_network(weights).final
+    ramp = np.clip(np.asarray(model.mean)[np.asarray(final.rows), :1] / 60, -1, 1)
+    added = np.asarray(final._skin(jnp.asarray(np.tile(ramp, 3), jnp.float32)))[:, 0]
+    regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
+    outside = (regions["neck"] | regions["ears"] | regions["scalp"]) & ~regions["face"]
+    edges = both.triangles[:, [[0, 1], [1, 2], [2, 0], [1, 0], [2, 1], [0, 2]]].reshape(-1, 2)
+    inner, outer = edges[regions["face"][edges[:, 0]] & outside[edges[:, 1]]].T
+    longest = np.linalg.norm(np.asarray(model.mean)[inner] - np.asarray(model.mean)[outer], axis=1).max()
+    assert np.abs(added[inner] - added[outer]).max() < longest / 60
+    ears = regions["ears"] & outside
+    assert np.sign(added[ears] * np.asarray(model.mean)[ears, 0]).min() == 1
+
+
 def test_it_is_what_training_computes(both, weights, face):
     network, model, params = two_levels("residuals")
     crops = crop_photo(face.photo, face.crop_from_photo)[None] / np.float32(255)
