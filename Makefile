@@ -36,7 +36,7 @@ check: $(TESTS_INSTALLED)
 	$(BIN)/mypy
 
 test: $(TESTS_INSTALLED)
-	$(PYTHON) -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist loadfile
+	$(PYTHON) -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(TESTS_INSTALLED)
 	$(PYTHON) -m pytest -q -m slow

@@ -1,12 +1,9 @@
 """XLA's programs: compiled quickly, and kept on disk, since many tests, in several processes, compile the same ones."""
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from fml_jax import compilation_cache
 
@@ -20,21 +17,16 @@ _UNOPTIMIZED = "jax_disable_most_optimizations"  # LLVM takes a quarter of its t
 
 
 def compile_quickly() -> None:
-    """Makes XLA compile in less time, in this process and in all that it starts. Call it before JAX compiles."""
-    os.environ["XLA_FLAGS"] = xla_flags(*_QUICK)
+    """Makes XLA compile in less time, in this process and in all that it starts. Call it before JAX compiles.
 
-
-@contextlib.contextmanager
-def optimizations(enabled: bool) -> Iterator[None]:
-    """A context in which programs are compiled with or without optimizations, also by programs that are started."""
+    All of a run is compiled alike: JAX would use a program again that was compiled with other settings, and then files
+    would differ from those that another process writes.
+    """
     import jax
 
-    before = jax.config.values[_UNOPTIMIZED]
-    with pytest.MonkeyPatch.context() as patch:
-        jax.config.update(_UNOPTIMIZED, not enabled)
-        patch.setenv(_UNOPTIMIZED.upper(), str(not enabled))
-        yield
-    jax.config.update(_UNOPTIMIZED, before)
+    os.environ["XLA_FLAGS"] = xla_flags(*_QUICK)
+    os.environ[_UNOPTIMIZED.upper()] = "true"
+    jax.config.update(_UNOPTIMIZED, True)
 
 
 def run_once(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:

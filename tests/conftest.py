@@ -1,5 +1,6 @@
 """What all tests share: annotations checked as the code runs, a tiny face model, and the shared data."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 from jaxtyping import config, install_import_hook
 
 import tests.type_checker  # noqa: F401 (the import hook refers to it by name)
+
+gc.disable()  # until all modules are imported, which make a million objects that stay
 
 # Set before JAX is imported, and for the programs that tests start. By default a GPU multiplies float32 in TF32, which
 # is too coarse for these comparisons, and the first of several processes takes most of the GPU's memory.
@@ -24,7 +27,6 @@ install_import_hook("fml_jax", "tests.type_checker.checked")
 
 from tests.compiled_programs import (  # noqa: E402
     compile_quickly,
-    optimizations,
     remove_old_programs,
     share_compiled_programs,
 )
@@ -37,9 +39,9 @@ from flax import struct  # noqa: E402 (imports JAX)
 struct.PyTreeNode.__no_type_check__ = True
 
 _SHARED = Path(__file__).parents[2] / "shared"
-# Folders whose tests run programs for less time than optimizing them takes.
-_SHORT_RUNS = ("fitting", "image_formation", "losses", "networks", "training")
 _NEEDS_SHARED = "needs the private photos in ../shared"
+# Folders with files that take half a minute or longer.
+_LONG_FILES = ("training", "reconstruction", "video", "networks", "evaluation", "examples", "importers")
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +64,20 @@ def pytest_sessionstart(session):
         remove_old_programs()
 
 
+def pytest_collection_modifyitems(items):
+    """Long files first, so that at the end no process has one left while the other has nothing to do.
+
+    With pytest-xdist this holds with `--no-loadscope-reorder` only.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in _LONG_FILES)
+
+
+def pytest_collection_finish(session):
+    """What the imports made is not looked through again at each collection of garbage."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_sessionfinish(session):
     """Where ../shared exists, a test that is skipped for want of it fails the run."""
     if _SHARED.is_dir() and _skipped_without_shared(session.config):
@@ -81,14 +97,6 @@ def _skipped_without_shared(config) -> int:
     reporter = config.pluginmanager.get_plugin("terminalreporter")  # None in the worker processes of pytest-xdist
     skipped = reporter.stats.get("skipped", []) if reporter else []
     return sum("../shared" in str(report.longrepr) for report in skipped)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation(request) -> Iterator[None]:
-    """Without optimizations where programs run shortly: in some folders, but for the trainings of slow tests."""
-    slow = request.config.option.markexpr == "slow"
-    with optimizations(slow or request.path.parent.name not in _SHORT_RUNS):
-        yield
 
 
 @pytest.fixture
@@ -201,5 +209,4 @@ def face(reconstructor):
     """scikit-image's astronaut, reconstructed."""
     from skimage import data
 
-    with optimizations(True):  # as in the folders where most faces are reconstructed
-        return reconstructor(data.astronaut())[0]
+    return reconstructor(data.astronaut())[0]

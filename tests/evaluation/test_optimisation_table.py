@@ -9,15 +9,13 @@ from fml_jax.evaluation.optimisation_table import ITERATIONS, MEAN, NETWORK, POS
 from fml_jax.fitting.energy import STEPS
 from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.losses import Observation
-from tests.compiled_programs import optimizations
 
 
 def test_a_descent_is_measured_from_its_start_to_its_end(tiny_model):
     start = neutral_code(tiny_model.code_sizes)
     aim = project_landmarks(tiny_model, start.replace(translation=start.translation + jnp.array([5.0, 0.0, 0.0])))
     observation = Observation(jnp.full((240, 240, 3), 0.4), aim, jnp.ones(68))
-    with optimizations(False):
-        found = course(tiny_model, start, observation)
+    found = course(tiny_model, start, observation)
     moved = np.linalg.norm(aim - project_landmarks(tiny_model, start), axis=1)
     assert found.terms["landmarks, px"][0] == pytest.approx(np.sqrt((moved**2).mean()), rel=0.05)
     assert found.terms["landmarks, px"][-1] < 0.5 and found.terms["energy"][-1] < 0.2 * found.terms["energy"][0]

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 
-import jax
 import pytest
 import threadpoolctl
 
@@ -21,12 +20,6 @@ from tests.export.stub_batch import run
 
 COUNT = 70  # photos, of which the stub finds 1 face in 42, 2 in 14 and none in 14
 FACES = 70
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_as_in_other_processes(quick_compilation) -> None:
-    """Bytes are compared with those of other processes: without what other tests compiled without optimizations."""
-    jax.clear_caches()
 
 
 @pytest.fixture(scope="module")
