@@ -1,5 +1,7 @@
 """Faces of both levels, from weights with a final level."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,7 @@ from tests.compiled_programs import run_once
 SIZES = (3, 2)
 
 
+@functools.cache
 def two_levels(inputs):
     """A network of the shipped base level and of a random final level, and its parameters."""
     model = load_face_model(detail="face")
@@ -58,8 +61,17 @@ def both(weights, face):
     return Reconstructor(weights)(face.photo, [face.box])[0]
 
 
-def test_the_face_is_that_of_its_last_level(both, weights, face):
-    base = Reconstructor(weights, level="base")(face.photo, [face.box])[0]
+@pytest.fixture(scope="module")
+def base(weights, face):
+    return Reconstructor(weights, level="base")(face.photo, [face.box])[0]
+
+
+@pytest.fixture(scope="module")
+def loaded(weights):
+    return load_network(weights)
+
+
+def test_the_face_is_that_of_its_last_level(both, base):
     assert base.final_code is None
     level = both.level("base")
     for name in ("vertices", "reflectance", "landmarks68", "illumination", "landmark_uncertainty"):
@@ -84,9 +96,9 @@ def test_corrections_fall_to_zero_at_the_edge_of_the_face(both):
     assert (moved[inner] <= share**2 * (3 - 2 * share) * moved.max() + 1e-3).all()
 
 
-def test_one_correction_of_all_trained_skin_is_one_of_the_whole_head(weights):
+def test_one_correction_of_all_trained_skin_is_one_of_the_whole_head(loaded):
     """Eyes and the mouth's inside excepted: no colour of skin ends at the jaw."""
-    model, final = load_face_model(), load_network(weights).final
+    model, final = load_face_model(), loaded.final
     added = np.asarray(final._skin(jnp.tile(jnp.array([0.1, -0.05, 0.02]), (len(final.rows), 1))))
     regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
     whole = regions["face"] | regions["neck"] | regions["ears"] | regions["scalp"]
@@ -94,9 +106,9 @@ def test_one_correction_of_all_trained_skin_is_one_of_the_whole_head(weights):
     assert not added[~whole & regions["mouth"]].any()
 
 
-def test_corrections_of_skin_go_on_smoothly_beyond_the_face(weights, both):
+def test_corrections_of_skin_go_on_smoothly_beyond_the_face(loaded, both):
     """Of a ramp from cheek to cheek: at the face's border nothing changes faster than along the ramp."""
-    model, final = load_face_model(), load_network(weights).final
+    model, final = load_face_model(), loaded.final
     ramp = np.clip(np.asarray(model.mean)[np.asarray(final.rows), :1] / 60, -1, 1)
     added = np.asarray(final._skin(jnp.asarray(np.tile(ramp, 3), jnp.float32)))[:, 0]
     regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
@@ -109,7 +121,7 @@ def test_corrections_of_skin_go_on_smoothly_beyond_the_face(weights, both):
     assert np.sign(added[ears] * np.asarray(model.mean)[ears, 0]).min() == 1
 
 
-def test_it_is_what_training_computes(both, weights, face):
+def test_it_is_what_training_computes(both, loaded, face):
     network, model, params = two_levels("residuals")
     crops = crop_photo(face.photo, face.crop_from_photo)[None] / np.float32(255)
     code, added = jax.jit(
@@ -118,14 +130,14 @@ def test_it_is_what_training_computes(both, weights, face):
     np.testing.assert_allclose(both.final_code.geometry, code.geometry[0], rtol=0.05, atol=0.05)
     np.testing.assert_allclose(both.final_code.reflectance, code.reflectance[0], rtol=0.05, atol=0.05)
     np.testing.assert_allclose(both.illumination, code.illumination[0], atol=0.02)
-    learned = load_network(weights).final
+    learned = loaded.final
     inner = np.abs(np.asarray(learned.extent[:, 0]) - 1) < 1e-6
     moved = (both.vertices - both.level("base").vertices)[np.asarray(learned.rows)]
     np.testing.assert_allclose(moved[inner], added.geometry[0][inner], atol=0.05)
 
 
-def test_the_learned_model_has_the_same_corrections(both, weights):
-    model = load_network(weights).face_model()
+def test_the_learned_model_has_the_same_corrections(both, loaded):
+    model = loaded.face_model()
     added = corrections(model, both.final_code)
     level = both.level("base")
     np.testing.assert_allclose(level.vertices + added.geometry, both.vertices, atol=1e-2)
@@ -133,16 +145,15 @@ def test_the_learned_model_has_the_same_corrections(both, weights):
 
 
 @pytest.mark.parametrize("ending", ["fml", "npz"])
-def test_both_levels_are_saved_and_loaded(both, weights, tmp_path, ending):
-    model = load_network(weights).face_model()
+def test_both_levels_are_saved_and_loaded(both, loaded, tmp_path, ending):
+    model = loaded.face_model()
     again = load_face(both.save(tmp_path / f"a.{ending}")[0], model=model)
     np.testing.assert_allclose(again.vertices, both.vertices, atol=1e-2)
     np.testing.assert_allclose(again.level("base").vertices, both.level("base").vertices, atol=1e-2)
     np.testing.assert_allclose(flatten_code(again.level("base").code), flatten_code(both.level("base").code), atol=1e-4)
 
 
-def test_a_face_of_the_base_level_alone_has_no_final_one(face, weights):
-    base = Reconstructor(weights, level="base")(face.photo, [face.box])[0]
+def test_a_face_of_the_base_level_alone_has_no_final_one(base, weights):
     with pytest.raises(InputError, match="no final level"):
         base.level("final")
     with pytest.raises(InputError, match="level 'top' is unknown; choose one of base, final"):

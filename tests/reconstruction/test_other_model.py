@@ -49,9 +49,14 @@ def other(tmp_path_factory):
     return folder / "other.npz", order
 
 
-def test_a_face_of_a_shared_span_comes_back(face, other):
-    path, order = other
-    found = face.in_model(path)
+@pytest.fixture(scope="module")
+def found(face, other):
+    """The face in that model."""
+    return face.in_model(other[0])
+
+
+def test_a_face_of_a_shared_span_comes_back(face, found, other):
+    _, order = other
     assert found.face.model.name.startswith("other-")
     assert found.residual < 0.2  # mm
     members = np.asarray(found.face.model.regions["face"])
@@ -65,9 +70,7 @@ def test_a_face_of_a_shared_span_comes_back(face, other):
     )
 
 
-def test_the_mean_face_alone_is_farther_away(face, other):
-    path, _ = other
-    found = face.in_model(path)
+def test_the_mean_face_alone_is_farther_away(found):
     mean = with_code(found.face, found.face.code.replace(identity=jnp.zeros(80), expression=jnp.zeros(64)))
     visible = np.isfinite(found.distances)
     assert np.linalg.norm(mean.vertices - found.face.vertices, axis=1)[visible].mean() > 5 * found.residual
@@ -78,14 +81,13 @@ def test_what_is_no_face_model_is_refused(face, tmp_path):
         face.in_model(tmp_path / "missing.npz")
 
 
-def test_a_face_in_another_model_is_saved_pickled_and_edited(face, other, tmp_path):
+def test_a_face_in_another_model_is_saved_pickled_and_edited(found, other, tmp_path):
     import pickle
 
-    path, _ = other
-    moved = face.in_model(path).face
+    moved = found.face
     assert len(pickle.dumps(moved)) < 2e6
     again = pickle.loads(pickle.dumps(moved))
-    assert again.model is load_face_model(path)
+    assert again.model is load_face_model(other[0])
     assert moved.save(tmp_path / "face.glb")[0].stat().st_size > 1e5
     smiling = moved.with_expression({"mouthSmileLeft": 1.0, "mouthSmileRight": 1.0})
     assert smiling.expression_weights["mouthSmileLeft"] > 0.5
