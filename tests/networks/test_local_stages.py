@@ -84,7 +84,7 @@ def test_a_crop_does_not_depend_on_its_batch(basis):
 def test_stages_learn_to_find_points_that_the_crop_shows(basis):
     """Crops that show bright dots at a face's points, and an encoder's code that is some pixels off."""
     rng = np.random.default_rng(0)
-    rows = 6
+    rows = 3
     true = jnp.asarray(rng.normal(0, 0.3, (rows, basis.sizes.total)), jnp.float32)
     free = free_parameters(basis.sizes)
     off = true.at[:, free].add(jnp.asarray(rng.normal(0, 0.15, (rows, len(free))), jnp.float32))
@@ -119,7 +119,7 @@ def test_stages_learn_to_find_points_that_the_crop_shows(basis):
         return optax.apply_updates(params, updates), state, value
 
     state, values = optimizer.init(params), []
-    for _ in range(40):
+    for _ in range(20):
         params, state, value = step(params, state)
         values.append(float(value))
     before = float(jnp.mean(jnp.linalg.norm(points(off) - points(true), axis=-1)))
