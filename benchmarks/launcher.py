@@ -67,7 +67,8 @@ def _timed(checkout: Path, work: Path, place: Path) -> Seconds:
     """Runs the command on a photo or a folder, with results of its own and a cache that later calls find again."""
     output = work / "out"
     shutil.rmtree(output, ignore_errors=True)
-    environment = {name: value for name, value in os.environ.items() if "_CACHE" not in name}
+    kept = (name for name in os.environ if "_CACHE" not in name and name != "PYTHONDONTWRITEBYTECODE")
+    environment = {name: os.environ[name] for name in kept}
     environment |= {"XDG_CACHE_HOME": str(work / "cache"), "PYTHONPATH": str(checkout)}
     command = [sys.executable, "-m", "experiments.reconstruct", f"--input={place}", f"--output={output}"]
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -35,6 +35,7 @@ from fml_jax.reconstruction.refinement import refine as refined
 from fml_jax.reconstruction.sources import Box, Names, as_list, checked_boxes, read_source, source_of
 
 BATCH = 32  # crops in one call of the network
+SMALL_BATCH = 8  # the same for few crops: each takes a third longer, but few places of a batch stay empty
 SINGLY = 3  # up to this many crops are predicted one by one, which is faster than a batch
 
 # Photos are held in memory while their faces are worked on: this many, or fewer if they are large.
@@ -394,12 +395,12 @@ def _compiled(function: Callable, crops: int, encoder: str) -> KeptProgram:
 
 
 def _in_batches(function: Callable, crops: np.ndarray) -> Any:
-    """`function` of B crops, as NumPy arrays, in parts of 1 or BATCH: it is compiled twice at most."""
-    count = len(crops)
-    size = 1 if count <= SINGLY else BATCH
-    answers = []
-    for start in range(0, count, size):
+    """`function` of B crops, as NumPy arrays, in parts of 1, SMALL_BATCH or BATCH: it is compiled for these alone."""
+    count, start, answers = len(crops), 0, []
+    while start < count:
+        size = 1 if count <= SINGLY else SMALL_BATCH if count - start <= BATCH - SMALL_BATCH else BATCH
         part = crops[start : start + size]
+        start += size
         padded = part if len(part) == size else part[np.minimum(np.arange(size), len(part) - 1)]
         answers.append(jax.tree.map(np.asarray, function(padded)))
     whole = answers[0] if len(answers) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *answers)
