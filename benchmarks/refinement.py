@@ -53,7 +53,10 @@ def chosen_faces() -> list[Reconstruction]:
     reconstructor = Reconstructor.default()
     if _PHOTOS.value is None:
         return list(reconstructor(data.astronaut())) * _COUNT.value
-    return [face for face in reconstructor(list_photos(_PHOTOS.value)[: _COUNT.value]) if face.index == 0]
+    faces = [face for face in reconstructor(list_photos(_PHOTOS.value)[: _COUNT.value]) if face.index == 0]
+    if not faces:
+        raise app.UsageError(f"--photos={_PHOTOS.value}: no face in the first photos; give a folder of portraits")
+    return faces
 
 
 def timed(run: Callable, faces: list[Reconstruction]) -> tuple[float, float]:

@@ -41,7 +41,7 @@ struct.PyTreeNode.__no_type_check__ = True
 _SHARED = Path(__file__).parents[2] / "shared"
 _NEEDS_SHARED = "needs the private photos in ../shared"
 # Folders with files that take half a minute or longer.
-_LONG_FILES = ("training", "reconstruction", "video", "networks", "evaluation", "examples", "importers")
+_LONG_FOLDERS = ("training", "reconstruction", "video", "networks", "evaluation", "examples", "importers")
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items):
 
     With pytest-xdist this holds with `--no-loadscope-reorder` only.
     """
-    items.sort(key=lambda item: item.path.parent.name not in _LONG_FILES)
+    items.sort(key=lambda item: item.path.parent.name not in _LONG_FOLDERS)
 
 
 def pytest_collection_finish(session):

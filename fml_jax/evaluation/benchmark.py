@@ -10,6 +10,7 @@ from fml_jax.errors import InputError
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
 from fml_jax.evaluation.table import Part
+from fml_jax.files import DiskFullError
 
 FAILURE = "failure"
 
@@ -54,6 +55,8 @@ class _Reported:
     def __call__(self, photo: BenchmarkPhoto) -> Row:
         try:
             return {"photo": photo.name, **self._measure(photo)}
+        except DiskFullError:  # which is no fault of the photo
+            raise
         except InputError as error:
             return {"photo": photo.name, FAILURE: str(error)}
 

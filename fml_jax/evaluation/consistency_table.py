@@ -14,6 +14,7 @@ from fml_jax.evaluation.figures import histograms, stacked
 from fml_jax.evaluation.identity import PAIRS_HEADER, distances_between, neutral_levels, pairs_of
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
+from fml_jax.evaluation.levels import BASE, FINAL
 from fml_jax.evaluation.metrics import geometry_error, landmark_error
 from fml_jax.evaluation.photo_sets import held_out_photos, with_company
 from fml_jax.evaluation.scans import compared
@@ -22,7 +23,7 @@ from fml_jax.photos.reading import list_photos, read_photo
 from fml_jax.reconstruction.reconstruction import Reconstruction
 
 NAME = "consistency"
-LEVELS = "base level", "final level"
+LEVELS = BASE, FINAL
 _THINNING = 16  # every so many vertices of the face are compared between people
 _MOST_CHANGED = 100  # photos that are changed
 _REACH = 4.0  # mm, of the histogram

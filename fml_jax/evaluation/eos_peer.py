@@ -18,6 +18,7 @@ from tqdm import tqdm
 from fml_jax.errors import InputError
 from fml_jax.evaluation.known_pictures import KnownPicture
 from fml_jax.files import complete_or_absent, output_folder
+from fml_jax.importers.raw_model import one_line
 from fml_jax.photos.landmarks import detect_landmarks, ibug68
 
 TITLE = "eos-py"  # folder of the meshes, by which the table names them
@@ -59,7 +60,10 @@ class Eos:
                 shapes = models.load_blendshapes(str(self._paths[2]))
                 model = models.MorphableModel(model.get_shape_model(), shapes, model.get_color_model())
         except Exception as error:
-            raise InputError(f"--eos: {self._paths[0]} or its other files cannot be read by eos-py ({error})") from None
+            reason = one_line(error)
+            raise InputError(
+                f"--eos: {self._paths[0]} or its other files cannot be read by eos-py ({reason})"
+            ) from None
         return model, mapping
 
     def mesh(self, landmarks: Float[np.ndarray, "68 2"], size: tuple[int, int]) -> Any:

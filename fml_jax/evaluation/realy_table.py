@@ -114,11 +114,17 @@ def region_error(
 
     Args:
       landmarks, keypoints: iBUG's points of the face and of the scan.
+      name: of the region, by which its keypoints are chosen.
+
+    Raises:
+      InputError: the region lies elsewhere than the keypoints.
     """
     start = by_landmarks(landmarks[SEVEN], keypoints[SEVEN])
     rows = KEYPOINTS[name]
     found, true = start(landmarks[rows]), keypoints[rows]
     placed = _near(Mesh(start(face.vertices), face.triangles), region)
+    if not len(placed.triangles):
+        raise InputError(f"{name}.obj: over {_NEAR:.0f} mm from the face by its keypoints; take one person's files")
     pose = _rigid(placed, region.vertices, (found, true), share=_SHARES.get(name, 1.0))
     placed, found = Mesh(pose(placed.vertices), placed.triangles), pose(found)
     bent = _bent_onto(placed, region, None if name == "cheek" else (found, true))

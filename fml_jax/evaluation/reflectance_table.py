@@ -22,6 +22,7 @@ from fml_jax.evaluation.figures import caption, histograms, stacked, write_pictu
 from fml_jax.evaluation.identity import PAIRS_HEADER, colour_distances, pairs_of
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
+from fml_jax.evaluation.levels import BASE, FINAL
 from fml_jax.evaluation.photo_sets import held_out_photos, with_company
 from fml_jax.evaluation.reference_faces import reference_face
 from fml_jax.evaluation.scans import compared
@@ -46,13 +47,7 @@ _REACH = 0.6  # RGB, of the histogram
 _CELL = 200  # pixels
 _SHOWN = 6  # people
 
-TRUTH, MEAN, OWN, BASE, FINAL = (
-    "the truth",
-    "mean reflectance",
-    "the truth's part in the modes",
-    "base level",
-    "final level",
-)
+TRUTH, MEAN, OWN = "the truth", "mean reflectance", "the truth's part in the modes"
 
 
 class RenderedPeople:
@@ -171,7 +166,7 @@ def table_of(people: Sequence[Row], of_photos: Sequence[Row], pictures: Sequence
     flat = [
         {"person": row["person"], **{f"{group}, {name}": value for name, value in errors.items()}}
         for row in people
-        for group, errors in [*row["errors"].items()]
+        for group, errors in row["errors"].items()
     ]
     photos = [{name: row[name] for name in ("photo", "person")} for row in of_photos]
     return Table(NAME, "Reflectance", note, parts, [*flat, *photos], stacked([*sheets, *pictures]) if sheets else None)

@@ -46,7 +46,7 @@ class Completion(NamedTuple):
         sources = mean[rows][skin]
         places = sources[_spread(sources, PLACES)]
         averages = np.zeros((PLACES, len(rows)), np.float32)
-        averages[:, skin] = _normal_weights(_distances(places, sources), np.float64(_REACH))
+        averages[:, skin] = _normal_weights(_distances(places, sources), _REACH)
         gaps = _distances(mean[completed], places)
         reach = _NEAREST + _WIDER * cKDTree(sources).query(mean[completed])[0]
         shares[completed] = lacking[completed, None] * _normal_weights(gaps, reach[:, None])

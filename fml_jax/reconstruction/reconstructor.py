@@ -119,7 +119,10 @@ class Reconstructor:
         return cls()
 
     def with_model(self, model: BaseModel) -> "Reconstructor":
-        """The same network with a changed face model of the same sizes, such as one whose last modes are zero."""
+        """The same network with a changed face model of the same sizes, such as one whose last modes are zero.
+
+        Refinement is not changed: it reads the model's file.
+        """
         other = copy.copy(self)
         other.model = model
         other._solver = self._solver and ColourSolver.of(model)

@@ -79,6 +79,14 @@ def test_each_region_is_aligned_by_itself_and_sizes_are_not(waves):
     assert region_error(face, small, name="nose", region=region, keypoints=marks) > 0.3
 
 
+def test_a_region_far_from_its_keypoints_is_refused(waves):
+    face, region, _ = waves
+    far = region._replace(vertices=region.vertices + 500.0)
+    marks = points_of_face()
+    with pytest.raises(InputError, match="nose.obj: over 30 mm from the face"):
+        region_error(face, marks, name="nose", region=far, keypoints=marks)
+
+
 def write_person(folder, number, vertices, triangles, marks):
     for name in KEYPOINTS:
         write_obj(folder / "REALY_scan_region" / str(number) / f"{name}.obj", vertices / 9, triangles)
