@@ -55,6 +55,8 @@ def photos_to_measure(photos: str, split: str) -> list[Path]:
     paths = list_photos(photos)
     if any(described(path) for path in paths):
         named = [path for path in paths if described(path) and split_of_photo(path) == split]
+        if not named:
+            raise InputError(f"--photos={photos}: no photo falls into the {split} split; give a larger folder")
         return sorted(named, key=lambda path: hashlib.sha1(path.name.encode()).digest())
     return _of_split(photos, paths, split)
 

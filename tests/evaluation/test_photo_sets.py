@@ -40,6 +40,10 @@ def test_named_photos_are_held_out_one_by_one_and_mixed(tmp_path):
     assert not set(of_test) & set(of_validation) and len(of_validation) > 2
     ages = [described(path).age for path in of_test]
     assert ages != sorted(ages)  # the first few are of all ages
+    for path in of_test:
+        path.unlink()
+    with pytest.raises(InputError, match="no photo falls into the test split"):
+        photos_to_measure(str(tmp_path), "test")
 
 
 def test_other_photos_are_held_out_by_their_folders(tmp_path):
