@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from fml_jax.corpus.target_face import shows_face
 from fml_jax.errors import InputError
@@ -58,8 +59,13 @@ class PhotoErrors:
         return self._job.reconstructor_with(solve_colours=False, level="base")
 
     def __call__(self, path: Path) -> Row | None:
-        """One photo's numbers; None where the reference finds no face."""
-        photo, about = read_with_surroundings(path), described(path)
+        """One photo's numbers; None where the reference finds no face or, with a warning, the photo cannot be read."""
+        try:
+            photo = read_with_surroundings(path)
+        except InputError as error:
+            logging.warning("left out: %s", error)
+            return None
+        about = described(path)
         marks = detect_landmarks(photo)
         if marks is None:
             return None

@@ -1,6 +1,7 @@
-"""Sums of the table of photos, of rows made by hand."""
+"""Sums of the table of photos, of rows made by hand, and photos that cannot be measured."""
 
-from fml_jax.evaluation.photo_table import table_of
+from fml_jax.evaluation.job import Job
+from fml_jax.evaluation.photo_table import PhotoErrors, table_of
 
 
 def row(**numbers):
@@ -30,3 +31,9 @@ def test_refined_errors_stand_beside_the_networks(tmp_path):
     table = table_of([row(**refined), row(landmarks=0.03)], tmp_path)
     assert table.parts[-2].header[-2:] == ["refined", "pose"]
     assert table.parts[-2].rows[0] == ("yaw, degrees, 0–15", 2, "2.00 %", "2.00 %", "2.80 %", "2.0°", "0.50 %", "1.0°")
+
+
+def test_a_photo_that_cannot_be_read_is_left_out_with_a_warning(tmp_path, caplog):
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    assert PhotoErrors(Job(tmp_path / "out"), tmp_path)(tmp_path / "broken.jpg") is None
+    assert "left out: " in caplog.text and "broken.jpg" in caplog.text
