@@ -35,9 +35,6 @@ check: $(TESTS_INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Tests start many programs; each would compile the sources of the package anew where the environment forbids to keep
-# what Python compiles.
-test: export PYTHONDONTWRITEBYTECODE =
 test: $(TESTS_INSTALLED)
 	$(PYTHON) -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 

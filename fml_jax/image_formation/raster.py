@@ -30,8 +30,8 @@ def rasterize(
       depth: distance along the viewing axis; triangles with a corner at or behind the camera
         (depth ≤ 0), or with one that is not finite, are left out.
       triangles: rows of `pixels`, in either winding.
-      front_only: leave out the triangles whose back is seen. On a closed surface they are hidden anyway, and the others
-        take half the time. A triangle's corners are counterclockwise for who looks at its front.
+      front_only: leave out the triangles whose back faces the camera. On a closed surface others hide them. Seen from
+        its front, a triangle's corners are counterclockwise.
 
     Returns:
       The triangle seen at each pixel (int32, -1 where there is none) and the barycentric

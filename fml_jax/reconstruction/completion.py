@@ -14,17 +14,18 @@ from scipy.spatial import cKDTree
 from fml_jax.face_model.base import BaseModel
 from fml_jax.ops.arrays import Array
 
-PLACES = 48  # about which the face's corrections are averaged
+_PLACES = 48  # about which the face's corrections are averaged
 _REACH = 15.0  # mm, standard deviation of the weights of an average
-_NEAREST = 40.0  # mm, the same of a vertex's weights of the averages, where an average is near
-_WIDER = 0.6  # how much it grows with the distance of the nearest average: far from the face all count
+_NEAREST = 40.0  # mm, standard deviation of a vertex's weights of the averages, at the face
+_WIDER = 0.6  # its growth with the distance from the face, so that far away all averages count
 
 
 class Completion(NamedTuple):
     """A linear map from corrections of the V trained vertices to those of all N vertices of a head."""
 
     averages: jax.Array  # [P, V], of the corrections about each place; rows sum to 1
-    shares: jax.Array  # [N, P], of the averages in a vertex's correction; rows sum to what the face's own lacks, 0 to 1
+    # [N, P], of the averages in a vertex's correction; a row sums to the share that is not the vertex's own, 0 to 1.
+    shares: jax.Array
 
     @classmethod
     def of(cls, model: BaseModel, rows: np.ndarray, *, extent: np.ndarray, outside: np.ndarray) -> "Completion":
@@ -40,12 +41,12 @@ class Completion(NamedTuple):
         lacking = outside.astype(np.float64)
         lacking[rows] += np.asarray(model.regions["face"])[rows] * (1 - extent)
         completed = np.flatnonzero(lacking)
-        shares = np.zeros((len(mean), PLACES), np.float32)
+        shares = np.zeros((len(mean), _PLACES), np.float32)
         if not skin.any() or not len(completed):
-            return cls(*jax.device_put((np.zeros((PLACES, len(rows)), np.float32), shares)))
+            return cls(*jax.device_put((np.zeros((_PLACES, len(rows)), np.float32), shares)))
         sources = mean[rows][skin]
-        places = sources[_spread(sources, PLACES)]
-        averages = np.zeros((PLACES, len(rows)), np.float32)
+        places = sources[_spread(sources, _PLACES)]
+        averages = np.zeros((_PLACES, len(rows)), np.float32)
         averages[:, skin] = _normal_weights(_distances(places, sources), _REACH)
         gaps = _distances(mean[completed], places)
         reach = _NEAREST + _WIDER * cKDTree(sources).query(mean[completed])[0]

@@ -88,7 +88,7 @@ class FinalLevel(struct.PyTreeNode):
         return Corrections(self._moves(added.geometry), self._skin(added.reflectance))
 
     def _moves(self, added: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
-        """Of all vertices; they fall to 0 at the edge of the face."""
+        """Moves of all vertices, mm; they fall to 0 at the edge of the face."""
         return self._on_all(self.extent * added)
 
     def _skin(self, added: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
