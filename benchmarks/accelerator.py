@@ -26,7 +26,7 @@ from fml_jax.networks.weights import load_weights
 from fml_jax.ops.images import unit_range
 from fml_jax.photos.crops import crop_from_photo, crop_photo, jitter_affine
 from fml_jax.reconstruction.decoding import solve_and_decode_all
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
 
 _ENCODERS = flags.DEFINE_list("encoders", ["light", "alexnet", "vggface"], "Encoders to time, with random weights.")
 _BATCHES = flags.DEFINE_list("batches", ["1", "32", "256"], "Crops that go through the network together.")

@@ -8,10 +8,10 @@ for face in reconstructor("photo.jpg"):
     face.save("out")
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import fml_jax.opencv  # noqa: F401 (imported first: it explains what OpenCV lacks)
+from fml_jax.late_names import late_names
 
 if TYPE_CHECKING:
     from fml_jax.codes import FaceCode as FaceCode
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-# Names are imported when they are first used: programs and worker processes that need no JAX start without it.
 _MODULES = {
     "BaseModel": "fml_jax.face_model",
     "ColourSolver": "fml_jax.fitting.colours",
@@ -59,10 +58,4 @@ _MODULES = {
     "reflectance": "fml_jax.face_model",
 }
 __all__ = list(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
-    return globals()[name]
+__getattr__ = late_names(__name__, _MODULES)

@@ -35,6 +35,7 @@ ORDER = (
     "safe_npz",
     "files",
     "opencv",
+    "late_names",
     "pages",
     "errors",
 )
@@ -44,7 +45,11 @@ TRAINING = {"training", "corpus", "configs", "launchers"}
 
 # Modules that are named by strings and imported when they are first used.
 LATE_IMPORTS = {
-    "fml_jax": None,  # the public names, so that `import fml_jax` does not import JAX
+    # The public names of packages, so that the launching process of a batch imports no JAX.
+    "fml_jax": None,
+    "fml_jax.export": None,
+    "fml_jax.export.viewer": None,
+    "fml_jax.reconstruction": None,
     # `Reconstruction.save` and `.viewer` write files, on call.
     "fml_jax.reconstruction.reconstruction": {"fml_jax.export.saving", "fml_jax.export.viewer"},
 }

@@ -1,9 +1,12 @@
 """The package's public names: how they are documented and called, and what their import costs."""
 
 import ast
+import importlib
 import subprocess
 import sys
 import typing
+
+import pytest
 
 import fml_jax
 from tests.package_sources import module_files, parsed, public_definitions
@@ -14,18 +17,26 @@ def test_every_public_name_is_there():
         assert getattr(fml_jax, name).__module__.startswith("fml_jax.")
 
 
-def test_the_names_for_type_checkers_are_the_same(monkeypatch):
+@pytest.mark.parametrize("package", ["fml_jax", "fml_jax.export", "fml_jax.export.viewer", "fml_jax.reconstruction"])
+def test_the_names_for_type_checkers_are_the_same(monkeypatch, package):
     monkeypatch.setattr(typing, "TYPE_CHECKING", True)
-    names = {}
-    source = open(fml_jax.__file__, encoding="utf-8").read()
-    exec(compile(source, fml_jax.__file__, "exec"), {"__name__": "fml_jax"}, names)
+    names, file = {}, importlib.import_module(package).__file__
+    source = open(file, encoding="utf-8").read()
+    exec(compile(source, file, "exec"), {"__name__": package}, names)
     assert sorted(name for name in names if name in names["_MODULES"]) == sorted(names["__all__"])
 
 
-def test_workers_that_prepare_photos_start_without_jax():
-    program = "import sys, fml_jax.corpus.building, fml_jax.photos.landmarks; print('jax' in sys.modules)"
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "fml_jax.corpus.building, fml_jax.photos.landmarks",  # workers that prepare photos
+        "fml_jax.launchers.reconstruct, fml_jax.export.batch, fml_jax.export.page",  # those that start workers
+    ],
+)
+def test_processes_that_predict_nothing_start_without_jax(modules):
+    program = f"import sys, {modules}; print([name for name in ('jax', 'scipy', 'flax') if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "False"
+    assert result.stdout.strip() == "[]"
 
 
 # Flax calls the first with its own positional arguments; the second is its plain twin.

@@ -13,7 +13,7 @@ The run takes about five minutes on two cores; docs/results.md has the errors of
 from ml_collections import ConfigDict
 
 from fml_jax.configs.common import CODE_WEIGHTS, defaults, groups, stage
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
 
 
 def get_config() -> ConfigDict:

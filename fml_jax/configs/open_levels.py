@@ -14,7 +14,7 @@ fml_jax/reconstruction/OPEN_DEEP.md has the runs of the shipped one.
 from ml_collections import ConfigDict
 
 from fml_jax.configs.common import defaults, groups, stage
-from fml_jax.reconstruction.prediction import OPEN_ENCODER, OPEN_WEIGHTS
+from fml_jax.reconstruction.open_network import OPEN_ENCODER, OPEN_WEIGHTS
 
 
 def get_config() -> ConfigDict:

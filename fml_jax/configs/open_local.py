@@ -11,7 +11,7 @@ level depends on the local stages: train it afterwards (`open_levels`).
 from ml_collections import ConfigDict
 
 from fml_jax.configs.common import defaults, groups, stage
-from fml_jax.reconstruction.prediction import OPEN_ENCODER, OPEN_WEIGHTS
+from fml_jax.reconstruction.open_network import OPEN_ENCODER, OPEN_WEIGHTS
 
 
 def get_config() -> ConfigDict:

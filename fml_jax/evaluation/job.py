@@ -10,7 +10,7 @@ from fml_jax.errors import InputError
 from fml_jax.evaluation.kept_rows import KeptRows
 from fml_jax.evaluation.table import Table, write_table
 from fml_jax.face_model.files import OPEN_MODEL
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
 from fml_jax.reconstruction.reconstructor import Reconstructor
 
 

@@ -6,108 +6,39 @@ same byte for byte whatever the runner and the number of workers. The launching 
 """
 
 import contextlib
-import functools
-import hashlib
 import itertools
-import json
 import os
 import re
-import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import cv2
-import threadpoolctl
+from typing import Any
 
 from fml_jax.errors import InputError, printable
-from fml_jax.export.formats import (
-    ALL_ENDINGS,
-    DEFAULT,
-    TEXTURES,
-    checked_formats,
-    checked_texture,
-    endings_of,
-    prepare,
+from fml_jax.export.formats import ALL_ENDINGS, endings_of
+from fml_jax.export.job_task import ReconstructTask
+from fml_jax.export.jobs import (
+    PHOTOS_PER_JOB,
+    PHOTOS_PER_REFINING_JOB,
+    JobPhoto,
+    JobResult,
+    Settings,
+    files_of_face,
 )
 from fml_jax.export.names import stems_of_folder
-from fml_jax.export.page import CAPTIONS, PICTURES, painted_for_page, picture_paths, write_pictures
-from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
-from fml_jax.export.saving import save_reconstruction
-from fml_jax.export.viewer.folder import SCRIPTS, script_path, write_face
+from fml_jax.export.page import CAPTIONS, PICTURES
+from fml_jax.export.result_folder import PhotoEntry, ResultFolder
+from fml_jax.export.viewer.folder import SCRIPTS
 from fml_jax.files import PARTIAL_SUFFIX, DiskFullError
-from fml_jax.photos.detection import AUTO, detector_name
 from fml_jax.photos.reading import photos_by_folder
-from fml_jax.reconstruction import Reconstructor
-from fml_jax.reconstruction.pictures import Pictures
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
 from fml_jax.runners import Note, Runner, run_in_processes
 
-PHOTOS_PER_JOB = 16  # larger ones leave a worker idle at the end for longer
-PHOTOS_PER_REFINING_JOB = 8  # refinement takes seconds a face, and a job that is cut off begins anew
 JOBS_PER_WORKER = 2  # with fewer jobs, starting another process takes longer than it saves
 
+_DEFAULT_SETTINGS = Settings()
 _PICTURE_ENDINGS = tuple(ending for ending in ALL_ENDINGS if ending.endswith(".png"))
 _OWN_PICTURE = re.compile(rf"_\d+(?:({'|'.join(map(re.escape, _PICTURE_ENDINGS))})|\.({'|'.join(CAPTIONS)})\.jpg)")
 _PARTIAL = re.compile(rf"\.\d+-\d+{re.escape(PARTIAL_SUFFIX)}$")
-
-Boxes = Sequence[tuple[float, float, float, float]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a reconstruction."""
-
-    reconstructor: tuple[tuple[str, Any], ...] = ()  # (name, value) of arguments of `Reconstructor`
-    refine: bool = False
-    boxes: tuple[tuple[float, ...], ...] | None = None  # of a single photo, instead of detection
-    formats: tuple[str, ...] = DEFAULT  # of `fml_jax.export.formats.FORMATS`; photos whose files lack one are redone
-    texture: str = TEXTURES[0]  # of `fml_jax.export.formats.TEXTURES`
-    same_person: bool = False  # all photos show one person; they are one job
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "formats", checked_formats(self.formats))
-        checked_texture(self.texture)
-
-    def fingerprint(self) -> str:
-        """Text that differs where results may differ; weights count by their content."""
-        arguments = dict(self.reconstructor)
-        weights = Path(arguments.pop("weights", None) or OPEN_WEIGHTS)
-        arguments["detector"] = detector_name(arguments.get("detector", AUTO))
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else str(weights)
-        if "face_model" in arguments:
-            model = Path(arguments.pop("face_model"))
-            digest += hashlib.sha256(model.read_bytes()).hexdigest() if model.is_file() else str(model)
-        given = [digest, sorted(arguments.items()), self.refine, self.boxes]
-        given += [self.texture] * (self.texture != TEXTURES[0]) + ["same person"] * self.same_person
-        return json.dumps(given)
-
-    @property
-    def photos_per_job(self) -> int:
-        """How many photos are worked on together."""
-        if self.same_person:
-            return sys.maxsize
-        return PHOTOS_PER_REFINING_JOB if self.refine else PHOTOS_PER_JOB
-
-
-class JobPhoto(NamedTuple):
-    """A photo to be reconstructed."""
-
-    path: str  # absolute
-    stem: str  # first part of its results' names, relative to the folder
-    shown: str  # its path relative to the input
-    stamp: str
-    faces_before: tuple[int, ...] | None  # of an earlier run, whose files are replaced; None if there was none
-
-
-class JobResult(NamedTuple):
-    """The outcome of a job's photos; if the job was stopped, of those that were done."""
-
-    entries: list[PhotoEntry]
-    disk_full: str | None = None  # the reason why it was stopped
-    interrupted: bool = False  # by Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -132,12 +63,12 @@ class Outcome:
 def reconstruct_photos(
     place: str | os.PathLike,
     results: ResultFolder,
-    settings: Settings = Settings(),
+    settings: Settings = _DEFAULT_SETTINGS,
     *,
     workers: int = 1,
     runner: Runner = run_in_processes,
     redo: bool = False,
-    load: Callable[..., Any] = Reconstructor,
+    load: Callable[..., Any] | None = None,
     report: Callable[[PhotoEntry], None] = lambda entry: None,
     note: Note = lambda rejected, items=1: None,
 ) -> Outcome:
@@ -151,7 +82,7 @@ def reconstruct_photos(
       workers: processes.
       runner: see `fml_jax.runners`.
       redo: do all photos again.
-      load: makes the reconstructor from its arguments, once in each process; picklable.
+      load: makes the reconstructor from its arguments, once in each process; picklable. None is `Reconstructor`.
       report: called with the entry of each photo that is done.
       note: counts photos, those done already among them; rejected are those without a face.
 
@@ -207,7 +138,7 @@ def forget_others(results: ResultFolder, places: Sequence[str | os.PathLike]) ->
         entry = None if path in kept else results.find(path)
         if entry is not None:
             for face in entry.faces:
-                for file in _files(folder, entry.stem, face.index):
+                for file in files_of_face(folder, entry.stem, face.index):
                     file.unlink(missing_ok=True)
             results.forget(path)
 
@@ -278,192 +209,8 @@ class _Plan:
         return all(
             path.is_file()
             for face in entry.faces
-            for path in _files(self._folder, entry.stem, face.index, self._endings)
+            for path in files_of_face(self._folder, entry.stem, face.index, endings=self._endings)
         )
-
-
-class ReconstructTask:
-    """Reconstructs the photos of a job and saves their faces; see `fml_jax.runners.Task`."""
-
-    def __init__(
-        self, folder: Path, settings: Settings, load: Callable[..., Any] = Reconstructor, *, alone: bool
-    ) -> None:
-        """`alone`: no other process works beside this one."""
-        self._folder, self._settings, self._load, self._alone = folder.absolute(), settings, load, alone
-        self._fingerprint = settings.fingerprint()
-
-    def start(self) -> None:
-        """Loads the network, once in a process."""
-        if not self._alone:
-            _share_the_machine()
-        reconstructor = _loaded(self._load, self._settings.reconstructor)
-        if self._alone and isinstance(reconstructor, Reconstructor):
-            # Another core is free while the network is compiled for the first photo.
-            threading.Thread(target=prepare, args=(reconstructor.model, self._settings.formats)).start()
-
-    def __call__(self, job: list[JobPhoto], note: Note) -> JobResult:
-        """Saves the faces of a job's photos; those of a photo are complete or absent.
-
-        NumPy's matrix products have one thread meanwhile. With more, a photo took 1.6 times as much processor time
-        beside other work, and sums depend on the number of threads.
-        """
-        with threadpoolctl.threadpool_limits(1, user_api="blas"):
-            return self._saved(job, note)
-
-    def _saved(self, job: list[JobPhoto], note: Note) -> JobResult:
-        boxes = None if self._settings.boxes is None else [list(self._settings.boxes)] * len(job)
-        reconstructor = _loaded(self._load, self._settings.reconstructor)
-        work = _JobWork(self._folder, job, self._fingerprint, self._settings, note=note)
-        try:
-            together = {"same_person": True} if self._settings.same_person else {}
-            stream = reconstructor.stream(
-                [photo.path for photo in job], boxes, refine=self._settings.refine, **together
-            )
-            with contextlib.closing(stream):
-                for face in stream:
-                    work.add(face)
-                work.finish(stream.failures, stream.dropped)
-        except DiskFullError as error:
-            work.give_up()
-            return JobResult(work.entries, disk_full=str(error))
-        except KeyboardInterrupt:
-            work.give_up()
-            return JobResult(work.entries, interrupted=True)
-        except InputError:
-            raise
-        except Exception as error:  # an unexpected error at one photo must not end the run
-            work.give_up()
-            left = work.left()
-            if len(left) > 1:
-                return self._one_by_one(work.entries, left, note)
-            work.fail(f"{left[0].path}: cannot be reconstructed ({type(error).__name__}: {error})")
-        return JobResult(work.entries)
-
-    def _one_by_one(self, entries: list[PhotoEntry], photos: list[JobPhoto], note: Note) -> JobResult:
-        """The photos that are left of a job in which one has failed unexpectedly."""
-        for photo in photos:
-            result = self._saved([photo], note)
-            entries = entries + result.entries
-            if result.disk_full or result.interrupted:
-                return result._replace(entries=entries)
-        return JobResult(entries)
-
-
-class _JobWork:
-    """Saves faces as they come, photo by photo, and collects the photos' entries."""
-
-    def __init__(self, folder: Path, job: list[JobPhoto], fingerprint: str, settings: Settings, *, note: Note) -> None:
-        self.entries: list[PhotoEntry] = []
-        self._folder, self._settings, self._note = folder, fingerprint, note
-        self._files: dict[str, Any] = {"formats": settings.formats, "texture": settings.texture}
-        self._waiting = {photo.path: photo for photo in job}
-        self._photo: JobPhoto | None = None  # whose faces are coming
-        self._faces: list[FaceEntry] = []
-        self._failure: str | None = None  # why its faces cannot be saved
-
-    def add(self, face: Any) -> None:
-        """Saves a face."""
-        photo = self._waiting[face.source]
-        if self._photo is not photo:
-            self._finish_photo()
-            self._photo = photo
-        if self._failure is not None:
-            return
-        try:
-            again = photo.faces_before is not None
-            pictures = Pictures(face)
-            painted_for_page(pictures)  # together with the overlay, which often has their size
-            save_reconstruction(face, self._folder, photo.stem, overwrite=again, pictures=pictures, **self._files)
-            self._faces.append(FaceEntry(face.index, face.score, *face.angles))
-            write_pictures(face, self._folder, photo.stem, pictures=pictures)
-            write_face(face, self._folder, photo.stem)
-        except DiskFullError:
-            raise
-        except InputError as error:
-            self._failure = str(error)
-            self._remove(photo.stem, len(self._faces))
-            self._faces = []
-
-    def finish(self, failures: Iterable[tuple[str, str]], dropped: Iterable[Any]) -> None:
-        """Adds the entries of the last photo and of those without a face."""
-        self._finish_photo()
-        reasons = {source: reason for source, reason in failures}
-        for photo in self.left():
-            self._store(photo, failure=reasons.get(photo.path, f"{photo.path}: no face found"))
-        lines: dict[str, list[str]] = {}
-        for box in dropped:
-            lines.setdefault(box.source, []).append(box.reason)
-        self.entries = [
-            entry._replace(dropped=tuple(_in_words(line, entry.path, entry.shown) for line in lines[entry.path]))
-            if entry.path in lines and entry.failure is None
-            else entry
-            for entry in self.entries
-        ]
-
-    def give_up(self) -> None:
-        """Removes the files of the photo whose faces are coming."""
-        if self._photo is not None:
-            self._remove(self._photo.stem, len(self._faces) + 1)
-        self._photo, self._faces, self._failure = None, [], None
-
-    def left(self) -> list[JobPhoto]:
-        """The photos without an entry."""
-        return list(self._waiting.values())
-
-    def fail(self, reason: str) -> None:
-        """Adds the entries of all photos that are left, for a reason that may not occur in another run."""
-        for photo in self.left():
-            self._store(photo, failure=reason, retry=True)
-
-    def _finish_photo(self) -> None:
-        if self._photo is not None:
-            self._store(self._photo, failure=self._failure, retry=self._failure is not None)
-        self._photo, self._faces, self._failure = None, [], None
-
-    def _store(self, photo: JobPhoto, *, failure: str | None, retry: bool = False) -> None:
-        del self._waiting[photo.path]
-        faces = tuple(self._faces) if failure is None else ()
-        for index in set(photo.faces_before or ()) - {face.index for face in faces}:
-            for path in _files(self._folder, photo.stem, index):
-                path.unlink(missing_ok=True)
-        self.entries.append(
-            PhotoEntry(
-                photo.path,
-                photo.stem,
-                photo.shown,
-                photo.stamp,
-                self._settings,
-                faces=faces,
-                dropped=(),
-                failure=None if failure is None else _in_words(failure, photo.path, photo.shown),
-                retry=retry,
-            )
-        )
-        self._note(failure is not None)
-
-    def _remove(self, stem: str, faces: int) -> None:
-        """Removes the files of a photo's first faces."""
-        for index in range(faces):
-            for path in _files(self._folder, stem, index):
-                with contextlib.suppress(OSError):
-                    path.unlink()
-
-
-def _in_words(reason: str, path: str, shown: str) -> str:
-    """A reason in one line that names the photo as the page does."""
-    return " ".join(reason.replace(printable(path), shown).splitlines())
-
-
-def _share_the_machine() -> None:
-    """Keeps this process to one core, and a GPU's memory open to the others."""
-    cv2.setNumThreads(1)
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(load: Callable[..., Any], arguments: tuple[tuple[str, Any], ...]) -> Any:
-    return load(**dict(arguments))
 
 
 def _foreign_photos(place: str | os.PathLike, output: Path) -> Iterator[list[Path]]:
@@ -508,12 +255,6 @@ def _stamp(path: str) -> str:
     except OSError:
         return ""
     return f"{status.st_size} {status.st_mtime_ns}"
-
-
-def _files(folder: Path, stem: str, index: int, endings: tuple[str, ...] = ALL_ENDINGS) -> list[Path]:
-    """The files of a face with some endings, and its pictures."""
-    results = [folder / f"{stem}_{index}{ending}" for ending in endings]
-    return [*results, *picture_paths(folder, stem, index).values(), script_path(folder, stem, index)]
 
 
 def _remove_left_overs(folder: Path) -> None:

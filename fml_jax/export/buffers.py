@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt16
 
+from fml_jax.export.formats import BUFFERS
 from fml_jax.image_formation.raster import interpolate, rasterize
 from fml_jax.reconstruction.head_view import head_view
 from fml_jax.reconstruction.reconstruction import in_photo
 
-KINDS = ("depth", "normals", "reflectance", "shading", "mask")
 FULL = 65535
 DEPTH_STEPS = 10  # of a pixel's value in a millimetre
 LIGHT_STEPS = 16384  # of a pixel's value in a shading of 1
 
 
-def photo_buffers(face: Any, kinds: Sequence[str] = KINDS) -> dict[str, UInt16[np.ndarray, "H W ..."]]:
+def photo_buffers(face: Any, kinds: Sequence[str] = BUFFERS) -> dict[str, UInt16[np.ndarray, "H W ..."]]:
     """Pictures of a `Reconstruction` in its photo's pixels, of the size of the photo; zero where there is no head.
 
     Args:

@@ -14,16 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
 from fml_jax.export.formats import ALL_ENDINGS
-from fml_jax.export.png import as_jpeg
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry, ResultFolder
 from fml_jax.export.viewer.folder import address_of, entry_of, script_path, write_folder_viewer
 from fml_jax.export.viewer.page import Entry
-from fml_jax.files import DiskFullError, all_complete_or_absent, cannot_be_written, complete_or_absent
+from fml_jax.files import DiskFullError, cannot_be_written, complete_or_absent
 from fml_jax.pages import page
-from fml_jax.reconstruction.pictures import Pictures
 
 PICTURES = "pictures"  # folder of the pictures that only the pages show
 PAGES = "pages"
@@ -41,38 +37,13 @@ CAPTIONS = {
     "reflectance": "reflectance: skin colour without light",
     "shading": "shading: the light on white or grey skin",
 }
-_PICTURE_SIZE = 240
+PICTURE_SIZE = 240
 _STYLE = Path(__file__).with_name("page.css")
 
 
 def picture_paths(folder: Path, stem: str, index: int) -> dict[str, Path]:
     """Where the pages' pictures of a face are, by kind."""
     return {kind: folder / PICTURES / f"{stem}_{index}.{kind}.jpg" for kind in CAPTIONS}
-
-
-def painted_for_page(pictures: Pictures) -> dict[str, np.ndarray]:
-    """The pictures of a face's section on a page, by kind; painted together, which takes half the time."""
-    return pictures.rendered(tuple(CAPTIONS), _PICTURE_SIZE)
-
-
-def write_pictures(face: Any, folder: Path, stem: str, *, pictures: Pictures | None = None) -> None:
-    """Draws the pages' pictures of a `Reconstruction`.
-
-    Args:
-      pictures: of the face, if others are made as well.
-
-    Raises:
-      InputError: they cannot be written; none of them remains.
-    """
-    paths = picture_paths(folder, stem, face.index)
-    try:
-        paths["photo"].parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_be_written(paths["photo"].parent, error) from None
-    rendered = painted_for_page(pictures or Pictures(face))
-    with all_complete_or_absent(list(paths.values())) as partials:
-        for kind, partial in zip(paths, partials, strict=True):
-            partial.write_bytes(as_jpeg(rendered[kind]))
 
 
 def count_in_words(faces: int, stopped: bool = False) -> str:
@@ -181,8 +152,8 @@ def _section(folder: Path, photo: PhotoEntry, face: FaceEntry, *, number: int, u
     """A face with its pictures, on the page of a number; `up` leads from the page to the folder."""
     pictures = picture_paths(Path(), photo.stem, face.index)
     figures = "".join(
-        f'<figure><img src="{up}{_link(path)}" alt="{CAPTIONS[kind]}" width="{_PICTURE_SIZE}" '
-        f'height="{_PICTURE_SIZE}" loading="lazy"><figcaption>{CAPTIONS[kind]}</figcaption></figure>'
+        f'<figure><img src="{up}{_link(path)}" alt="{CAPTIONS[kind]}" width="{PICTURE_SIZE}" '
+        f'height="{PICTURE_SIZE}" loading="lazy"><figcaption>{CAPTIONS[kind]}</figcaption></figure>'
         for kind, path in pictures.items()
     )
     return f'<section>{_heading(folder, photo, face, number=number, up=up)}<div class="row">{figures}</div></section>'

@@ -15,8 +15,8 @@ from fml_jax.export.formats import (
     checked_formats,
     checked_texture,
     endings_of,
-    write_formats,
 )
+from fml_jax.export.writers import write_formats
 from fml_jax.files import all_complete_or_absent, cannot_be_written
 from fml_jax.reconstruction.pictures import Pictures
 from fml_jax.reconstruction.reconstruction import Reconstruction
@@ -84,7 +84,7 @@ def _write(
     formats, texture = list(formats), checked_texture(texture)
     endings = endings_of(formats)
     paths = [base.with_name(base.name + ending) for ending in endings]
-    npz = base.with_name(base.name + FORMATS["npz"].endings[0])
+    npz = base.with_name(base.name + FORMATS["npz"][0])
     if not overwrite and os.path.exists(npz) and not is_file_of(npz, face.source, face.box):
         raise InputError(
             f"{npz}: another face's file; choose another folder or stem, or replace it with overwrite=True"

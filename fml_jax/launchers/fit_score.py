@@ -18,7 +18,7 @@ from absl import flags
 from fml_jax.errors import InputError
 from fml_jax.files import output_folder
 from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
 
 if TYPE_CHECKING:
     from fml_jax.corpus.layouts import Photo

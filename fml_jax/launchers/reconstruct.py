@@ -199,8 +199,9 @@ def reconstruct_into(
     Raises:
       InputError: no photos, or arguments that cannot be used.
     """
-    from fml_jax.export.batch import Outcome, Settings, count_photos, default_workers, forget_others, reconstruct_photos
+    from fml_jax.export.batch import Outcome, count_photos, default_workers, forget_others, reconstruct_photos
     from fml_jax.export.formats import DEFAULT
+    from fml_jax.export.jobs import Settings
     from fml_jax.export.page import write_pages
     from fml_jax.export.result_folder import ResultFolder
     from fml_jax.runners import RUNNERS

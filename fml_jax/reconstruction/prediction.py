@@ -24,9 +24,7 @@ from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
 from fml_jax.reconstruction.decoding import DecodedFace, solve_and_decode_all
 from fml_jax.reconstruction.final_level import FinalLevel, FinalSettings, final_settings
-
-OPEN_WEIGHTS = Path(__file__).parent / "open_deep.npz"
-OPEN_ENCODER = "deep"  # of these weights
+from fml_jax.reconstruction.open_network import OPEN_ENCODER, OPEN_WEIGHTS
 
 
 class Prediction(NamedTuple):

@@ -15,8 +15,9 @@ from unittest import mock
 
 import numpy as np
 
-from fml_jax.export import batch, page
-from fml_jax.export.batch import Settings, reconstruct_photos
+from fml_jax.export import job_work, page
+from fml_jax.export.batch import reconstruct_photos
+from fml_jax.export.jobs import Settings
 from fml_jax.export.result_folder import ResultFolder
 from fml_jax.export.viewer.folder import script_path
 from fml_jax.export.viewer.page import face_script, model_script
@@ -110,7 +111,7 @@ class StubReconstructor:
     def __init__(self, seconds=0.0, odd=None, in_worker=False):
         self._seconds, self._odd = seconds, odd
         if in_worker:
-            batch.Pictures, batch.write_face = SmallPictures, small_script
+            job_work.Pictures, job_work.write_face = SmallPictures, small_script
 
     def stream(self, photos, boxes=None, *, refine=False):
         return StubStream(photos, self._seconds, self._odd)
@@ -126,8 +127,8 @@ def run(photos, output, workers=1, seconds=0.0, runner=run_in_processes, **keywo
     keywords.setdefault("load", functools.partial(StubReconstructor, seconds, keywords.pop("odd", None), in_worker))
     keywords.setdefault("settings", Settings(formats=FORMATS))
     with ResultFolder(output) as results, contextlib.ExitStack() as patches:
-        patches.enter_context(mock.patch.object(batch, "Pictures", SmallPictures))
-        patches.enter_context(mock.patch.object(batch, "write_face", small_script))
+        patches.enter_context(mock.patch.object(job_work, "Pictures", SmallPictures))
+        patches.enter_context(mock.patch.object(job_work, "write_face", small_script))
         outcome = reconstruct_photos(photos, results, workers=workers, runner=runner, **keywords)
         page.write_pages(results, stopped=outcome.stopped)
     return outcome

@@ -14,7 +14,7 @@ import pytest
 import threadpoolctl
 
 from fml_jax.errors import InputError
-from fml_jax.export import batch
+from fml_jax.export import job_work, jobs
 from fml_jax.export.result_folder import FILE, ResultFolder
 from tests.export.stub_batch import run
 
@@ -108,7 +108,7 @@ def test_what_is_done_is_not_done_again(photos, whole, tmp_path):
     (tmp_path / "set0" / "p0_0.ply").unlink()
     run(photos, tmp_path)
     assert contents(tmp_path) == whole
-    assert sum(path.stat().st_mtime_ns != stamps[path] for path in stamps) <= 2 * batch.PHOTOS_PER_JOB
+    assert sum(path.stat().st_mtime_ns != stamps[path] for path in stamps) <= 2 * jobs.PHOTOS_PER_JOB
     run(photos, tmp_path, redo=True)
     assert all(path.stat().st_mtime_ns != stamps[path] for path in stamps)
     assert contents(tmp_path) == whole
@@ -184,7 +184,7 @@ def test_a_ray_cluster_writes_the_same_files(photos, whole, tmp_path):
 def test_matrix_products_have_one_thread_during_a_job_and_all_of_them_after_it(photos, tmp_path, monkeypatch):
     during = []
 
-    monkeypatch.setattr(batch, "painted_for_page", lambda pictures: during.append(blas_threads()))
+    monkeypatch.setattr(job_work, "painted_for_page", lambda pictures: during.append(blas_threads()))
     before = blas_threads()
     run(photos / "set0", tmp_path / "out")
     assert during and all(set(each) == {1} for each in during)

@@ -4,17 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
-from fml_jax.export.buffers import DEPTH_STEPS, FULL, KINDS, LIGHT_STEPS
+from fml_jax.export.buffers import DEPTH_STEPS, FULL, LIGHT_STEPS
+from fml_jax.export.formats import BUFFERS
 from fml_jax.image_formation.camera import to_camera
 
 
 @pytest.fixture(scope="module")
 def pictures(face, tmp_path_factory):
     """By kind, as read from their files; RGB."""
-    paths = face.save(tmp_path_factory.mktemp("buffers"), "a", formats=KINDS)
+    paths = face.save(tmp_path_factory.mktemp("buffers"), "a", formats=BUFFERS)
     read = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]
     return {
-        kind: picture[..., ::-1] if picture.ndim == 3 else picture for kind, picture in zip(KINDS, read, strict=True)
+        kind: picture[..., ::-1] if picture.ndim == 3 else picture for kind, picture in zip(BUFFERS, read, strict=True)
     }
 
 

@@ -8,7 +8,7 @@ from flax.traverse_util import flatten_dict
 
 from fml_jax.corpus.splits import split_of
 from fml_jax.networks.weights import load_weights
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
 from fml_jax.training import score, score_crops
 from tests.launchers.launching import launch
 

@@ -15,7 +15,8 @@ from fml_jax.networks.multilevel import CorrectivesConfig, layers, make_network
 from fml_jax.networks.weights import load_weights, save_weights
 from fml_jax.photos.crops import crop_photo
 from fml_jax.reconstruction.final_level import EDGE
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS, load_network
+from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
+from fml_jax.reconstruction.prediction import load_network
 from tests.compiled_programs import run_once
 
 SIZES = (3, 2)

@@ -17,7 +17,7 @@ from fml_jax.errors import InputError
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.weights import load_weights, save_weights
 from fml_jax.photos.crops import crop_photo
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
 from tests.compiled_programs import run_once, xla_flags
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from fml_jax.networks.weights import load_weights
-from fml_jax.reconstruction.prediction import OPEN_WEIGHTS
+from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
 from fml_jax.training import score
 from fml_jax.training.score import FACES, features_by_kind, fit_score, rightly_scored, with_fitted_score
 

@@ -8,14 +8,11 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from fml_jax.errors import InputError
-from fml_jax.export.viewer.face_data import face_data
-from fml_jax.export.viewer.model_data import model_data, model_key
-from fml_jax.export.viewer.page import Entry, face_script, list_script, model_script, write_page
-from fml_jax.files import cannot_be_written, complete_or_absent
+from fml_jax.export.viewer.page import Entry, list_script, write_page
+from fml_jax.files import complete_or_absent
 
 VIEWER = "viewer.html"
 SCRIPTS = "viewer"  # folder of the faces' scripts
@@ -41,23 +38,6 @@ def address_of(stem: str, index: int, page: int) -> str:
     return f"{VIEWER}#{page}/{entry_of(stem, index, '').name}"
 
 
-def write_face(face: Any, folder: Path, stem: str) -> None:
-    """Writes a `Reconstruction`'s script, and that of its face model if there is none yet.
-
-    Raises:
-      InputError: they cannot be written.
-    """
-    path, key = script_path(folder, stem, face.index), model_key(face.model)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_be_written(path.parent, error) from None
-    model = _model_path(folder, key)
-    if not model.is_file():
-        _write(model, model_script(key, model_data(face.model)))
-    _write(path, face_script(entry_of(stem, face.index, "").name, face_data(face)))
-
-
 def write_folder_viewer(folder: Path, pages: Iterable[Sequence[Entry]]) -> Path | None:
     """Writes the viewer's page and its lists.
 
@@ -79,7 +59,7 @@ def write_folder_viewer(folder: Path, pages: Iterable[Sequence[Entry]]) -> Path 
         faces += len(there)
         if there:
             script = list_script(number, there)
-            _write(folder / SCRIPTS / f"{_LIST}{number:04d}.js", script)
+            write_script(folder / SCRIPTS / f"{_LIST}{number:04d}.js", script)
             contained = [script, *_contained_scripts(folder, there)] if faces <= CONTAINED else []
     if not faces:
         path.unlink(missing_ok=True)
@@ -101,7 +81,7 @@ def _script_of(folder: Path, entry: Entry) -> Path:
 
 def _contained_scripts(folder: Path, entries: Sequence[Entry]) -> list[str]:
     faces = [_read(_script_of(folder, entry)) for entry in entries]
-    return [_read(_model_path(folder, key)) for key in sorted({_model_of(face) for face in faces})] + faces
+    return [_read(model_path(folder, key)) for key in sorted({_model_of(face) for face in faces})] + faces
 
 
 def _model_of(script: str) -> str:
@@ -109,7 +89,8 @@ def _model_of(script: str) -> str:
     return match[1] if match else ""
 
 
-def _model_path(folder: Path, key: str) -> Path:
+def model_path(folder: Path, key: str) -> Path:
+    """Where the script of a face model is that `model_key` names."""
     return folder / SCRIPTS / f"{key}.model.js"
 
 
@@ -120,6 +101,11 @@ def _read(path: Path) -> str:
         raise InputError(f"{path}: cannot be read ({error}); run the same command with --redo") from None
 
 
-def _write(path: Path, script: str) -> None:
+def write_script(path: Path, script: str) -> None:
+    """Writes a script of the viewer, complete or absent.
+
+    Raises:
+      InputError: it cannot be written.
+    """
     with complete_or_absent(path) as partial:
         partial.write_text(script, "utf-8")

@@ -11,7 +11,8 @@ import pytest
 from fml_jax.errors import InputError
 from fml_jax.export.viewer import write_viewer
 from fml_jax.export.viewer.face_data import FRAME, face_data, framed_photo
-from fml_jax.export.viewer.folder import CONTAINED, address_of, entry_of, write_face, write_folder_viewer
+from fml_jax.export.viewer.face_file import write_face
+from fml_jax.export.viewer.folder import CONTAINED, address_of, entry_of, write_folder_viewer
 from fml_jax.export.viewer.model_data import model_data
 from fml_jax.export.viewer.packing import Packer, unpacked
 from fml_jax.face_model import load_arkit_shapes

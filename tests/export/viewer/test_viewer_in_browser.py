@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fml_jax.export.viewer.folder import CONTAINED, entry_of, write_face, write_folder_viewer
+from fml_jax.export.viewer.face_file import write_face
+from fml_jax.export.viewer.folder import CONTAINED, entry_of, write_folder_viewer
 from fml_jax.face_model import load_arkit_shapes
 from fml_jax.reconstruction.pictures import render_all
 from tests.browser import SIZES, chromium, opened
