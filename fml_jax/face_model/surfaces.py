@@ -12,6 +12,7 @@ _FIRST_TRIANGLES = 4  # whose centres are nearest to a point: for a first bound 
 _POINTS_AT_ONCE = 20_000  # bounds the memory that closest points take
 _PAIRS_AT_ONCE = 500_000  # of points and triangles, likewise
 _SMALLEST = 1e-6  # mm: smaller triangles are of one size
+_NO_LENGTH, _NO_AREA = 1e-12, 1e-24  # mm², mm⁴: squares below these are of edges and triangles without extent
 
 
 class Mesh(NamedTuple):
@@ -57,8 +58,10 @@ class SurfaceSearch:
     def _among(self, points, tried):
         """Corners, weights and distances of the nearest points on so many triangles, whose centres are nearest."""
         near = self._tree.query(points, min(tried, len(self._triangles)))[1].reshape(len(points), -1)
-        weights = _closest_on_triangles(points[:, None], self._corners[near])
-        distance = np.linalg.norm((weights[..., None] * self._corners[near]).sum(2) - points[:, None], axis=-1)
+        corners = self._corners[near]
+        weights = _closest_on_triangles(points[:, None], corners)
+        gaps = np.einsum("ptk,ptki->pti", weights, corners) - points[:, None]
+        distance = np.sqrt(_products(gaps, gaps))
         best = distance.argmin(1)
         rows = np.arange(len(points))
         return self._triangles[near[rows, best]], weights[rows, best], distance[rows, best]
@@ -105,22 +108,34 @@ def _parts(rows, size):
 
 def _closest_on_triangles(points, corners):
     """Barycentric weights [..., 3] of triangles' [..., 3, 3] closest points: projected, then clipped to the edges."""
-    a, b, c = np.moveaxis(corners, -2, 0)
-    edges, offset = np.stack([b - a, c - a], axis=-2), points - a
-    gram = edges @ np.swapaxes(edges, -1, -2) + 1e-12 * np.eye(2)
-    inner = np.linalg.solve(gram, (edges @ offset[..., None]))[..., 0]
-    inside = np.concatenate([1 - inner.sum(-1, keepdims=True), inner], axis=-1)
-    candidates = [inside]
-    for first, second in ((0, 1), (1, 2), (2, 0)):
-        start, side = corners[..., first, :], corners[..., second, :] - corners[..., first, :]
-        t = np.clip(((points - start) * side).sum(-1) / np.maximum((side**2).sum(-1), 1e-12), 0, 1)
-        weights = np.zeros_like(inside)
-        weights[..., first], weights[..., second] = 1 - t, t
-        candidates.append(weights)
-    stacked = np.stack(candidates)
-    distance = np.linalg.norm((stacked[..., None] * corners).sum(-2) - points, axis=-1)
-    distance[0] = np.where((inside >= 0).all(-1), distance[0], np.inf)
-    return np.take_along_axis(stacked, distance.argmin(0)[None, ..., None], axis=0)[0]
+    a = corners[..., 0, :]
+    ab, ac, offset = corners[..., 1, :] - a, corners[..., 2, :] - a, points - a
+    across, along_b, along_c = _products(ab, ac), _products(ab, offset), _products(ac, offset)
+    square_b, square_c = _products(ab, ab), _products(ac, ac)
+
+    def excess(b, c):
+        """How much larger the squared distance is from a + b ab + c ac than from a."""
+        return b * (b * square_b + 2 * (c * across - along_b)) + c * (c * square_c - 2 * along_c)
+
+    area = np.maximum(square_b * square_c - across**2, _NO_AREA)
+    b, c = (square_c * along_b - across * along_c) / area, (square_b * along_c - across * along_b) / area
+    nearest = np.where((b >= 0) & (c >= 0) & (b + c <= 1), excess(b, c), np.inf)
+    of_side = np.clip((square_b - across + along_c - along_b) / _safe(square_b - 2 * across + square_c), 0, 1)
+    of_b, of_c = np.clip(along_b / _safe(square_b), 0, 1), np.clip(along_c / _safe(square_c), 0, 1)
+    for on_b, on_c in ((of_b, np.zeros_like(of_b)), (1 - of_side, of_side), (np.zeros_like(of_c), of_c)):
+        there = excess(on_b, on_c)
+        nearer = there < nearest
+        b, c, nearest = np.where(nearer, on_b, b), np.where(nearer, on_c, c), np.where(nearer, there, nearest)
+    return np.stack([np.maximum(1 - b - c, 0), b, c], axis=-1)
+
+
+def _products(one, other):
+    """Inner products along the last axis."""
+    return np.einsum("...i,...i", one, other)
+
+
+def _safe(square):
+    return np.maximum(square, _NO_LENGTH)
 
 
 def vertex_normals(

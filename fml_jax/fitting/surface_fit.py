@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 from scipy.spatial.transform import Rotation
 
-from fml_jax.face_model.surfaces import Mesh, at, closest_on_surface, vertex_normals
+from fml_jax.face_model.surfaces import Mesh, SurfaceSearch, at, vertex_normals
 
 _FACING = 0.4  # least cosine between the normals of a pair
 _ALONG = 0.05  # weight of distances in all directions, against those along the normal
@@ -68,13 +68,14 @@ def fit_to_surface(
     basis = np.asarray(modes, np.float64)[:, rows]
     coefficients, pose = np.zeros(len(basis)), start
     normals = vertex_normals(surface.vertices, surface.triangles)
+    search = SurfaceSearch(surface.vertices, surface.triangles)
     for reach, strength, rounds, count in passes:
         count = min(count, len(basis))
         for _ in range(rounds):
             shape = mean.vertices + np.tensordot(coefficients, modes, 1)
             points = pose(shape[rows])
             own = vertex_normals(shape, mean.triangles)[rows] @ pose.rotation.T
-            corners, weights = closest_on_surface(points, surface.vertices, surface.triangles)
+            corners, weights = search.closest(points)
             partners, facing = at(surface.vertices, corners, weights), at(normals, corners, weights)
             gaps = partners - points
             near = (np.linalg.norm(gaps, axis=1) < reach) & ((own * facing).sum(1) > _FACING)

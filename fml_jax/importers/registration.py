@@ -66,23 +66,23 @@ def bent(
         rows = np.repeat(np.arange(len(landmarks.corners)), 3)
         entries = (landmarks.weights.ravel(), (rows, landmarks.corners.ravel()))
         on_landmarks, wanted = sparse.csr_matrix(entries, (len(landmarks.corners), count)), landmarks.wanted
-    shape = start.vertices
+    shape, border = start.vertices, border_vertices(target.triangles, len(target.vertices))
     for stiffness, reach in passes:
         weight = LANDMARK_WEIGHT * min(1, stiffness / 10)
         fixed = stiffness * gradient.T @ gradient + weight * on_landmarks.T @ on_landmarks
         pull = weight * (on_landmarks.T @ (wanted - on_landmarks @ start.vertices))
         for _ in range(rounds):
-            there, there_pull = _pull_to_target(shape, start, target, reach=reach, free=free)
+            there, there_pull = _pull_to_target(shape, start, target, border=border, reach=reach, free=free)
             here, here_pull = _pull_from_target(shape, start, target, reach=reach, free=free)
             normal = fixed + there + here + 1e-6 * sparse.identity(count)
             shape = start.vertices + splu(normal.tocsc()).solve(pull + there_pull + here_pull)
     return shape
 
 
-def _pull_to_target(shape, start, target, *, reach, free):
+def _pull_to_target(shape, start, target, *, border, reach, free):
     """Normal matrix and right side of: each vertex lies on the closest point of the target."""
     corners, weights, near = _closest(shape, vertex_normals(shape, start.triangles), target, reach)
-    near &= ~free & ~border_vertices(target.triangles, len(target.vertices))[corners].any(1)
+    near &= ~free & ~border[corners].any(1)
     partner = at(target.vertices, corners, weights)
     return sparse.diags(near.astype(float)), near[:, None] * (partner - start.vertices)
 

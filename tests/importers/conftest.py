@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from fml_jax.importers import conversion
+from fml_jax.importers.ict_facekit import read_ict
+from fml_jax.importers.raw_model import RawModel
 from tests.importers import layouts
 from tests.launchers.launching import Result, launch
 
@@ -35,6 +37,12 @@ def shared_registrations():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conversion, "find_correspondence", find_once)
         yield find
+
+
+@pytest.fixture(scope="session")
+def ict_facekit(shared) -> RawModel:
+    """A neutral face, three identities and four expressions of ICT-FaceKit, from its OBJ files of 2.5 MB each."""
+    return read_ict(shared / "face_models" / "ict_facekit_subset")
 
 
 @pytest.fixture(scope="session")

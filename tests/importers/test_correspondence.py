@@ -7,7 +7,6 @@ from benchmarks.landmark_transfer import errors, on_another_mesh
 from fml_jax.face_model import landmarks68, load_face_model
 from fml_jax.face_model.surfaces import Mesh
 from fml_jax.importers.correspondence import find_correspondence
-from fml_jax.importers.ict_facekit import read_ict
 from fml_jax.importers.sources import import_face_model
 from tests.importers import layouts
 
@@ -30,8 +29,8 @@ def test_landmarks_find_their_places_on_another_mesh_with_a_border(model):
     assert np.nanmean(off) < 1.2 and np.nanmean(off[inner]) < 1.0 and np.nanmax(off[inner]) < 4.0  # mm
 
 
-def test_landmarks_find_their_places_on_an_identity_of_ict_facekit(model, shared):
-    raw = read_ict(shared / "face_models" / "ict_facekit_subset")
+def test_landmarks_find_their_places_on_an_identity_of_ict_facekit(model, ict_facekit):
+    raw = ict_facekit
     shape = (raw.mean + raw.identity[1]).astype(np.float64)
     found = find_correspondence(model, shape, raw.triangles)
     true = np.zeros((model.vertex_count, 3))

@@ -88,8 +88,8 @@ def test_flame_comes_back_behind_the_modes_of_its_jaw(tmp_path, people, ending):
     assert any("jaw" in note for note in read.notes)
 
 
-def test_ict_facekits_folder_is_read_in_mm(shared):
-    read = read_ict(shared / "face_models" / "ict_facekit_subset")
+def test_ict_facekits_folder_is_read_in_mm(ict_facekit):
+    read = ict_facekit
     assert len(read.identity) == 3 and read.expression.shape == (4, len(read.mean), 3)
     assert 150 < np.ptp(read.mean[:, 0]) < 400
     names, codes = read.named_shapes
@@ -98,9 +98,8 @@ def test_ict_facekits_folder_is_read_in_mm(shared):
     assert opened[:, 1].min() < -15
 
 
-def test_the_folder_of_ict_facekit_and_its_npz_file_are_the_same_model(shared):
-    folder = read_ict(shared / "face_models" / "ict_facekit_subset")
-    file = read_ict(shared / "face_models" / "ict_facekit.npz")
+def test_the_folder_of_ict_facekit_and_its_npz_file_are_the_same_model(ict_facekit, shared):
+    folder, file = ict_facekit, read_ict(shared / "face_models" / "ict_facekit.npz")
     np.testing.assert_allclose(folder.mean, file.mean, atol=0.01)
     np.testing.assert_allclose(folder.identity, file.identity[:3], atol=0.06)
     np.testing.assert_array_equal(folder.landmarks68, file.landmarks68)
