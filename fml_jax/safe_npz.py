@@ -55,11 +55,10 @@ def read_npz(path: str | Path, kind: str = "npz file", names: Collection[str] | 
     Memory is bounded by what `read_headers` allows; nothing is unpickled.
 
     Raises:
-      InputError: as `read_headers`, or an array's bytes are damaged.
+      InputError: as `read_headers`, of the arrays that are read, or an array's bytes are damaged.
     """
     with _opened(Path(path), kind) as archive:
-        wanted = [name for name in _headers(archive, Path(path), kind) if names is None or name in names]
-        return {name: _array(archive, name) for name in wanted}
+        return {name: _array(archive, name) for name in _headers(archive, Path(path), kind, names)}
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -93,7 +92,9 @@ def _opened(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
         raise InputError(f"{path}: not a {kind} ({reason[:200]}); copy or download it again") from None
 
 
-def _headers(archive: zipfile.ZipFile, path: Path, kind: str) -> dict[str, Header]:
+def _headers(
+    archive: zipfile.ZipFile, path: Path, kind: str, names: Collection[str] | None = None
+) -> dict[str, Header]:
     entries = archive.infolist()
     if len(entries) > MAX_ARRAYS:
         raise InputError(f"{path}: not a {kind} ({len(entries)} arrays; at most {MAX_ARRAYS} are read)")
@@ -102,10 +103,11 @@ def _headers(archive: zipfile.ZipFile, path: Path, kind: str) -> dict[str, Heade
         raise InputError(
             f"{path}: not a {kind} (it would unpack to {size // 2**20} MiB; its size allows for {limit // 2**20})"
         )
-    headers = {entry.filename.removesuffix(".npy"): _header(archive, entry, path, kind) for entry in entries}
-    if len(headers) < len(entries):
+    by_name = {entry.filename.removesuffix(".npy"): entry for entry in entries}
+    if len(by_name) < len(entries):
         raise InputError(f"{path}: not a {kind} (an array is there twice)")
-    return headers
+    wanted = [name for name in by_name if names is None or name in names]
+    return {name: _header(archive, by_name[name], path, kind) for name in wanted}
 
 
 def _header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, kind: str) -> Header:

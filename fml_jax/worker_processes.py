@@ -1,5 +1,6 @@
-"""Worker processes that end with their parent."""
+"""Processes of commands: they end with their parent, and waste no time on garbage."""
 
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -15,3 +16,13 @@ def _die_with_parent():
     """A process whose parent was killed would wait for work for ever."""
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
+
+
+def collect_garbage_rarely() -> None:
+    """Called in a process that is a command's own, before it imports much, and again once it has loaded what stays.
+
+    What exists at the call is not looked through for garbage again. By default Python does so after each 700 new
+    objects, some of which are looked through with all others: a fifth of the time of tracing a network.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

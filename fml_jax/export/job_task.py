@@ -29,18 +29,19 @@ class ReconstructTask:
         self._fingerprint = settings.fingerprint()
 
     def start(self) -> None:
-        """Loads the network, once in a process."""
+        """Loads the network, once in a process; with one thread for matrix products, as in `__call__`."""
         import fml_jax.export.job_work  # noqa: F401 (with all libraries of matrix products, whose threads jobs limit)
         from fml_jax.export.writers import prepare
         from fml_jax.face_model import load_face_model
 
-        if not self._alone:
-            _share_the_machine()
-        elif self._load is None:
-            # Another core is free while the network is read and compiled for the first photo.
-            model = load_face_model(dict(self._settings.reconstructor).get("face_model"))
-            threading.Thread(target=prepare, args=(model, self._settings.formats)).start()
-        _loaded(self._load, self._settings.reconstructor)
+        with threadpoolctl.threadpool_limits(1, user_api="blas"):
+            if not self._alone:
+                _share_the_machine()
+            elif self._load is None:
+                # Another core is free while the network is read and compiled for the first photo.
+                model = load_face_model(dict(self._settings.reconstructor).get("face_model"))
+                threading.Thread(target=prepare, args=(model, self._settings.formats)).start()
+            _loaded(self._load, self._settings.reconstructor)
 
     def __call__(self, job: list[JobPhoto], note: Note) -> JobResult:
         """Saves the faces of a job's photos; those of a photo are complete or absent.

@@ -49,6 +49,7 @@ from fml_jax.errors import InputError
 from fml_jax.files import checked_path, output_folder
 from fml_jax.launchers.clip_command import INTERRUPTED, reconstruct_clip_into
 from fml_jax.launchers.command_line import define_face_model_flag, define_runner_flag, run_launcher
+from fml_jax.worker_processes import collect_garbage_rarely
 
 _FLAGS = flags.FlagValues()
 _INPUT = flags.DEFINE_string(
@@ -123,6 +124,7 @@ _REDO = flags.DEFINE_bool(
 
 def main() -> int:
     """Reconstructs the photos; returns the exit status."""
+    collect_garbage_rarely()
     try:
         return _reconstruct()
     except KeyboardInterrupt:

@@ -1,6 +1,8 @@
 """Network weights as one npz of plain float16 arrays with a JSON note on where they come from."""
 
+import functools
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +59,7 @@ def load_weights(path: str | Path, expected: Mapping[str, tuple[int, ...]] | Non
       InputError: the file is missing, not of this format, lacks an expected parameter, or holds values that are not
         finite.
     """
-    headers = read_headers(path, _KIND)
+    headers = _headers(path)
     metadata = _read_metadata(path, headers)
     if (problem := check_headers(headers, expected or {})) is not None:
         raise InputError(
@@ -83,7 +85,7 @@ def has_part(path: str | Path, part: str) -> bool:
     Raises:
       InputError: the file is missing or not of this format.
     """
-    return any(name.startswith(f"{part}/") for name in read_headers(path, _KIND))
+    return any(name.startswith(f"{part}/") for name in _headers(path))
 
 
 def read_metadata(path: str | Path) -> dict:
@@ -92,7 +94,21 @@ def read_metadata(path: str | Path) -> dict:
     Raises:
       InputError: the file is missing or not of this format.
     """
-    return _read_metadata(path, read_headers(path, _KIND))
+    return _read_metadata(path, _headers(path))
+
+
+def _headers(path: str | Path) -> Mapping[str, Header]:
+    """What the file claims to hold; a network's parts are asked for one after the other, and a file read once."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return read_headers(path, _KIND)  # which says what is wrong
+    return _headers_at(Path(path), (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=2)
+def _headers_at(path: Path, stamp: tuple[int, int, int]) -> Mapping[str, Header]:
+    return read_headers(path, _KIND)
 
 
 def _read_metadata(path: str | Path, headers: Mapping[str, Header]) -> dict:

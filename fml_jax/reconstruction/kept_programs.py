@@ -5,8 +5,9 @@ lowering the network takes longer than all else between Enter and the first face
 """
 
 import contextlib
+import fcntl
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,28 +52,56 @@ class KeptProgram:
         """The function's result; arrays are on the device."""
         leaves, structure = jax.tree.flatten((arguments, keywords))
         key = (structure, *((leaf.shape, str(leaf.dtype)) for leaf in leaves))
-        if key not in self._compiled:
-            self._compiled[key] = jax.jit(self._of_leaves(leaves, structure), compiler_options=self._options)
-        return self._compiled[key](leaves)
+        if key in self._compiled:
+            return self._compiled[key](leaves)
+        path = self._path(leaves, structure)
+        with contextlib.nullcontext() if path is None else _once_on_the_machine(path):
+            compiled = jax.jit(self._of_leaves(leaves, structure, path), compiler_options=self._options)
+            result = compiled(leaves)
+        self._compiled[key] = compiled
+        return result
 
-    def _of_leaves(self, leaves: list, structure: Any) -> Callable:
+    def _path(self, leaves: list, structure: Any) -> Path | None:
+        """Where the trace is kept; None where none is."""
+        folder = _setting("jax_compilation_cache_dir")
+        if folder is None or jax.default_backend() != "cpu":
+            return None
+        shapes = [(leaf.shape, str(leaf.dtype)) for leaf in leaves]
+        text = repr((self._name, structure, shapes, _circumstances()))
+        return Path(folder) / f"trace_{self._name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+    def _of_leaves(self, leaves: list, structure: Any, path: Path | None) -> Callable:
         """The function of its arguments' leaves, from disk where it was kept."""
 
         def function(leaves):
             arguments, keywords = jax.tree.unflatten(structure, leaves)
             return self._function(*arguments, **keywords)
 
-        folder = _setting("jax_compilation_cache_dir")
-        if folder is None or jax.default_backend() != "cpu":
+        if path is None:
             return function
-        shapes = [(leaf.shape, str(leaf.dtype)) for leaf in leaves]
-        text = repr((self._name, structure, shapes, _circumstances()))
-        path = Path(folder) / f"trace_{self._name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
         kept = _read(path)
         if kept is None:
             kept = export.export(jax.jit(function))(leaves)
             _write(path, kept)
         return kept.call
+
+
+@contextlib.contextmanager
+def _once_on_the_machine(path: Path) -> Iterator[None]:
+    """A context in which a program is compiled: by the first of several processes, whose result the others read.
+
+    Where files cannot be locked, each compiles for itself.
+    """
+    state = path.with_name(f"compiled_{path.name}")  # empty until the program has been compiled
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context(state.open("a"))
+            if not state.stat().st_size:
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        with contextlib.suppress(OSError):
+            state.write_text("compiled")
 
 
 def _read(path: Path) -> export.Exported | None:

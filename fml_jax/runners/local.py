@@ -10,7 +10,7 @@ from typing import Any
 
 from fml_jax.errors import InputError
 from fml_jax.runners.task import Counter, Note, Task
-from fml_jax.worker_processes import end_with_parent
+from fml_jax.worker_processes import collect_garbage_rarely, end_with_parent
 
 DEATHS = 3  # of pools in a row that finished no job end the run
 JOBS_AHEAD = 2  # jobs for each worker that are with the pool; the others stay where they come from
@@ -143,10 +143,12 @@ class _Process:
 
 def _start(task, counts):
     end_with_parent()
+    collect_garbage_rarely()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # after Ctrl-C the parent ends its workers
     _Process.task, _Process.counts = task, counts
     try:
         task.start()
+        collect_garbage_rarely()
     except InputError as error:  # an exception here would break the pool and lose its reason
         _Process.failure = error
 

@@ -1,5 +1,9 @@
 """Programs whose traces are kept on disk: found again, made anew where they must be, and never a reason to fail."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -79,3 +83,34 @@ def test_a_folder_that_cannot_be_written_does_no_harm(folder):
     (folder / "file").write_text("no folder")
     jax.config.update("jax_compilation_cache_dir", str(folder / "file"))
     np.testing.assert_array_equal(called(Counting())[0].identity, [0, 2])
+
+
+def test_of_several_processes_one_compiles_and_the_others_read_what_it_kept(folder):
+    """Threads stand for processes: each has a program of its own, and locks exclude them alike."""
+    compiling, most, gate = [], [], threading.Lock()
+
+    def slow(x):
+        with gate:
+            compiling.append(x)
+            most.append(len(compiling))
+        time.sleep(0.3)
+        with gate:
+            compiling.pop()
+        return 2 * x
+
+    def call():
+        np.testing.assert_array_equal(KeptProgram(slow, "slow")(jnp.ones(2)), [2, 2])
+
+    with ThreadPoolExecutor(3) as threads:
+        for future in [threads.submit(call) for _ in range(3)]:
+            future.result()
+    assert most == [1]  # traced once, not three times
+
+
+def test_a_process_that_fails_leaves_the_program_to_the_others(folder):
+    def broken(x):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        KeptProgram(broken, "program")(jnp.ones(2))
+    np.testing.assert_array_equal(KeptProgram(lambda x: 2 * x, "program")(jnp.ones(2)), [2, 2])
