@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import errno
+import functools
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from fml_jax.errors import InputError
 PARTIAL_SUFFIX = ".partial"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
+_SYNCED_AT_ONCE = 8  # files
 _serial_numbers = itertools.count()  # of this process's partial files
 
 
@@ -60,8 +62,9 @@ class complete_or_absent:
       InputError: an OSError within; a `DiskFullError` if the disk is full. No partial file remains.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = Path(path)
+    def __init__(self, path: Path, *, synced: bool = False) -> None:
+        """`synced`: the file is synced to the disk within the context."""
+        self._path, self._synced = Path(path), synced
         unique = f"{os.getpid()}-{next(_serial_numbers)}"
         # A long name is cut: with the suffix it might be too long for the file system.
         self._partial = self._path.with_name(f"{self._path.name[:40]}.{unique}{PARTIAL_SUFFIX}")
@@ -72,7 +75,8 @@ class complete_or_absent:
     def __exit__(self, kind, error, trace):
         try:
             if error is None:
-                _to_disk(self._partial)
+                if not self._synced:
+                    _to_disk(self._partial)
                 self._partial.replace(self._path)
         except OSError as raised:
             error = raised
@@ -91,9 +95,9 @@ def all_complete_or_absent(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """
     try:
         with contextlib.ExitStack() as files:
-            partials = [files.enter_context(complete_or_absent(path)) for path in paths]
+            partials = [files.enter_context(complete_or_absent(path, synced=True)) for path in paths]
             yield partials
-            _to_disk_together(partials)
+            _to_disk_together(paths, partials)
     except BaseException:
         for path in paths:
             with contextlib.suppress(OSError):
@@ -110,12 +114,18 @@ def cannot_be_written(path: str | os.PathLike, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written ({reason}); {remedy}")
 
 
-def _to_disk_together(paths: Sequence[Path]) -> None:
-    """Syncs files at the same time: the disk then writes them at once. Errors are left to the sync of each file."""
-    if len(paths) > 1:
-        with concurrent.futures.ThreadPoolExecutor(len(paths)) as threads:
-            for each in [threads.submit(_to_disk, path) for path in paths]:
-                each.exception()
+def _to_disk_together(paths: Sequence[Path], partials: Sequence[Path]) -> None:
+    """Syncs the partial files of some paths at the same time: the disk then writes them at once."""
+    waiting = [_threads(os.getpid()).submit(_to_disk, partial) for partial in partials]
+    for path, error in zip(paths, [each.exception() for each in waiting], strict=True):
+        if isinstance(error, OSError):
+            raise cannot_be_written(path, error) from error
+
+
+@functools.lru_cache(maxsize=1)
+def _threads(process: int) -> concurrent.futures.ThreadPoolExecutor:
+    """A process's threads that wait for the disk; a forked process has none of its parent's."""
+    return concurrent.futures.ThreadPoolExecutor(_SYNCED_AT_ONCE, thread_name_prefix="to disk")
 
 
 def _to_disk(path: Path) -> None:

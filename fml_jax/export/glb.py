@@ -53,6 +53,10 @@ def write_glb(
 _PLAIN = {bool, int, float, str}
 
 
+class _Filled(dict):
+    """A part of a document without empty fields, which all heads of a face model share."""
+
+
 def _contained(document: str, chunks: list[bytes]) -> bytes:
     """The container of a document and its binary chunk; the library's own takes ten times as long for both."""
     text, length = document.encode(), sum(map(len, chunks))
@@ -63,7 +67,7 @@ def _contained(document: str, chunks: list[bytes]) -> bytes:
 
 def _filled_fields(value: Any) -> Any:
     """A part of a document as dicts and lists, without fields that are None or empty."""
-    if type(value) in _PLAIN:
+    if type(value) in _PLAIN or type(value) is _Filled:
         return value
     if isinstance(value, list):
         return value if value and type(value[0]) in _PLAIN else [_filled_fields(each) for each in value]
@@ -92,7 +96,7 @@ class _Glb:
         document.textures = [gltf.Texture(source=0, sampler=0)]
         mesh = gltf.Mesh(name="face", weights=[float(weight) for weight in head.weights])
         mesh.extras = {"targetNames": list(head.target_names)}  # the place that Blender, three.js and others read
-        mesh.primitives = [self._primitive(surface, _moves(surface, head.weights)) for surface in head.surfaces]
+        mesh.primitives = [self._primitive(surface, head.weights) for surface in head.surfaces]
         document.meshes = [mesh]
         document.nodes = [gltf.Node(mesh=0, name="face")]
         document.scenes, document.scene = [gltf.Scene(nodes=[0])], 0
@@ -129,7 +133,7 @@ class _Glb:
         accessor.bufferView, accessor.byteOffset = self._view(rows.tobytes()), 0
         return self._add(accessor)
 
-    def _primitive(self, surface: Surface, targets: list["_Moves"]) -> gltf.Primitive:
+    def _primitive(self, surface: Surface, weights: Float[np.ndarray, "K"]) -> gltf.Primitive:
         attributes = gltf.Attributes(
             POSITION=self._array(surface.neutral * _METRES, bounds=True),
             NORMAL=self._array(surface.normals),
@@ -147,28 +151,17 @@ class _Glb:
             attributes=attributes,
             indices=self._indices(surface.triangles),
             material=len(self._document.materials) - 1,
-            targets=self._targets(targets, len(surface.neutral)),
+            targets=self._targets(surface, weights),
         )
 
-    def _targets(self, targets: list["_Moves"], count: int) -> list[dict[str, int]]:
+    def _targets(self, surface: Surface, weights: Float[np.ndarray, "K"]) -> list[dict[str, int]]:
         """Accessors of displacements that are zero but at some vertices; all of a primitive share two buffer views."""
-        kind = np.dtype(np.uint16 if count < 2**16 else np.uint32)
-        indices, index_places = _laid_out([target.rows.astype(kind).tobytes() for target in targets])
-        values, value_places = _laid_out([target.values.tobytes() for target in targets])
-        index_view, value_view = self._view(indices), self._view(values)
-        found = []
-        for target, index_place, value_place in zip(targets, index_places, value_places, strict=True):
-            accessor = _accessor(count, target.values, bounds=False)
-            accessor.min, accessor.max = target.least, target.greatest
-            accessor.sparse = gltf.Sparse(
-                count=len(target.rows),
-                indices=gltf.AccessorSparseIndices(
-                    bufferView=index_view, byteOffset=index_place, componentType=_COMPONENTS[kind]
-                ),
-                values=gltf.AccessorSparseValues(bufferView=value_view, byteOffset=value_place),
-            )
-            found.append({"POSITION": self._add(accessor)})
-        return found
+        least, last = _LEAST_MOVE.get(surface.name, _ELSE_MOVE), _last_moves(surface, weights)
+        named = _named_moves(surface.shapes, least)
+        views = self._view(named.indices), self._view(named.values + last.values.tobytes())
+        of_last = _sparse_accessor(last, len(surface.neutral), views, (named.last_indices, len(named.values)))
+        accessors = [*_named_accessors(surface.shapes, least, views), of_last]
+        return [_Filled(POSITION=self._add(accessor)) for accessor in accessors]
 
     def _array(self, rows: np.ndarray, *, bounds: bool = False) -> int:
         rows = np.ascontiguousarray(rows, "<f4")
@@ -185,7 +178,7 @@ class _Glb:
             gltf.Accessor(bufferView=view, byteOffset=0, componentType=component, count=len(rows), type=gltf.SCALAR)
         )
 
-    def _add(self, accessor: gltf.Accessor) -> int:
+    def _add(self, accessor: gltf.Accessor | _Filled) -> int:
         self._document.accessors.append(accessor)
         return len(self._document.accessors) - 1
 
@@ -238,21 +231,63 @@ def _moves_of(rows: np.ndarray, displacements: Float[np.ndarray, "V 3"]) -> _Mov
     return _Moves(rows, values, *_bounds(np.concatenate([values, still])))
 
 
-def _moves(surface: Surface, weights: Float[np.ndarray, "K"]) -> list[_Moves]:
-    """The targets of a surface without the named shapes' small displacements, for which the last target makes up."""
-    least = _LEAST_MOVE.get(surface.name, _ELSE_MOVE)
-    _, small = surface.shapes.split(least)
+def _last_moves(surface: Surface, weights: Float[np.ndarray, "K"]) -> _Moves:
+    """The last target of a surface, which makes up for the named shapes' small displacements."""
+    _, small = surface.shapes.split(_LEAST_MOVE.get(surface.name, _ELSE_MOVE))
     last = surface.rest + weighted_sum_plain((weights[:-1] / weights[-1]).astype(np.float32), small)
-    return [*_large_moves(surface.shapes, least), _moves_of(np.arange(len(last)), last)]
+    return _moves_of(np.arange(len(last)), last)
+
+
+class _NamedMoves(NamedTuple):
+    """The targets of the named shapes, without their small displacements: the same for all heads."""
+
+    moves: list[_Moves]
+    indices: bytes  # of the vertices of these targets and of the last one, which moves all
+    index_places: list[int]
+    last_indices: int  # where those of the last target begin
+    values: bytes  # of these targets
+    value_places: list[int]
 
 
 @lru_cache(maxsize=8)  # the surfaces of a head
-def _large_moves(shapes: Shapes, least: float) -> list[_Moves]:
+def _named_moves(shapes: Shapes, least: float) -> _NamedMoves:
+    large = shapes.split(least)[0]
     found = []
-    for target in shapes.split(least)[0]:
+    for target in large:
         rows = np.flatnonzero(target.any(axis=1))
         found.append(_moves_of(rows if len(rows) else np.zeros(1, np.int64), target))
-    return found
+    count = large.shape[1]
+    rows_of_all = [*(moves.rows for moves in found), np.arange(count)]
+    indices, (*index_places, last) = _laid_out([rows.astype(_index_kind(count)).tobytes() for rows in rows_of_all])
+    values, value_places = _laid_out([moves.values.tobytes() for moves in found])
+    return _NamedMoves(found, indices, index_places, last, values, value_places)
+
+
+@lru_cache(maxsize=8)
+def _named_accessors(shapes: Shapes, least: float, views: tuple[int, int]) -> list[_Filled]:
+    """The accessors of the named shapes' targets, whose indices and values are in these buffer views."""
+    named, count = _named_moves(shapes, least), shapes.split(least)[0].shape[1]
+    places = zip(named.index_places, named.value_places, strict=True)
+    pairs = zip(named.moves, places, strict=True)
+    return [_Filled(_filled_fields(_sparse_accessor(moves, count, views, place))) for moves, place in pairs]
+
+
+def _sparse_accessor(moves: _Moves, count: int, views: tuple[int, int], places: tuple[int, int]) -> gltf.Accessor:
+    """An accessor of `count` displacements, with the indices and values of those that are not 0 at places in views."""
+    accessor = _accessor(count, moves.values, bounds=False)
+    accessor.min, accessor.max = moves.least, moves.greatest
+    accessor.sparse = gltf.Sparse(
+        count=len(moves.rows),
+        indices=gltf.AccessorSparseIndices(
+            bufferView=views[0], byteOffset=places[0], componentType=_COMPONENTS[_index_kind(count)]
+        ),
+        values=gltf.AccessorSparseValues(bufferView=views[1], byteOffset=places[1]),
+    )
+    return accessor
+
+
+def _index_kind(count: int) -> np.dtype:
+    return np.dtype(np.uint16 if count < 2**16 else np.uint32)
 
 
 def _material(surface: Surface, tint: Float[np.ndarray, "3"]) -> gltf.Material:

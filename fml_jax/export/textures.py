@@ -17,9 +17,9 @@ _MARGIN = 16  # texels around each island that repeat its border, so that filter
 class Atlas(NamedTuple):
     """How a texture of S × S texels follows from the mesh's vertices; row 0 is its upper edge (v = 1)."""
 
-    weights: scipy.sparse.csr_matrix  # [S², N], barycentric; rows beyond the islands and their margins are empty
+    # [S², N + 1], barycentric; beyond the islands and their margins 1 of the last column, which stands for the mean.
+    weights: scipy.sparse.csr_matrix
     covered: Bool[np.ndarray, "S S"]  # whether a texel lies on the surface itself
-    empty: Bool[np.ndarray, "texels"]  # [S²] whether there is no surface near
 
     @property
     def size(self) -> int:
@@ -29,8 +29,7 @@ class Atlas(NamedTuple):
     def baked(self, values: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "S S C"]:
         """Values of vertices at each texel; their mean where there is no surface near."""
         values = np.asarray(values, np.float32)
-        texels = self.weights @ values
-        texels[self.empty] = values.mean(axis=0)
+        texels = self.weights @ np.concatenate([values, values.mean(axis=0, keepdims=True)])
         return texels.reshape(self.size, self.size, -1)
 
 
@@ -57,8 +56,9 @@ def _make_atlas(model: BaseModel, size: int) -> Atlas:
     near = np.flatnonzero(distance <= _MARGIN)
     source = (row * size + column).ravel()[near]  # of a covered texel this is the texel itself
     seen = corners[triangle.ravel()[source]]
-    weights = scipy.sparse.csr_matrix(
-        (barycentric.reshape(-1, 3)[source].ravel(), (np.repeat(near, 3), seen.ravel())),
-        shape=(size * size, model.vertex_count),
-    )
-    return Atlas(weights, covered, np.diff(weights.indptr) == 0)
+    far = np.flatnonzero(distance > _MARGIN)
+    shares = np.concatenate([barycentric.reshape(-1, 3)[source].ravel(), np.ones(len(far), np.float32)])
+    texel = np.concatenate([np.repeat(near, 3), far])
+    vertex = np.concatenate([seen.ravel(), np.full(len(far), model.vertex_count)])
+    shape = (size * size, model.vertex_count + 1)
+    return Atlas(scipy.sparse.csr_matrix((shares, (texel, vertex)), shape=shape), covered)

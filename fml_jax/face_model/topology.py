@@ -81,11 +81,15 @@ def vertex_normals(topology: Topology, vertices: Float[Array, "N 3"]) -> Float[A
 
 def mesh_normals(triangles: Int[np.ndarray, "T 3"], vertices: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
     """`vertex_normals` of NumPy arrays, for pictures and files: to compile that for each mesh takes seconds."""
-    a, b, c = (vertices[corner] for corner in triangles.T)
-    areas = np.repeat(np.cross(b - a, c - a), 3, axis=0)
-    sums = np.stack([np.bincount(triangles.ravel(), axis, len(vertices)) for axis in areas.T], axis=1)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return (sums / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    # Coordinate by coordinate: half the time of rows of three.
+    first, second, third = np.ascontiguousarray(triangles.T)
+    coordinates = np.ascontiguousarray(vertices.T)
+    (ux, uy, uz), (vx, vy, vz) = (coordinates[:, other] - coordinates[:, first] for other in (second, third))
+    areas = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+    corners = triangles.ravel().astype(np.intp)
+    sums = np.stack([np.bincount(corners, np.repeat(area, 3), len(vertices)) for area in areas])
+    lengths = np.sqrt(sums[0] ** 2 + sums[1] ** 2 + sums[2] ** 2)
+    return (sums / np.where(lengths > 0, lengths, 1)).T.astype(np.float32, order="C")
 
 
 def normals_at(rows: Int[Array, "S"], rings: Int[Array, "W S"], vertices: Float[Array, "N 3"]) -> Float[Array, "S 3"]:

@@ -22,13 +22,20 @@ class NamedShapes(NamedTuple):
     names: tuple[str, ...]
     codes: np.ndarray  # [K, m_e] of each shape at full strength, standard deviations
     factor: np.ndarray  # [m_e, m_e]; ‖factor @ code‖² is the face's mean squared displacement by a code, mm²
+    solved: dict[bytes, np.ndarray]  # the last expression's weights, for which each of a face's files asks
 
     def weights(self, expression: Float[Array, "m_e"]) -> Float[np.ndarray, "K"]:
         """Weights in [0, 1] whose shapes together come nearest to an expression, as displacements of the face."""
-        ridge = np.sqrt(_LEAST_GAIN) * np.eye(len(self.names))
-        system = np.concatenate([self.factor @ self.codes.T, ridge])
-        target = np.concatenate([self.factor @ np.asarray(expression, np.float64), np.zeros(len(self.names))])
-        return np.clip(scipy.optimize.lsq_linear(system, target, (0, 1), method="bvls").x, 0, 1)
+        wanted = np.asarray(expression, np.float64)
+        weights = self.solved.get(wanted.tobytes())
+        if weights is None:
+            ridge = np.sqrt(_LEAST_GAIN) * np.eye(len(self.names))
+            system = np.concatenate([self.factor @ self.codes.T, ridge])
+            target = np.concatenate([self.factor @ wanted, np.zeros(len(self.names))])
+            weights = np.clip(scipy.optimize.lsq_linear(system, target, (0, 1), method="bvls").x, 0, 1)
+            self.solved.clear()
+            self.solved[wanted.tobytes()] = weights
+        return weights.copy()
 
 
 _shapes: dict[tuple[str, int], NamedShapes] = {}
@@ -48,7 +55,7 @@ def named_shapes(model: BaseModel) -> NamedShapes | None:
         if not codes:
             return None
         _shapes[key] = NamedShapes(
-            tuple(codes), np.stack(list(codes.values())).astype(np.float64), _displacement_factor(model)
+            tuple(codes), np.stack(list(codes.values())).astype(np.float64), _displacement_factor(model), {}
         )
     return _shapes[key]
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.camera import CROP_SIZE
-from fml_jax.image_formation.raster import rasterize
+from fml_jax.image_formation.raster import seen_pixels
 from fml_jax.ops.images import eight_bits
 
 PLAIN_GROUND = np.full((1, 1, 3), 0.93, np.float32)  # behind pictures without a photo
@@ -59,9 +59,9 @@ def picture_raster(
     """What `painted` needs of a mesh; arguments as of `draw`."""
     fine = _FINER * size
     enlarged = (np.asarray(pixels) + 0.5) * fine / CROP_SIZE - 0.5
-    triangle, barycentric = rasterize(enlarged, depth, triangles, height=fine, width=fine, front_only=True)
-    row, column = np.nonzero(triangle >= 0)
-    corners, weights = triangles[triangle[row, column]], barycentric[row, column] / _FINER**2
+    place, triangle, barycentric = seen_pixels(enlarged, depth, triangles, height=fine, width=fine, front_only=True)
+    row, column = np.divmod(place, fine)
+    corners, weights = triangles[triangle], barycentric / _FINER**2
     pixel = np.repeat(row // _FINER * size + column // _FINER, 3)
     shape = (size * size, len(enlarged))
     return Raster(scipy.sparse.csr_matrix((weights.ravel(), (pixel, corners.ravel())), shape=shape), size)

@@ -38,6 +38,29 @@ def rasterize(
       coordinates there (float32, zeros where there is none). Of surfaces at exactly the same
       depth, the triangle that comes first wins.
     """
+    places, triangles_seen, weights = seen_pixels(
+        pixels, depth, triangles, height=height, width=width, front_only=front_only
+    )
+    triangle_index = np.full(height * width, -1, np.int32)
+    barycentric = np.zeros((height * width, 3), np.float32)
+    triangle_index[places], barycentric[places] = triangles_seen, weights
+    return triangle_index.reshape(height, width), barycentric.reshape(height, width, 3)
+
+
+def seen_pixels(
+    pixels: Shaped[np.ndarray, "N 2"],
+    depth: Shaped[np.ndarray, "N"],
+    triangles: Int[np.ndarray, "T 3"],
+    *,
+    height: int,
+    width: int,
+    front_only: bool = False,
+) -> tuple[Int[np.ndarray, "P"], Int[np.ndarray, "P"], Float[np.ndarray, "P 3"]]:
+    """`rasterize` for the P pixels alone that show a triangle, row by row; arguments as there.
+
+    Returns:
+      The pixels' positions in the flattened picture, ascending; their triangles; their barycentric coordinates.
+    """
     pixels, depth = np.asarray(pixels, np.float64), np.asarray(depth, np.float64)
     index, top, bottom = _in_picture(pixels, depth, triangles, height, width)
     corners = triangles[index].T
@@ -50,14 +73,13 @@ def rasterize(
     span, x = _expand(*_spans(weights, row_of, y, width=width))
     flat, candidate_depth = before[span] + x, depth_at_left[span] + slope[span] * x
     seen = _nearest(flat, candidate_depth, height * width)
-    triangle_index = np.full(height * width, -1, np.int32)
-    barycentric = np.zeros((height * width, 3), np.float32)
     rows, places = span[seen], flat[seen]
-    triangles_seen = row_of[rows]
-    triangle_index[places] = index[triangles_seen]
-    constant, along_x, along_y = weights[:, :, triangles_seen].swapaxes(0, 1)
-    barycentric[places] = (constant + along_x * x[seen] + along_y * y[rows]).T
-    return triangle_index.reshape(height, width), barycentric.reshape(height, width, 3)
+    seen_triangles = row_of[rows]
+    # With a triangle's nine numbers side by side they are gathered in half the time.
+    of_pixels = np.take(np.ascontiguousarray(weights.reshape(9, -1).T), seen_triangles, axis=0).reshape(-1, 3, 3)
+    across, down = x[seen].astype(np.float64)[:, None], y[rows].astype(np.float64)[:, None]
+    barycentric = of_pixels[:, :, 0] + of_pixels[:, :, 1] * across + of_pixels[:, :, 2] * down
+    return places, index[seen_triangles].astype(np.int32), barycentric.astype(np.float32)
 
 
 def interpolate(
@@ -170,7 +192,10 @@ def _expand(first, last):
 
 
 def _nearest(flat, depth, size):
-    """The positions of each pixel's nearest candidates, last first: of equals, the first is assigned last and stays."""
+    """The position of each covered pixel's nearest candidate, pixel by pixel; of equals, the first."""
     nearest = np.full(size, np.inf)
     np.minimum.at(nearest, flat, depth)
-    return np.flatnonzero(depth == nearest[flat])[::-1]
+    candidates = np.flatnonzero(depth == nearest[flat])[::-1]  # of equals, the first is assigned last and stays
+    winner = np.full(size, -1, np.int64)
+    winner[flat[candidates]] = candidates
+    return winner[winner >= 0]
