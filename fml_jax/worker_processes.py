@@ -1,5 +1,6 @@
 """Processes of commands: they end with their parent, and waste no time on garbage."""
 
+import atexit
 import gc
 import multiprocessing
 import multiprocessing.connection
@@ -26,3 +27,5 @@ def collect_garbage_rarely() -> None:
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    atexit.unregister(gc.unfreeze)
+    atexit.register(gc.unfreeze)  # what is left at the end is removed before the modules that it needs
