@@ -5,6 +5,7 @@ claims to hold is checked from the zip directory and the npy headers, before any
 """
 
 import contextlib
+import functools
 import math
 import zipfile
 import zlib
@@ -111,9 +112,7 @@ def _headers(
 
 
 def _header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, kind: str) -> Header:
-    def refused(reason: str) -> InputError:
-        return InputError(f"{path}: not a {kind} ({entry.filename[:100]!r} {reason})")
-
+    refused = functools.partial(_refused, path, kind, entry)
     # Other methods of compression, which NumPy does not write, unpack without a bound.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise refused("is compressed in another way than NumPy's")
@@ -134,6 +133,10 @@ def _header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, kind: 
     if not sides_are_sane or size != entry.file_size - start:
         raise refused(f"claims the shape {shape}, which is not what it holds"[:300])
     return Header(shape, dtype, size)
+
+
+def _refused(path: Path, kind: str, entry: zipfile.ZipInfo, reason: str) -> InputError:
+    return InputError(f"{path}: not a {kind} ({entry.filename[:100]!r} {reason})")
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:

@@ -39,6 +39,7 @@ from flax import struct  # noqa: E402 (imports JAX)
 struct.PyTreeNode.__no_type_check__ = True
 
 _SHARED = Path(__file__).parents[2] / "shared"
+_COLLECTED_AFTER = 20_000, 20, 20  # new objects, collections of these, and so on: a trace makes a million that it frees
 _NEEDS_SHARED = "needs the private photos in ../shared"
 # Folders with files that take half a minute or longer.
 _LONG_FOLDERS = ("training", "reconstruction", "video", "networks", "evaluation", "examples", "importers")
@@ -76,6 +77,7 @@ def pytest_collection_finish(session):
     """What the imports made is not looked through again at each collection of garbage."""
     gc.freeze()
     gc.enable()
+    gc.set_threshold(*_COLLECTED_AFTER)
 
 
 def pytest_sessionfinish(session):
@@ -120,80 +122,17 @@ def small_disk(tmp_path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def tiny_model():
     """See `make_tiny_model`."""
+    from tests.tiny_face import make_tiny_model
+
     return make_tiny_model()
-
-
-def make_tiny_model():
-    """A bulging patch of 9×9 vertices with two or three modes of each kind, all random but smooth."""
-    import jax.numpy as jnp
-
-    from fml_jax.face_model.base import BaseModel
-    from fml_jax.face_model.landmarks import Landmarks
-    from fml_jax.face_model.topology import make_topology
-
-    rng = np.random.default_rng(0)
-    side = 9
-    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
-    mean = np.stack([70 * x, -90 * y, 60 * np.cos(x) * np.cos(y)], axis=-1).reshape(-1, 3)
-    k = np.arange(side * side).reshape(side, side)
-    a, b, c, d = (part.ravel() for part in (k[:-1, :-1], k[1:, :-1], k[1:, 1:], k[:-1, 1:]))
-    triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    count = side * side
-
-    def modes(number, scale):
-        waves = rng.normal(size=(number, 3, 2))
-        phase = np.einsum("kcw,wn->knc", waves, np.stack([x.ravel(), y.ravel()]))
-        return jnp.asarray(scale * np.sin(phase + rng.normal(size=(number, 1, 3))), jnp.float32)
-
-    def on_mesh(*shape):
-        vertices = triangles[rng.integers(len(triangles), size=shape)]
-        return jnp.asarray(vertices, jnp.int32), jnp.asarray(rng.dirichlet(np.ones(3), size=shape), jnp.float32)
-
-    fixed_vertices, fixed_weights = on_mesh(478)
-    contour_vertices, contour_weights = on_mesh(3, 17)
-    return BaseModel(
-        mean=jnp.asarray(mean, jnp.float32),
-        identity=modes(3, 4.0),
-        expression=modes(2, 3.0),
-        reflectance_mean=jnp.full((count, 3), 0.5),
-        reflectance=modes(3, 0.08),
-        topology=make_topology(triangles, count),
-        uv=jnp.asarray(np.stack([x.ravel(), -y.ravel()], 1) / 2 + 0.5, jnp.float32),
-        uv_triangles=jnp.asarray(triangles, jnp.int32),
-        landmarks=Landmarks(
-            fixed_vertices=fixed_vertices,
-            fixed_weights=fixed_weights,
-            ibug_from_mediapipe=jnp.asarray(rng.permutation(478)[:68], jnp.int32),
-            contour_yaws=jnp.asarray([-60.0, 0.0, 60.0]),
-            contour_vertices=contour_vertices,
-            contour_weights=contour_weights,
-            candidates=jnp.arange(0, count, 2, dtype=jnp.int32),
-        ),
-        regions={"face": jnp.ones(count, bool), "skin": jnp.ones(count, bool)},
-        name="tiny",
-    )
 
 
 @pytest.fixture
 def tiny_code(tiny_model):
     """A turned, tilted, lit face of the tiny model in front of its camera."""
+    from tests.tiny_face import random_code
+
     return random_code(tiny_model, np.random.default_rng(3))
-
-
-def random_code(model, rng):
-    """A plausible code of any model, float32."""
-    import jax.numpy as jnp
-
-    from fml_jax.codes import NEUTRAL_DEPTH, FaceCode
-
-    sizes = model.code_sizes
-    parts = [rng.normal(size=size) for size in sizes]
-    return FaceCode(
-        *(jnp.asarray(part, jnp.float32) for part in parts),
-        rotation=jnp.asarray(np.array([np.pi, 0, 0]) + rng.normal(0, 0.3, 3), jnp.float32),
-        translation=jnp.asarray(np.array([0, 0, NEUTRAL_DEPTH]) + rng.normal(0, 10, 3), jnp.float32),
-        illumination=jnp.asarray(np.eye(9)[0][:, None] + rng.normal(0, 0.2, (9, 3)), jnp.float32),
-    )
 
 
 @pytest.fixture(scope="session")

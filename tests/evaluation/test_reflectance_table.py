@@ -10,7 +10,7 @@ from fml_jax.codes import flatten_code
 from fml_jax.evaluation import reflectance_table as module
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.reflectance_table import BASE, FINAL, MEAN, OWN, reflectance_table, table_of
-from tests.conftest import random_code
+from tests.tiny_face import random_code
 
 STRIPES = np.where(np.arange(81)[:, None] % 2, 0.1, -0.1)
 

@@ -11,7 +11,7 @@ from fml_jax.evaluation.surfaces import Surfaces, free_surfaces, known_surfaces,
 from fml_jax.face_model.base import geometry, reflectance
 from fml_jax.image_formation.points import form_points_of
 from fml_jax.image_formation.rotation import rotation_matrix
-from tests.conftest import random_code
+from tests.tiny_face import random_code
 
 ALL = np.ones(81, bool)
 

@@ -25,7 +25,7 @@ from fml_jax.files import complete_or_absent
 from fml_jax.reconstruction import Reconstruction
 from fml_jax.reconstruction.pictures import Pictures
 from fml_jax.runners import run_in_processes
-from tests.conftest import make_tiny_model, random_code
+from tests.tiny_face import make_tiny_model, random_code
 
 
 class Dropped(NamedTuple):

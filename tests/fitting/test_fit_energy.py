@@ -8,7 +8,7 @@ from fml_jax.fitting.energy import WEIGHTS, fit_energy
 from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.points import form_points
 from fml_jax.losses import Observation, base_energy
-from tests.conftest import random_code
+from tests.tiny_face import random_code
 
 
 def test_the_energy_falls_and_the_best_code_is_kept(tiny_model):

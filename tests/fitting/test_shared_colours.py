@@ -9,7 +9,7 @@ from fml_jax.face_model.base import geometry
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.fitting.shared_colours import solve_shared_colours
 from fml_jax.image_formation.points import form_points
-from tests.conftest import random_code
+from tests.tiny_face import random_code
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from fml_jax.fitting import shared_identity as module
 from fml_jax.fitting.shared_identity import IdentityInformation, PointEvidence
 from fml_jax.image_formation import local_points
 from fml_jax.image_formation.local_points import POINTS, PointBasis, free_parameters
-from tests.conftest import random_code
+from tests.tiny_face import random_code
 
 # One program each; without `jit` they would be some hundred.
 identity_information, shared_identity, fit_with_identity, project_points = map(

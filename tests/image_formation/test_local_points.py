@@ -12,7 +12,7 @@ from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.local_points import POINTS, PointBasis
 from fml_jax.image_formation.local_points import project_points as points_of
 from fml_jax.photos.landmarks import EYE_POINTS
-from tests.conftest import random_code
+from tests.tiny_face import random_code
 
 project_points = jax.jit(points_of)  # one program; without `jit` it would be some hundred
 

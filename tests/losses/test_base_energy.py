@@ -27,7 +27,7 @@ from fml_jax.losses import (
 from fml_jax.losses import base_energy as base_energy_of
 from fml_jax.losses import supervised_energy as supervised_energy_of
 from fml_jax.ops.sampling import sample_bilinear
-from tests.conftest import random_code
+from tests.tiny_face import random_code
 
 # One program each; called without `jit` they would be some hundred.
 form_points, rotation_matrix = jax.jit(points_of), jax.jit(rotation_of)

@@ -6,7 +6,7 @@ import numpy as np
 
 from fml_jax.face_model.base import geometry
 from fml_jax.losses import identity_distances, identity_energies
-from tests.conftest import random_code
+from tests.tiny_face import random_code
 
 EVERYONE = jnp.ones(4)
 PEOPLE = jnp.array([0, 0, 1, 2])

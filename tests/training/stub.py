@@ -109,7 +109,7 @@ def run(config: RunConfig, workdir: Path, held_out=lambda *_: None, data_workers
     from fml_jax.networks import multilevel
     from fml_jax.training import loop
     from fml_jax.training import low_rank_gradients as factors
-    from tests.conftest import make_tiny_model
+    from tests.tiny_face import make_tiny_model
 
     stubs = {
         "StageBatches": StubBatches,

@@ -61,7 +61,7 @@ from fml_jax.networks.multilevel import Network
 from fml_jax.training import low_rank_gradients as factors
 from fml_jax.training.collectives import collectives, compile_stage
 from fml_jax.training.sharding import bytes_per_device, make_mesh
-from tests.conftest import make_tiny_model
+from tests.tiny_face import make_tiny_model
 from tests.training import stub
 
 factors._LARGE = 0

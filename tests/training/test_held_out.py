@@ -14,7 +14,7 @@ from fml_jax.networks.multilevel import Network
 from fml_jax.training.held_out import Evaluator
 from fml_jax.training.sharding import make_mesh
 from tests.compiled_programs import run_once
-from tests.conftest import random_code
+from tests.tiny_face import random_code
 from tests.training import stub
 
 FACE = np.ones(7, bool)
