@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import errno
 import functools
+import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,21 @@ def checked_path(path: str | os.PathLike) -> Path:
     if "\0" in os.fsdecode(path):
         raise InputError(f"{os.fsdecode(path)!r}: a path cannot hold a null character; check the path")
     return Path(path)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal; the file is read once as long as it is not changed.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    status = path.stat()
+    return _checksum(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=8)
+def _checksum(path: Path, stamp: tuple[int, int, int]) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def output_folder(path: str | os.PathLike) -> Path:

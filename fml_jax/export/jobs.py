@@ -3,7 +3,6 @@
 The launching process of a batch reads this module, and imports neither JAX nor what writes files of faces.
 """
 
-import hashlib
 import json
 import sys
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from fml_jax.export.formats import ALL_ENDINGS, DEFAULT, TEXTURES, checked_forma
 from fml_jax.export.page import picture_paths
 from fml_jax.export.result_folder import PhotoEntry
 from fml_jax.export.viewer.folder import script_path
+from fml_jax.files import checksum
 from fml_jax.photos.detection import AUTO, detector_name
 from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
 
@@ -41,10 +41,10 @@ class Settings:
         arguments = dict(self.reconstructor)
         weights = Path(arguments.pop("weights", None) or OPEN_WEIGHTS)
         arguments["detector"] = detector_name(arguments.get("detector", AUTO))
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else str(weights)
+        digest = checksum(weights) if weights.is_file() else str(weights)
         if "face_model" in arguments:
             model = Path(arguments.pop("face_model"))
-            digest += hashlib.sha256(model.read_bytes()).hexdigest() if model.is_file() else str(model)
+            digest += checksum(model) if model.is_file() else str(model)
         given = [digest, sorted(arguments.items()), self.refine, self.boxes]
         given += [self.texture] * (self.texture != TEXTURES[0]) + ["same person"] * self.same_person
         return json.dumps(given)

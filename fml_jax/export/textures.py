@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float
-from scipy.ndimage import distance_transform_edt
 
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.raster import rasterize
@@ -45,6 +44,8 @@ def atlas_of(model: BaseModel, size: int = SIZE) -> Atlas:
 
 
 def _make_atlas(model: BaseModel, size: int) -> Atlas:
+    from scipy.ndimage import distance_transform_edt
+
     uv = np.asarray(model.uv, np.float64)
     texels = np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1) * size - 0.5
     rows, corners = np.asarray(model.uv_triangles), np.asarray(model.topology.triangles)

@@ -151,7 +151,8 @@ WRITERS: dict[str, Writer] = {
 def prepare(model: BaseModel, formats: Iterable[str]) -> None:
     """Makes what the files of all faces of a model share, which takes a second; else the first face's files do."""
     parts_of(model)
-    named_shapes(model)
+    if shapes := named_shapes(model):
+        shapes.weights(np.zeros(shapes.codes.shape[1]))  # which imports the solver
     if {"glb", "obj"} & set(formats):
         atlas_of(model)
         drawn_parts(model)

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Float
 
 from fml_jax.codes import FaceCode, code_from_network, network_from_code
@@ -95,6 +94,8 @@ def descent(energy: Callable[[Any], Array], start: Any) -> tuple[Float[Array, "S
     Returns:
       The energies of S = `STEPS` iterates, and the iterates with the leading axis S.
     """
+    import optax  # a tenth of a second, and only refinement needs it
+
     optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS, alpha=0.05))
 
     def step(state, _):

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-import scipy.optimize
 from jaxtyping import Float
 
 from fml_jax.face_model.base import BaseModel
@@ -26,6 +25,8 @@ class NamedShapes(NamedTuple):
 
     def weights(self, expression: Float[Array, "m_e"]) -> Float[np.ndarray, "K"]:
         """Weights in [0, 1] whose shapes together come nearest to an expression, as displacements of the face."""
+        import scipy.optimize  # takes a sixth of a second, while `writers.prepare` waits for the first face
+
         wanted = np.asarray(expression, np.float64)
         weights = self.solved.get(wanted.tobytes())
         if weights is None:

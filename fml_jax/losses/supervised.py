@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Float
 
 from fml_jax.codes import FaceCode
@@ -89,6 +88,8 @@ def keypoint_energy(
 
 def score_energy(logit: Float[Array, ""], is_face: Float[Array, ""]) -> Float[Array, ""]:
     """Cross-entropy of the crop's score; the target is 1 for a well-framed face and 0 otherwise."""
+    import optax  # a tenth of a second, and only trainings need it
+
     return optax.sigmoid_binary_cross_entropy(logit, is_face)
 
 

@@ -1,6 +1,5 @@
 """The network as a pure function from crops to faces, and its weights."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.files import load_face_model
 from fml_jax.face_model.learned import FaceModel
+from fml_jax.files import checksum
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.encoders import EncoderOutput, encode, make_encoder
@@ -175,7 +175,7 @@ def load_network(path: str | Path | None = None, model: BaseModel | None = None)
     # A test checks the package's own weights, since to trace a network takes half a second.
     shapes = None if path == OPEN_WEIGHTS else expected_shapes(network, settings)
     params, about = load_weights(path, shapes)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    digest = checksum(path)[:8]
     version = f"{model.name}, {about['encoder']} encoder, weights {digest}"
     final = settings and settings.final_level(network, model, params)
     base = {name: part for name, part in params.items() if name not in ("final", "correctives", "delta")}
