@@ -37,8 +37,8 @@ class ReconstructTask:
         with threadpoolctl.threadpool_limits(1, user_api="blas"):
             if not self._alone:
                 _share_the_machine()
-            elif self._load is None:
-                # Another core is free while the network is read and compiled for the first photo.
+            if self._load is None:
+                # A core is free while one process compiles the network for all.
                 model = load_face_model(dict(self._settings.reconstructor).get("face_model"))
                 threading.Thread(target=prepare, args=(model, self._settings.formats)).start()
             _loaded(self._load, self._settings.reconstructor)

@@ -224,10 +224,13 @@ class Reconstructor:
         """Boxes in photos → reconstructions, whatever they score."""
         return (result for _, result in self._kept(FaceStream.empty(), faces, True))
 
-    def predict(self, crops: UInt8[np.ndarray, "B 240 240 3"]) -> Prediction:
+    def predict(self, crops: UInt8[np.ndarray, "B 240 240 3"], *, together: int = 0) -> Prediction:
         """`fml_jax.predict` in batches, with colours solved if `solve_colours` is set; NumPy arrays.
 
         Crops under strongly coloured or very weak light are balanced first; the predicted light is that of the crop.
+
+        Args:
+          together: how many crops were predicted just before, if these are some of them.
         """
         gains = balancing_gains(crops)
         prediction = _in_batches(
@@ -240,6 +243,7 @@ class Reconstructor:
                 final=self._final,
             ),
             balanced(crops, gains),
+            together,
         )
         return _under_the_crops_light(prediction, gains)
 
@@ -298,7 +302,7 @@ class Reconstructor:
             return first, affines
         for k in rows:
             affines[k] = better[k]
-        again = self.predict(_crops([faces[k] for k in rows], [affines[k] for k in rows]))
+        again = self.predict(_crops([faces[k] for k in rows], [affines[k] for k in rows]), together=len(faces))
         again = again._replace(scores=scores.of_two_looks(first.scores[rows], again.scores, confidence[rows]))
         return jax.tree.map(lambda old, new: _replaced(old, rows, new), first, again), affines
 
@@ -397,11 +401,14 @@ def _compiled(function: Callable, crops: int, encoder: str) -> KeptProgram:
     return KeptProgram(functools.partial(function, encoder=encoder), f"{function.__name__}-{encoder}", options)
 
 
-def _in_batches(function: Callable, crops: np.ndarray) -> Any:
-    """`function` of B crops, as NumPy arrays, in parts of 1, SMALL_BATCH or BATCH: it is compiled for these alone."""
+def _in_batches(function: Callable, crops: np.ndarray, together: int = 0) -> Any:
+    """`function` of B crops, as NumPy arrays, in parts of 1, SMALL_BATCH or BATCH: it is compiled for these alone.
+
+    After many crops `together`, few are a batch too: another program would have to be compiled or read for them.
+    """
     count, start, answers = len(crops), 0, []
     while start < count:
-        size = 1 if count <= SINGLY else SMALL_BATCH if count - start <= BATCH - SMALL_BATCH else BATCH
+        size = 1 if max(count, together) <= SINGLY else SMALL_BATCH if count - start <= BATCH - SMALL_BATCH else BATCH
         part = crops[start : start + size]
         start += size
         padded = part if len(part) == size else part[np.minimum(np.arange(size), len(part) - 1)]
