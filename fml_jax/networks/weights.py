@@ -88,6 +88,15 @@ def has_part(path: str | Path, part: str) -> bool:
     return any(name.startswith(f"{part}/") for name in _headers(path))
 
 
+def read_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a weights file's parameters, by their '/'-joined names; no parameter is read.
+
+    Raises:
+      InputError: the file is missing or not of this format.
+    """
+    return {name: header.shape for name, header in read_headers(path, _KIND).items() if name != _NOTE}
+
+
 def read_metadata(path: str | Path) -> dict:
     """The metadata of a weights file; `encoder` and `model` are among them, as text.
 

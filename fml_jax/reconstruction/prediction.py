@@ -19,7 +19,7 @@ from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.encoders import EncoderOutput, encode, make_encoder
 from fml_jax.networks.multilevel import Network, layers
-from fml_jax.networks.weights import has_part, load_weights, read_metadata
+from fml_jax.networks.weights import has_part, load_weights, read_metadata, read_shapes
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
 from fml_jax.reconstruction.decoding import DecodedFace, solve_and_decode_all
@@ -150,6 +150,15 @@ def expected_shapes(network: Network, settings: FinalSettings | None) -> dict[st
     return shapes | (settings.delta_shapes() if settings else {})
 
 
+def _shapes_of_alike(path: Path, about: dict) -> dict[str, tuple[int, ...]] | None:
+    """The expected shapes of weights of a network such as the package's own, as it has them; None for others."""
+    own = read_metadata(OPEN_WEIGHTS)
+    alike = all(about.get(name) == own.get(name) for name in ("model", "encoder", "final_level"))
+    if not alike or any(has_part(path, part) != has_part(OPEN_WEIGHTS, part) for part in ("local", "final")):
+        return None
+    return read_shapes(OPEN_WEIGHTS)
+
+
 def load_network(path: str | Path | None = None, model: BaseModel | None = None) -> TrainedNetwork:
     """Reads a weights file for `predict`.
 
@@ -172,8 +181,10 @@ def load_network(path: str | Path | None = None, model: BaseModel | None = None)
     basis = PointBasis.of(model) if has_part(path, "local") else None
     settings = final_settings(path, about, model)
     network = Network(body, basis=basis) if settings is None else settings.network(body, model, basis)
-    # A test checks the package's own weights, since to trace a network takes half a second.
-    shapes = None if path == OPEN_WEIGHTS else expected_shapes(network, settings)
+    if path == OPEN_WEIGHTS:
+        shapes = None  # a test checks them: to trace a network takes a second
+    else:
+        shapes = _shapes_of_alike(path, about) or expected_shapes(network, settings)
     params, about = load_weights(path, shapes)
     digest = checksum(path)[:8]
     version = f"{model.name}, {about['encoder']} encoder, weights {digest}"

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,13 @@ import pytest
 import fml_jax
 from fml_jax.errors import InputError
 from fml_jax.image_formation.local_points import PointBasis
-from fml_jax.networks.weights import load_weights, save_weights
+from fml_jax.networks.encoders import make_encoder
+from fml_jax.networks.weights import load_weights, read_metadata, read_shapes, save_weights
 from fml_jax.photos.crops import crop_photo
-from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
+from fml_jax.reconstruction import prediction as prediction_module
+from fml_jax.reconstruction.final_level import final_settings
+from fml_jax.reconstruction.open_network import OPEN_ENCODER, OPEN_WEIGHTS
+from fml_jax.reconstruction.prediction import expected_shapes
 from tests.compiled_programs import run_once, xla_flags
 
 ROOT = Path(__file__).parents[2]
@@ -44,9 +49,14 @@ def assert_close(one, other, atol):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=atol), one, other)
 
 
-def test_it_is_what_the_reconstructor_computes(network, face, crops):
-    solver = fml_jax.ColourSolver.of(face.model)
-    found = run_once(network.predict, network.params, face.model, crops[:1], solver=solver)
+@pytest.fixture(scope="module")
+def both_levels(network, face, crops):
+    """The prediction of both levels, with solved colours."""
+    return run_once(network.predict, network.params, face.model, crops, solver=fml_jax.ColourSolver.of(face.model))
+
+
+def test_it_is_what_the_reconstructor_computes(both_levels, face):
+    found = both_levels
     np.testing.assert_allclose(found.faces.vertices[0], face.vertices, atol=1e-3)
     np.testing.assert_allclose(found.faces.reflectance[0], face.reflectance, atol=1e-3)
     np.testing.assert_allclose(found.final_codes.illumination[0], face.illumination, atol=1e-3)
@@ -86,24 +96,32 @@ crops = np.load(sys.argv[1])
 network, model = fml_jax.load_network(), fml_jax.load_face_model()
 mesh = Mesh(jax.devices(), ("data",))
 placed = jax.device_put(crops, NamedSharding(mesh, PartitionSpec("data")))
-params, model = jax.device_put((network.params, model), NamedSharding(mesh, PartitionSpec()))
-found = run_once(network.predict, params, model, placed)
+arguments = network.params, model, fml_jax.ColourSolver.of(model)
+params, model, solver = jax.device_put(arguments, NamedSharding(mesh, PartitionSpec()))
+found = run_once(network.predict, params, model, placed, solver=solver)
 assert len(found.faces.vertices.sharding.device_set) == 2 and not found.faces.vertices.is_fully_replicated
 np.save(sys.argv[2], found.faces.vertices)
 """
 
 
-def test_a_batch_may_be_sharded_over_devices(network, face, crops, tmp_path):
+def test_a_batch_may_be_sharded_over_devices(both_levels, crops, tmp_path):
     np.save(tmp_path / "crops.npy", crops)
     setting = {"XLA_FLAGS": xla_flags("--xla_force_host_platform_device_count=2"), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", SHARDED, str(tmp_path / "crops.npy"), str(tmp_path / "found.npy")]
     subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, **setting}, timeout=300)
-    both = run_once(network.predict, network.params, face.model, crops)
-    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), both.faces.vertices, atol=2e-2)
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), both_levels.faces.vertices, atol=2e-2)
 
 
-def test_the_packages_own_weights_which_are_not_checked_have_the_shapes_that_are_expected(tmp_path, network, face):
-    copied = fml_jax.load_network(shutil.copy(OPEN_WEIGHTS, tmp_path), face.model)  # a file that is checked
+def test_the_packages_own_weights_which_are_not_checked_have_the_shapes_that_are_expected(face):
+    settings = final_settings(OPEN_WEIGHTS, read_metadata(OPEN_WEIGHTS), face.model)
+    encoder = make_encoder(OPEN_ENCODER, face.model.code_sizes.total)
+    traced = settings.network(encoder, face.model, PointBasis.of(face.model))
+    assert read_shapes(OPEN_WEIGHTS) == expected_shapes(traced, settings)
+
+
+def test_weights_of_a_network_such_as_the_packages_own_are_read_without_tracing_one(tmp_path, network, face):
+    with mock.patch.object(prediction_module, "expected_shapes", side_effect=AssertionError):
+        copied = fml_jax.load_network(shutil.copy(OPEN_WEIGHTS, tmp_path), face.model)
     assert_close(copied.params, network.params, atol=0)
     assert_close(copied.final, network.final, atol=0)
 
