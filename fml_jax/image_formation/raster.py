@@ -64,8 +64,8 @@ def seen_pixels(
     pixels, depth = np.asarray(pixels, np.float64), np.asarray(depth, np.float64)
     index, top, bottom = _in_picture(pixels, depth, triangles, height, width)
     corners = triangles[index].T
-    edges = _edge_functions(pixels[corners, 0], pixels[corners, 1])
-    weights, index, corners, top, bottom = _solid(edges, index, corners, top, bottom, front_only=front_only)
+    weights, kept = _edge_functions(pixels[corners, 0], pixels[corners, 1], front_only=front_only)
+    index, corners, top, bottom = index[kept], corners[:, kept], top[kept], bottom[kept]
     row_of, y = _expand(top, bottom)
     # Like the weights, depth is an affine function of the pixel.
     constant, along_x, along_y = np.einsum("kct,kt->ct", weights, depth[corners])
@@ -132,27 +132,23 @@ def _range(values, triangles, size):
     return np.clip(first, 0, size).astype(np.int64), np.clip(last, -1, size - 1).astype(np.int64)
 
 
-def _edge_functions(x, y):
-    """Barycentric coordinates as affine functions of the pixel, not yet divided by the doubled area.
+def _edge_functions(x, y, *, front_only):
+    """Barycentric coordinates as affine functions of the pixel, of the triangles that have an area.
 
     Args:
       x, y: of the corners, [3, D].
+      front_only: leave out the triangles that show their backs, too.
 
     Returns:
-      [3, 3, D]: weight k times the doubled area is e[k, 0] + e[k, 1] x + e[k, 2] y.
+      [3, 3, K]: weight k is w[k, 0] + w[k, 1] x + w[k, 2] y; and which of the D triangles these K are.
     """
     # The edge opposite to corner k runs from corner k + 1 to corner k + 2.
     x1, y1, x2, y2 = (np.roll(part, -shift, 0) for shift in (1, 2) for part in (x, y))
-    return np.stack([x1 * y2 - x2 * y1, y1 - y2, x2 - x1], axis=1)
-
-
-def _solid(edges, *others, front_only):
-    """Barycentric coordinates of the triangles that have an area (and show their front), and the others' entries."""
-    doubled_area = edges[:, 0].sum(axis=0)  # negative for corners that are counterclockwise where y points down
-    solid = doubled_area < 0 if front_only else doubled_area != 0
-    if solid.all():
-        return edges / doubled_area, *others
-    return edges[:, :, solid] / doubled_area[solid], *(other[..., solid] for other in others)
+    constant = x1 * y2 - x2 * y1
+    doubled_area = constant.sum(axis=0)  # negative for corners that are counterclockwise where y points down
+    kept = np.flatnonzero(doubled_area < 0 if front_only else doubled_area != 0)
+    constant, x1, y1, x2, y2 = (np.take(part, kept, axis=1) for part in (constant, x1, y1, x2, y2))
+    return np.stack([constant, y1 - y2, x2 - x1], axis=1) / doubled_area[kept], kept
 
 
 def _spans(weights, row_of, y, *, width):

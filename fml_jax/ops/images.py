@@ -13,7 +13,10 @@ def unit_range(pixels: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def eight_bits(colours: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Colours in [0, 1] as 8-bit pixels, clipped and rounded: 1 becomes 255."""
-    return (np.clip(colours, 0, 1) * 255 + 0.5).astype(np.uint8)
+    scaled = np.clip(colours, 0, 1)
+    scaled *= 255  # in place: each further array of a texture's size takes as long as its arithmetic
+    scaled += 0.5
+    return scaled.astype(np.uint8)
 
 
 def halve(images: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H//2 W//2 C"]:

@@ -17,7 +17,7 @@ from fml_jax.photos.boxes import Detection
 from fml_jax.photos.crops import apply_affine, crop_photo
 from fml_jax.reconstruction import reconstructor as network
 from fml_jax.reconstruction.pictures import render_all
-from fml_jax.reconstruction.reconstructor import BATCH
+from fml_jax.reconstruction.reconstructor import BATCH, SMALL_BATCH
 
 
 def distance(a, b):
@@ -334,3 +334,12 @@ def test_what_is_no_photo_is_refused_in_one_line(reconstructor, photo, reason):
 def test_limits_that_are_no_numbers_are_refused(unchecked, settings):
     with pytest.raises(InputError, match=f"{next(iter(settings))}=.*is no number"):
         network.Reconstructor(**settings)
+
+
+def test_a_second_look_after_many_first_ones_is_a_batch_like_them(reconstructor, face, monkeypatch):
+    compiled, sizes = network._compiled, []
+    monkeypatch.setattr(network, "_compiled", lambda *of: sizes.append(of[1]) or compiled(*of))
+    x0, y0, x1, y1 = face.box
+    wide = (x0 - 50, y0 - 50, x1 + 50, y1 + 50)  # looked at again
+    found = reconstructor([data.astronaut()] * 4, [[tuple(face.box)]] * 3 + [[wide]])
+    assert len(found) == 4 and sizes == [SMALL_BATCH, SMALL_BATCH]
