@@ -1,5 +1,6 @@
 """The sets are what their names promise, always the same, and of held-out people."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -12,13 +13,17 @@ from fml_jax.evaluation.detection import overlap, roll_difference
 from fml_jax.evaluation.detection_sets import SETS, HeldOutPhotos
 from fml_jax.evaluation.reference_faces import LandmarkCache, possible_faces
 from fml_jax.launchers.evaluate_detection import SET_NAMES
+from fml_jax.photos.reading import list_photos
 
 
 @pytest.fixture(scope="module")
 def photos(shared, tmp_path_factory):
     """A new look at the validation split's photos, with the landmarks that were found before."""
     cache = LandmarkCache(tmp_path_factory.mktemp("landmarks") / "landmarks.json")
-    return lambda split="validation", seed=0: HeldOutPhotos(shared / "photos", split, cache, seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        for function in (list_photos, split_of):  # of thousands of files, which stay as they are
+            patch.setattr(detection_sets, function.__name__, functools.cache(function))
+        yield lambda split="validation", seed=0: HeldOutPhotos(shared / "photos", split, cache, seed=seed)
 
 
 @pytest.fixture(autouse=True)
