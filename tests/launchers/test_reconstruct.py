@@ -262,15 +262,16 @@ runpy.run_module("experiments.reconstruct", run_name="__main__", alter_sys=True)
 def test_ctrl_c_leaves_the_page_of_what_is_done(tmp_path):
     photos, output = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
-    for k in range(30):
-        shutil.copy(ASTRONAUT, photos / f"person{k:02d}.png")
-    command = [sys.executable, "-c", INTERRUPTIBLE, f"--input={photos}", f"--output={output}", "--refine"]
+    first = shutil.copy(ASTRONAUT, tmp_path)
+    for k in range(150):  # more than are done before it hears the signal
+        os.link(first, photos / f"person{k:03d}.png")
+    command = [sys.executable, "-c", INTERRUPTIBLE, f"--input={photos}", f"--output={output}", "--workers=1"]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        while not (output / "person01_0.npz").exists():  # the first face is on the page by then
+        while not (output / "person001_0.npz").exists():  # the first face is on the page by then
             assert process.poll() is None
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
@@ -280,4 +281,4 @@ def test_ctrl_c_leaves_the_page_of_what_is_done(tmp_path):
     assert process.returncode == 130, errors
     assert "stopped before the end" in said and "Traceback" not in errors
     page = (output / "index.html").read_text()
-    assert "person00.png" in page and "person29.png" not in page and "stopped before the end" in page
+    assert "person000.png" in page and "person149.png" not in page and "stopped before the end" in page
