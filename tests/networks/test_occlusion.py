@@ -17,10 +17,11 @@ def test_the_deep_encoder_predicts_classes_that_its_code_does_not_depend_on():
     encoder = make_encoder("deep", 257)
     crops = jnp.asarray(np.random.default_rng(0).random((2, 240, 240, 3)), jnp.float32)
     params = run_once(encoder.init, jax.random.key(0), crops)["params"]
-    output = jax.jit(lambda params: encode(encoder, params, crops))(params)
+    encoded = jax.jit(lambda params: encode(encoder, params, crops))
+    output = encoded(params)
     assert output.occlusion.shape == (2, 60, 60, 3) and output.known.shape == (2, 60, 60)
     without = {**params, "occlusion_head": jax.tree.map(jnp.zeros_like, params["occlusion_head"])}
-    np.testing.assert_allclose(jax.jit(lambda p: encode(encoder, p, crops))(without).raw, output.raw)
+    np.testing.assert_allclose(encoded(without).raw, output.raw)
 
 
 def test_the_head_finds_a_red_square():
@@ -46,7 +47,8 @@ def test_the_head_finds_a_red_square():
     state = optimizer.init(params)
     for _ in range(60):
         params, state = step(params, state)
-    found = unoccluded(head.apply({"params": params}, picture[6:], [each[6:] for each in maps])) < 0.5
+    found = jax.jit(head.apply)({"params": params}, picture[6:], [each[6:] for each in maps])
+    found = unoccluded(found) < 0.5
     true = labels[6:, 1::2, 1::2] == OCCLUDER
     assert (found & true).sum() / (found | true).sum() > 0.9
 

@@ -22,11 +22,17 @@ def run(optimizer, params, steps=200):
     def energy(p):
         return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(p))
 
-    state = optimizer.init(params)
-    for _ in range(steps):
+    def step(reached, _):
+        params, state = reached
         updates, state = optimizer.update(jax.grad(energy)(params), state, params)
-        params = optax.apply_updates(params, updates)
-    return params, energy(params)
+        return (optax.apply_updates(params, updates), state), None
+
+    @jax.jit
+    def descended(params):
+        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), length=steps)
+        return params, energy(params)
+
+    return descended(params)
 
 
 @pytest.mark.parametrize("name, rate", [("adadelta", 10.0), ("adam", 0.05), ("adamw", 0.05), ("muon", 0.05)])
@@ -77,8 +83,9 @@ def test_a_prefix_is_a_whole_name():
 def test_cosine_warms_up_and_ends_near_zero():
     optimizer = make_optimizer(settings(schedule="cosine", warmup=10), 100)
     state, steps = optimizer.init(PARAMS), []
+    update = jax.jit(optimizer.update)
     for _ in range(100):
-        updates, state = optimizer.update(jax.tree.map(jnp.ones_like, PARAMS), state, PARAMS)
+        updates, state = update(PARAMS, state, PARAMS)
         steps.append(-float(updates["body"]["kernel"][0]))
     assert steps[0] == 0 and np.argmax(steps) in (9, 10, 11) and steps[-1] < 0.02 * max(steps)
 
@@ -111,7 +118,7 @@ def test_muon_orthogonalises_the_updates_of_hidden_layers_alone():
     layers["Conv_0"]["bias"] = gradient[0, 0, 0]
     optimizer = make_optimizer(settings("muon", {"all": ("encoder", 0.1)}), 10)
     params = {"encoder": layers}
-    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    updates, _ = jax.jit(optimizer.update)(params, jax.jit(optimizer.init)(params), params)
 
     def spread(update):
         sizes = np.linalg.svd(np.asarray(update).reshape(12, 8), compute_uv=False)
