@@ -2,10 +2,11 @@
 
 import hashlib
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import fml_jax
 from fml_jax.errors import InputError
 from fml_jax.evaluation.kept_rows import KeptRows
 from fml_jax.evaluation.table import Table, write_table
@@ -49,10 +50,14 @@ class Job:
         return Reconstructor(self.weights, min_score=0.0, face_model=self.face_model, **settings)
 
     def about(self, **settings: Any) -> dict[str, Any]:
-        """What rows depend on: the network and the face model by their files' contents, and a table's own settings."""
+        """What rows depend on.
+
+        These are the network, the face model and the program by their files' contents, and a table's own settings.
+        """
         files = {"weights": self.weights or OPEN_WEIGHTS, "face_model": self.face_model or OPEN_MODEL}
         digests = {name: _digest(Path(path)) for name, path in files.items()}
-        return digests | {"refine": self.refine} | settings
+        program = sources_digest(Path(fml_jax.__file__).parent)
+        return digests | {"program": program, "refine": self.refine} | settings
 
     def rows(self, name: str, **settings: Any) -> KeptRows:
         """The kept rows of a table with these settings.
@@ -71,6 +76,15 @@ class Job:
         files = {"weights": self.weights or "those that come along", "face_model": self.face_model or "the open model"}
         write_table(self.output, table, files | {"refine": self.refine} | settings)
         print(f"{table.title}\n\n{table.markdown()}\n")
+
+
+@cache
+def sources_digest(root: Path) -> str:
+    """A digest of the Python files in a folder, which changes with every change of one of them."""
+    digest = hashlib.sha1()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _digest(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 Each photo or scan gives one row, which is written as one line of JSON as soon as it is measured. A line without its end
 was being written when the program was stopped, and is measured anew. Rows that were measured with other settings
-(weights, face model, refinement, …) are kept in other files.
+(weights, face model, program, refinement, …) are kept in other files.
 """
 
 import hashlib
