@@ -8,6 +8,7 @@ from fml_jax.losses.data_terms import (
     photometric_residuals,
 )
 from fml_jax.losses.energies import BaseWeights, FullWeights, base_energy, full_energy
+from fml_jax.losses.final_skin import FinalSkinWeights, known_skin_energy, skin_agreement_energies
 from fml_jax.losses.identity import identity_distances, identity_energies
 from fml_jax.losses.local_points import LocalWeights, point_distance_energy, point_likelihood_energy
 from fml_jax.losses.observation import Observation
@@ -24,6 +25,7 @@ from fml_jax.losses.supervised import (
 __all__ = [
     "PAPER_LANDMARKS",
     "BaseWeights",
+    "FinalSkinWeights",
     "FullWeights",
     "LocalWeights",
     "Observation",
@@ -36,6 +38,7 @@ __all__ = [
     "identity_energies",
     "keypoint_energy",
     "keypoint_pixels",
+    "known_skin_energy",
     "known_tone_energy",
     "photometric_energy",
     "photometric_residuals",
@@ -44,6 +47,7 @@ __all__ = [
     "score_energy",
     "landmark_energy",
     "landmark_residuals",
+    "skin_agreement_energies",
     "statistical_energy",
     "supervised_energy",
     "tone_agreement_energies",

@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from fml_jax.codes import FaceCode, FinalCode, final_code_from_network, neutral_code
@@ -17,20 +17,16 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, kept_vertices
 from fml_jax.face_model.correctives import Corrections, Correctives
 from fml_jax.face_model.learned import FaceModel
+from fml_jax.face_model.skin_completion import SkinCompletion, beside_face, soft_step
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.encoders import EncoderOutput
 from fml_jax.networks.final_stage import ResidualSample, final_layer, unexplained
 from fml_jax.networks.multilevel import KINDS, Network
 from fml_jax.networks.weights import DELTA_FACTOR, DELTA_MEAN, has_part
 from fml_jax.ops.arrays import Array
-from fml_jax.reconstruction.completion import Completion
 from fml_jax.reconstruction.decoding import DecodedFace, projected_face
 
-OUTSIDE = ("ears", "neck", "scalp")  # regions that border on the face
 EDGE = 12.0  # mm from the edge of the trained region, within which moves of vertices fall to 0: no step is seen
-# mm, the same for corrections of reflectance. Where skin turns away from the camera, the network explains weak light
-# from below by lighter skin: with 12 mm, colours fit photos better, and chins and jaws become white.
-SKIN_EDGE = 40.0
 
 
 class FinalLevel(struct.PyTreeNode):
@@ -40,8 +36,7 @@ class FinalLevel(struct.PyTreeNode):
     spaces: dict  # Θ_g and Θ_r, of V vertices
     rows: Array  # [V], which of the model's vertices these are
     extent: Array  # [V, 1] of moves: 1, falling to 0 towards the edge of the trained region
-    skin_extent: Array  # [V, 1], the same of corrections of reflectance
-    completion: Completion  # of reflectance where the face's own corrections end
+    completion: SkinCompletion  # of reflectance, to all vertices
     delta_mean: Array  # [C_g + C_r], of the faces of training
     delta_factor: Array  # [C_g + C_r, C_g + C_r], square root of the covariance
     sample: ResidualSample | None
@@ -85,18 +80,11 @@ class FinalLevel(struct.PyTreeNode):
         """F_g(δ_g) and F_r(δ_r) of all vertices, [N, 3] each."""
         correctives = Correctives(len(self.rows), self.nonlinearities)
         added: Any = correctives.apply({"params": self.spaces}, code.geometry, code.reflectance)
-        return Corrections(self._moves(added.geometry), self._skin(added.reflectance))
+        return Corrections(self._moves(added.geometry), self.completion.of_all(added.reflectance))
 
     def _moves(self, added: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
         """Moves of all vertices, mm; they fall to 0 at the edge of the face."""
-        return self._on_all(self.extent * added)
-
-    def _skin(self, added: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
-        """Corrections of reflectance of all vertices, beyond the face too."""
-        return self._on_all(self.skin_extent * added) + self.completion.added(added)
-
-    def _on_all(self, of_trained: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
-        return jnp.zeros((len(self.completion.shares), 3)).at[self.rows].add(of_trained)
+        return jnp.zeros((len(self.completion.shares), 3)).at[self.rows].add(self.extent * added)
 
     @jax.jit
     def corrected(
@@ -116,7 +104,7 @@ class FinalLevel(struct.PyTreeNode):
             modes = jax.vmap(placed)(space["modes"].reshape(-1, len(self.rows), 3))
             return {**space, "modes": modes.reshape(len(modes), -1), "offset": placed(space["offset"])}
 
-        placed = {"geometry": self._moves, "reflectance": self._skin}
+        placed = {"geometry": self._moves, "reflectance": self.completion.of_all}
         spaces = {name: on_all(space, placed[name]) for name, space in self.spaces.items()}
         return FaceModel(base, spaces, self.delta_mean, self.delta_factor, nonlinearities=self.nonlinearities)
 
@@ -141,16 +129,13 @@ class FinalSettings(NamedTuple):
 
     def final_level(self, network: Network, model: BaseModel, params: dict) -> FinalLevel:
         """The final level of parameters as `load_weights` returns them."""
-        outside = _outside(model)
-        of_moves, of_skin = (_extent(model, self.rows, outside, edge=edge) for edge in (EDGE, SKIN_EDGE))
-        extent, skin_extent, rows = jax.device_put((of_moves[:, None], of_skin[:, None], self.rows))
+        extent, rows = jax.device_put((_extent(model, self.rows)[:, None], self.rows))
         return FinalLevel(
             layer=params["final"],
             spaces=params.get("correctives", {}),
             rows=rows,
             extent=extent,
-            skin_extent=skin_extent,
-            completion=Completion.of(model, self.rows, extent=of_skin, outside=outside),
+            completion=SkinCompletion.of(model, self.rows),
             delta_mean=params["delta"]["mean"],
             delta_factor=params["delta"]["factor"],
             sample=network.sample,
@@ -194,19 +179,9 @@ def _rows(model: BaseModel, detail: object) -> np.ndarray | None:
     return kept_vertices(model, np.asarray(model.regions["face"])) if detail == "face" else None
 
 
-def _outside(model: BaseModel) -> Bool[np.ndarray, "N"]:
-    """Vertices of the regions beside the face."""
-    regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
-    outside = np.zeros(model.vertex_count, bool)
-    for name in OUTSIDE:
-        outside |= regions.get(name, outside) & ~regions["face"]
-    return outside
-
-
-def _extent(
-    model: BaseModel, rows: np.ndarray, outside: Bool[np.ndarray, "N"], *, edge: float
-) -> Float[np.ndarray, "V"]:
+def _extent(model: BaseModel, rows: np.ndarray) -> Float[np.ndarray, "V"]:
     """1 within the face, falling to 0 towards what is outside; 0 for vertices that no photometric term sees."""
-    mean = np.asarray(model.mean)
-    share = np.clip(cKDTree(mean[outside]).query(mean[rows])[0] / edge, 0, 1) if outside.any() else np.ones(len(rows))
-    return (share**2 * (3 - 2 * share) * np.asarray(model.regions["face"])[rows]).astype(np.float32)
+    mean, outside, face = np.asarray(model.mean), beside_face(model), np.asarray(model.regions["face"])[rows]
+    if not outside.any():
+        return face.astype(np.float32)
+    return (face * soft_step(cKDTree(mean[outside]).query(mean[rows])[0] / EDGE)).astype(np.float32)

@@ -31,8 +31,9 @@ class StageBatches:
         Raises:
           InputError: a corpus that the stage needs is missing, or is of another kind.
         """
-        if stage.identity:
-            raise InputError("a stage with a weight of identity needs several photos of a person; pack them (fml-pack)")
+        for name, weight in {"identity": stage.identity, "skin.agreement": stage.skin.agreement}.items():
+            if weight:
+                raise InputError(f"a stage with a weight of {name} needs several photos of a person; pack them (fml-pack)")
         labels = bool(stage.occlusion)
         self._sources = []
         if stage.synthetic:

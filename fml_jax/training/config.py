@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from fml_jax.errors import InputError
 from fml_jax.face_model.files import DETAILS
-from fml_jax.losses import BaseWeights, FullWeights, LocalWeights, SupervisedWeights, ToneWeights
+from fml_jax.losses import BaseWeights, FinalSkinWeights, FullWeights, LocalWeights, SupervisedWeights, ToneWeights
 from fml_jax.networks.encoders import ENCODERS, predicts_occlusion
 from fml_jax.networks.multilevel import CorrectivesConfig
 from fml_jax.training.config_fields import no_such_field, type_in_words
@@ -67,6 +67,7 @@ class StageConfig:
     full: FullWeights = FullWeights()
     local: LocalWeights = LocalWeights()  # of the local stages, where the network has them
     tone: ToneWeights = ToneWeights()  # of the skin tone that they predict last
+    skin: FinalSkinWeights = FinalSkinWeights()  # of the final level's reflectance, at level "full"
     score: float = _at_least(0.0, 5.0)  # weight of the crop score's cross-entropy
     occlusion: float = _at_least(0.0, 0.0)  # weight of the cross-entropy of label maps, for encoders that predict them
     identity: float = _at_least(0.0, 0.0)  # weight of `losses.identity`, which takes packed photos

@@ -9,9 +9,10 @@ import optax
 from flax import struct
 from jaxtyping import Float, UInt8
 
-from fml_jax.codes import FaceCode, code_from_network, leading_reflectance
+from fml_jax.codes import FaceCode, FinalCode, code_from_network, leading_reflectance
 from fml_jax.corpus.face_labels import BACKGROUND, FACE, LIKELY_BACKGROUND, LIKELY_FACE
-from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.base import BaseModel, reflectance
+from fml_jax.face_model.correctives import Corrections
 from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.local_points import PointBasis, project_points
 from fml_jax.image_formation.occlusion import crop_sized
@@ -23,11 +24,13 @@ from fml_jax.losses import (
     identity_distances,
     identity_energies,
     keypoint_energy,
+    known_skin_energy,
     known_tone_energy,
     landmark_energy,
     point_distance_energy,
     point_likelihood_energy,
     score_energy,
+    skin_agreement_energies,
     statistical_energy,
     supervised_energy,
     tone_agreement_energies,
@@ -140,7 +143,7 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
     sum of a row. Names begin with "synthetic/" or "photos/", except the score's.
     """
     synthetic, photos = stage.synthetic, stage.photos
-    photo_part = {"full": _full_part, "base": _base_part, "landmarks": _landmark_part}[stage.level]
+    photo_parts = {"full": _full_parts, "base": _base_parts, "landmarks": _landmark_parts}[stage.level]
 
     def loss(params, model, batch, key):
         crops = unit_range(batch["crop"])
@@ -151,10 +154,12 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
         if synthetic:
             rows = _rows((output, batch), 0, synthetic)
             parts.append(_supervised_part(model, *rows, stage))
+            if stage.level == "full" and stage.skin.known:
+                parts.append(_known_skin_part(network, params, model, *rows, crops[:synthetic], stage.skin.known))
             parts += _local_part(network, rows[0], _points_of_codes(network, rows[1]["code"]), "synthetic/", 0, stage)
         if photos:
             rows = _rows((output, crops, batch), synthetic, len(crops))
-            parts.append(photo_part(network, params, model, *rows, synthetic, stage, key))
+            parts += photo_parts(network, params, model, *rows, synthetic, stage, key)
             parts += _local_part(network, rows[0], _points_of_landmarks(rows[2]), "photos/", synthetic, stage)
             if stage.identity and "person" in batch:
                 parts.append(_identity_part(model, rows[0], rows[2], synthetic, stage.identity))
@@ -218,6 +223,23 @@ def _supervised_part(model, output: EncoderOutput, batch, stage) -> _Part:
 
     energies, terms = jax.vmap(one)(output.raw, batch["code"], output.keypoints)
     return _Part("synthetic/", 0, jnp.ones_like(energies), energies, terms)
+
+
+def _known_skin_part(network: Network, params, model, output: EncoderOutput, batch, crops, weight) -> _Part:
+    """The final level's reflectance of renders against the true one."""
+    skins = _final_skins(model, *network.final_level(params, output, model, crops=crops))
+
+    def energy(skin, code):
+        return known_skin_energy(model, skin, reflectance(model, leading_reflectance(code, model.code_sizes).reflectance))
+
+    energies = jax.vmap(energy)(skins, batch["code"])
+    return _Part("synthetic/", 0, jnp.ones_like(energies), weight * energies, {"skin": energies})
+
+
+def _final_skins(model, code: FinalCode, corrections: Corrections) -> Float[Array, "B N 3"]:
+    """The final level's reflectance of each row."""
+    base = jax.lax.stop_gradient(code.base.reflectance)
+    return jax.vmap(lambda beta: reflectance(model, beta))(base) + corrections.reflectance
 
 
 def label_weights(labels: UInt8[Array, "B 120 120"]) -> Float[Array, "B 60 60 3"]:
@@ -292,7 +314,7 @@ def _tone_parts(basis: PointBasis, layers: dict, local: LocalOutput, batch, stag
     return parts
 
 
-def _base_part(network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:
+def _base_parts(network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> list[_Part]:
     weights = stage.base
 
     def energy(code, observation):
@@ -302,14 +324,13 @@ def _base_part(network, params, model, output: EncoderOutput, crops, batch, firs
     codes = code_from_network(output.raw, model.code_sizes)
     if output.local is None:
         energies, terms = jax.vmap(energy)(codes, _observations(output, crops, batch))
-        return _photo_part(output, batch, first, energies, terms, weights.keypoints)
+        return [_photo_part(output, batch, first, energies, terms, weights.keypoints)]
     # E_photo moves landmarks away from where local stages see them, so that it trains the colours alone.
     colours = _geometry_held(codes)
     _, terms = jax.vmap(energy)(colours, _observations(output, crops, batch))
-    part = _landmark_part(network, params, model, output, crops, batch, first, stage, key)
-    return part._replace(
-        energies=part.energies + weights.photo * terms["photo"], terms=part.terms | {"photo": terms["photo"]}
-    )
+    (part,) = _landmark_parts(network, params, model, output, crops, batch, first, stage, key)
+    energies = part.energies + weights.photo * terms["photo"]
+    return [part._replace(energies=energies, terms=part.terms | {"photo": terms["photo"]})]
 
 
 def _geometry_held(codes: FaceCode) -> FaceCode:
@@ -318,7 +339,7 @@ def _geometry_held(codes: FaceCode) -> FaceCode:
     return codes.replace(**{name: jax.lax.stop_gradient(getattr(codes, name)) for name in names})
 
 
-def _landmark_part(network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:
+def _landmark_parts(network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> list[_Part]:
     """The base level's energy without its photometric term."""
     weights = stage.base
 
@@ -331,10 +352,10 @@ def _landmark_part(network, params, model, output: EncoderOutput, crops, batch, 
         return weights.sparse * terms["sparse"] + weights.reg * terms["std"], terms
 
     energies, terms = jax.vmap(energy)(output.raw, batch["landmarks"], batch["confidence"])
-    return _photo_part(output, batch, first, energies, terms, weights.keypoints)
+    return [_photo_part(output, batch, first, energies, terms, weights.keypoints)]
 
 
-def _full_part(network: Network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> _Part:
+def _full_parts(network: Network, params, model, output: EncoderOutput, crops, batch, first, stage, key) -> list[_Part]:
     weights = stage.full
     code, corrections = network.final_level(params, output, model, crops=crops)
 
@@ -343,7 +364,12 @@ def _full_part(network: Network, params, model, output: EncoderOutput, crops, ba
         return full_energy(model, code, observation, corrections=corrections, weights=weights, key=key)
 
     energies, terms = jax.vmap(energy)(code, corrections, _observations(output, crops, batch))
-    return _photo_part(output, batch, first, energies, terms, weights.keypoints)
+    parts = [_photo_part(output, batch, first, energies, terms, weights.keypoints)]
+    if stage.skin.agreement and "person" in batch:
+        skins = _final_skins(model, code, corrections)
+        energies, counted = skin_agreement_energies(model, skins, batch["person"], applies=batch["is_face"])
+        parts.append(_Part("photos/", first, counted, stage.skin.agreement * energies, {"skin": energies}))
+    return parts
 
 
 def _observations(output: EncoderOutput, crops, batch) -> Observation:

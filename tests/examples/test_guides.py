@@ -95,6 +95,7 @@ def test_guide_to_training_with_a_few_photos_and_steps(folder, shared):
             few = [
                 "--config.stages.levels.steps=3",
                 "--config.stages.levels.photos=4",
+                "--config.stages.levels.synthetic=2",
                 "--config.delta_faces=20",
                 "--config.log_every=1",
             ]

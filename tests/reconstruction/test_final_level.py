@@ -100,7 +100,7 @@ def test_corrections_fall_to_zero_at_the_edge_of_the_face(both):
 def test_one_correction_of_all_trained_skin_is_one_of_the_whole_head(loaded):
     """Eyes and the mouth's inside excepted: no colour of skin ends at the jaw."""
     model, final = load_face_model(), loaded.final
-    added = np.asarray(final._skin(jnp.tile(jnp.array([0.1, -0.05, 0.02]), (len(final.rows), 1))))
+    added = np.asarray(final.completion.of_all(jnp.tile(jnp.array([0.1, -0.05, 0.02]), (len(final.rows), 1))))
     regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
     whole = regions["face"] | regions["neck"] | regions["ears"] | regions["scalp"]
     np.testing.assert_allclose(added[whole], np.tile([0.1, -0.05, 0.02], (whole.sum(), 1)), atol=1e-5)
@@ -111,7 +111,7 @@ def test_corrections_of_skin_go_on_smoothly_beyond_the_face(loaded, both):
     """Of a ramp from cheek to cheek: at the face's border nothing changes faster than along the ramp."""
     model, final = load_face_model(), loaded.final
     ramp = np.clip(np.asarray(model.mean)[np.asarray(final.rows), :1] / 60, -1, 1)
-    added = np.asarray(final._skin(jnp.asarray(np.tile(ramp, 3), jnp.float32)))[:, 0]
+    added = np.asarray(final.completion.of_all(jnp.asarray(np.tile(ramp, 3), jnp.float32)))[:, 0]
     regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
     outside = (regions["neck"] | regions["ears"] | regions["scalp"]) & ~regions["face"]
     edges = both.triangles[:, [[0, 1], [1, 2], [2, 0], [1, 0], [2, 1], [0, 2]]].reshape(-1, 2)

@@ -11,7 +11,7 @@ from fml_jax.configs.common import groups
 from fml_jax.errors import InputError
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.image_formation.local_points import PointBasis
-from fml_jax.losses import ToneWeights
+from fml_jax.losses import FinalSkinWeights, ToneWeights
 from fml_jax.networks.multilevel import Network
 from fml_jax.training.config import run_config
 from fml_jax.training.gradient_norms import make_gradient_norms
@@ -214,6 +214,26 @@ def test_the_losses_of_skin_tones_train_their_own_layers_alone(local_network, lo
     trained = {name for name, each in flatten_dict(gradient, sep="/").items() if np.any(each)}
     assert known > 0 and trained
     assert all(name.startswith("local/skin_tone/") for name in trained)
+
+
+def test_the_losses_of_the_final_skin_train_the_final_level_alone(network, params, tiny_model):
+    stage = replace(stage_of("full"), skin=FinalSkinWeights(known=3.0, agreement=2.0))
+    loss, batch = make_loss(network, stage), batch_of() | {"person": np.array([0, 0, 0, 0, 0, 1, 0, 1], np.int32)}
+    params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), params)
+
+    def skins(params):
+        _, metrics = loss(params, tiny_model, batch, jax.random.key(0))
+        return metrics["synthetic/skin"] + metrics["photos/skin"], metrics
+
+    gradient, metrics = jax.jit(jax.grad(skins, has_aux=True))(params)
+    trained = {name for name, each in flatten_dict(gradient, sep="/").items() if np.any(each)}
+    assert {"final/kernel", "correctives/reflectance/modes"} <= trained
+    assert not any(name.startswith("correctives/geometry") for name in trained)
+    rows = metrics["rows"]
+    assert (rows["synthetic/skin"] > 0).tolist() == [True] * 4 + [False] * 4
+    shown = batch["is_face"][4:] > 0
+    both = shown & np.roll(shown, 2)  # the third photo is of the first's person, the fourth of the second's
+    assert both.any() and (rows["photos/skin"] > 0).tolist() == [False] * 4 + both.tolist()
 
 
 def test_points_of_the_eyes_count_on_photos_only(local_network, local_params, tiny_model):
