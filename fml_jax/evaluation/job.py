@@ -6,13 +6,14 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import fml_jax
 from fml_jax.errors import InputError
 from fml_jax.evaluation.kept_rows import KeptRows
 from fml_jax.evaluation.table import Table, write_table
 from fml_jax.face_model.files import OPEN_MODEL
 from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
 from fml_jax.reconstruction.reconstructor import Reconstructor
+
+SOURCES = Path(__file__).resolve().parents[1]  # the package
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Job:
         """
         files = {"weights": self.weights or OPEN_WEIGHTS, "face_model": self.face_model or OPEN_MODEL}
         digests = {name: _digest(Path(path)) for name, path in files.items()}
-        program = sources_digest(Path(fml_jax.__file__).parent)
+        program = sources_digest(SOURCES)
         return digests | {"program": program, "refine": self.refine} | settings
 
     def rows(self, name: str, **settings: Any) -> KeptRows:

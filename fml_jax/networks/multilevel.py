@@ -18,7 +18,7 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
 from fml_jax.face_model.displacement_subspace import DisplacementSubspace, ToneSubspace, beyond_base
-from fml_jax.face_model.skin_completion import SkinCompletion
+from fml_jax.face_model.placement import SkinCompletion
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.image_formation.points import Points, form_final_points, form_points
@@ -130,7 +130,7 @@ class Network:
                 **{name: project(getattr(corrections, name)) for name, project in projected.items()}
             )
         if self.completion is not None:
-            completed = jax.vmap(self.completion.of_trained)(corrections.reflectance)
+            completed = jax.vmap(self.completion.completed)(corrections.reflectance)
             corrections = Corrections(corrections.geometry, completed)
         return code, corrections
 

@@ -10,14 +10,13 @@ from absl import logging
 from flax import linen as nn
 from flax import struct
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 
 from fml_jax.codes import FaceCode, FinalCode, final_code_from_network, neutral_code
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, kept_vertices
 from fml_jax.face_model.correctives import Corrections, Correctives
 from fml_jax.face_model.learned import FaceModel
-from fml_jax.face_model.skin_completion import SkinCompletion, beside_face, soft_step
+from fml_jax.face_model.placement import MOVES_EDGE, Placement, SkinCompletion
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.encoders import EncoderOutput
 from fml_jax.networks.final_stage import ResidualSample, final_layer, unexplained
@@ -26,8 +25,6 @@ from fml_jax.networks.weights import DELTA_FACTOR, DELTA_MEAN, has_part
 from fml_jax.ops.arrays import Array
 from fml_jax.reconstruction.decoding import DecodedFace, projected_face
 
-EDGE = 12.0  # mm from the edge of the trained region, within which moves of vertices fall to 0: no step is seen
-
 
 class FinalLevel(struct.PyTreeNode):
     """A trained final level on the mesh of a face model."""
@@ -35,8 +32,8 @@ class FinalLevel(struct.PyTreeNode):
     layer: dict  # parameters of the network's last layer
     spaces: dict  # Θ_g and Θ_r, of V vertices
     rows: Array  # [V], which of the model's vertices these are
-    extent: Array  # [V, 1] of moves: 1, falling to 0 towards the edge of the trained region
-    completion: SkinCompletion  # of reflectance, to all vertices
+    moves: Placement  # of corrections of geometry on all vertices
+    completion: SkinCompletion  # of corrections of reflectance to all vertices
     delta_mean: Array  # [C_g + C_r], of the faces of training
     delta_factor: Array  # [C_g + C_r, C_g + C_r], square root of the covariance
     sample: ResidualSample | None
@@ -80,11 +77,7 @@ class FinalLevel(struct.PyTreeNode):
         """F_g(δ_g) and F_r(δ_r) of all vertices, [N, 3] each."""
         correctives = Correctives(len(self.rows), self.nonlinearities)
         added: Any = correctives.apply({"params": self.spaces}, code.geometry, code.reflectance)
-        return Corrections(self._moves(added.geometry), self.completion.of_all(added.reflectance))
-
-    def _moves(self, added: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
-        """Moves of all vertices, mm; they fall to 0 at the edge of the face."""
-        return jnp.zeros((len(self.completion.shares), 3)).at[self.rows].add(self.extent * added)
+        return Corrections(self.moves.placed(added.geometry), self.completion.completed(added.reflectance))
 
     @jax.jit
     def corrected(
@@ -104,7 +97,7 @@ class FinalLevel(struct.PyTreeNode):
             modes = jax.vmap(placed)(space["modes"].reshape(-1, len(self.rows), 3))
             return {**space, "modes": modes.reshape(len(modes), -1), "offset": placed(space["offset"])}
 
-        placed = {"geometry": self._moves, "reflectance": self.completion.of_all}
+        placed = {"geometry": self.moves.placed, "reflectance": self.completion.completed}
         spaces = {name: on_all(space, placed[name]) for name, space in self.spaces.items()}
         return FaceModel(base, spaces, self.delta_mean, self.delta_factor, nonlinearities=self.nonlinearities)
 
@@ -129,12 +122,11 @@ class FinalSettings(NamedTuple):
 
     def final_level(self, network: Network, model: BaseModel, params: dict) -> FinalLevel:
         """The final level of parameters as `load_weights` returns them."""
-        extent, rows = jax.device_put((_extent(model, self.rows)[:, None], self.rows))
         return FinalLevel(
             layer=params["final"],
             spaces=params.get("correctives", {}),
-            rows=rows,
-            extent=extent,
+            rows=jax.device_put(self.rows),
+            moves=Placement.of(model, self.rows, edge=MOVES_EDGE),
             completion=SkinCompletion.of(model, self.rows),
             delta_mean=params["delta"]["mean"],
             delta_factor=params["delta"]["factor"],
@@ -177,11 +169,3 @@ def _rows(model: BaseModel, detail: object) -> np.ndarray | None:
     if detail == "standard" or (detail == "fine" and model.has_one_mesh):
         return np.arange(model.vertex_count)
     return kept_vertices(model, np.asarray(model.regions["face"])) if detail == "face" else None
-
-
-def _extent(model: BaseModel, rows: np.ndarray) -> Float[np.ndarray, "V"]:
-    """1 within the face, falling to 0 towards what is outside; 0 for vertices that no photometric term sees."""
-    mean, outside, face = np.asarray(model.mean), beside_face(model), np.asarray(model.regions["face"])[rows]
-    if not outside.any():
-        return face.astype(np.float32)
-    return (face * soft_step(cKDTree(mean[outside]).query(mean[rows])[0] / EDGE)).astype(np.float32)

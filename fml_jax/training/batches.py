@@ -33,7 +33,9 @@ class StageBatches:
         """
         for name, weight in {"identity": stage.identity, "skin.agreement": stage.skin.agreement}.items():
             if weight:
-                raise InputError(f"a stage with a weight of {name} needs several photos of a person; pack them (fml-pack)")
+                raise InputError(
+                    f"a stage with a weight of {name} needs several photos of a person; pack them (fml-pack)"
+                )
         labels = bool(stage.occlusion)
         self._sources = []
         if stage.synthetic:

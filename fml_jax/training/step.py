@@ -230,7 +230,9 @@ def _known_skin_part(network: Network, params, model, output: EncoderOutput, bat
     skins = _final_skins(model, *network.final_level(params, output, model, crops=crops))
 
     def energy(skin, code):
-        return known_skin_energy(model, skin, reflectance(model, leading_reflectance(code, model.code_sizes).reflectance))
+        return known_skin_energy(
+            model, skin, reflectance(model, leading_reflectance(code, model.code_sizes).reflectance)
+        )
 
     energies = jax.vmap(energy)(skins, batch["code"])
     return _Part("synthetic/", 0, jnp.ones_like(energies), weight * energies, {"skin": energies})

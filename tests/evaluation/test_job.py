@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import fml_jax
+from fml_jax.evaluation import job
 from fml_jax.evaluation.job import Job, sources_digest
 
 
@@ -17,7 +17,7 @@ def sources(folder: Path, **texts: str) -> Path:
 def test_rows_of_another_program_are_kept_apart(tmp_path, monkeypatch):
     settings = Job(tmp_path).about()
     other = sources(tmp_path / "other", losses="changed = 1")
-    monkeypatch.setattr(fml_jax, "__file__", str(other / "__init__.py"))
+    monkeypatch.setattr(job, "SOURCES", other)
     changed = Job(tmp_path).about()
     assert {name for name in settings if settings[name] != changed[name]} == {"program"}
 
