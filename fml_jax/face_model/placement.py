@@ -70,11 +70,16 @@ class Placement(NamedTuple):
 
 
 class SkinCompletion(NamedTuple):
-    """Corrections of the reflectance of V trained vertices, completed to all N vertices of a head. A pytree."""
+    """Corrections of the reflectance of V trained vertices, completed to all N vertices of a head. A pytree.
+
+    Eyeballs keep their colours. The mean over the skin is 0: otherwise values at the outline, which count little,
+    could balance any other tone of the face.
+    """
 
     own: Placement
     averages: jax.Array  # [P, V], of the corrections about each place; rows sum to 1
     shares: jax.Array  # [N, P], of the averages in a vertex's correction; a row sums to what is not the vertex's own
+    skin: jax.Array  # [N], each vertex's share of the mean over the skin
 
     @classmethod
     def of(cls, model: BaseModel, rows: Int[np.ndarray, "V"] | None = None) -> "SkinCompletion":
@@ -83,17 +88,21 @@ class SkinCompletion(NamedTuple):
         Args:
           rows: the model's vertices that are trained; None: all.
         """
-        own = Placement.of(model, rows, edge=SKIN_EDGE)
+        placed, eyes = Placement.of(model, rows, edge=SKIN_EDGE), np.asarray(model.regions["eyes"])
+        own = placed._replace(extent=placed.extent * ~eyes[:, None])
         extent, mean = np.asarray(own.extent[:, 0], np.float64), np.asarray(model.mean, np.float64)
-        due = np.asarray(model.regions["face"]) | beside_face(model)
+        due = (np.asarray(model.regions["face"]) | beside_face(model)) & ~eyes
         trained = np.arange(len(mean)) if rows is None else rows
         skin = np.asarray(model.regions["skin"])[trained] & (extent[trained] > 0.5)
         averages, shares = _averages(mean[trained], skin, mean, due * (1 - extent))
-        return cls(own, *jax.device_put((averages, shares)))
+        of_skin = np.asarray(model.regions["skin"], np.float32)
+        return cls(own, *jax.device_put((averages, shares, of_skin / max(of_skin.sum(), 1))))
 
     def completed(self, corrections: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
         """The corrections of all vertices."""
-        return self.own.placed(corrections) + self.shares @ (self.averages @ corrections)
+        added = self.own.placed(corrections) + self.shares @ (self.averages @ corrections)
+        corrected = self.own.extent + self.shares.sum(axis=1, keepdims=True)
+        return added - corrected * (self.skin @ added)
 
 
 def beside_face(model: BaseModel) -> Bool[np.ndarray, "N"]:

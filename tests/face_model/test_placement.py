@@ -62,6 +62,26 @@ def test_a_model_without_regions_beside_the_face_keeps_all_corrections():
     model = FACE.replace(regions=regions)
     drawn = jnp.asarray(np.random.default_rng(2).normal(size=(FACE.vertex_count, 3)), jnp.float32)
     face = np.asarray(FACE.regions["face"])
-    for placed in (Placement.of(model, edge=MOVES_EDGE).placed(drawn), SkinCompletion.of(model).completed(drawn)):
-        np.testing.assert_allclose(placed[face], drawn[face], atol=1e-6)
-        assert not placed[~face].any()
+    moved = Placement.of(model, edge=MOVES_EDGE).placed(drawn)
+    np.testing.assert_allclose(moved[face], drawn[face], atol=1e-6)
+    assert not moved[~face].any()
+    skin = np.asarray(FACE.regions["skin"])
+    completed = np.asarray(SkinCompletion.of(model).completed(drawn))
+    np.testing.assert_allclose(completed[skin], drawn[skin] - np.asarray(drawn)[skin].mean(axis=0), atol=1e-6)
+
+
+def test_corrections_of_skin_do_not_change_its_tone_nor_the_eyes():
+    drawn = jnp.asarray(np.random.default_rng(3).normal(size=(len(ROWS), 3)), jnp.float32)
+    completed = np.asarray(SkinCompletion.of(HEAD, ROWS).completed(drawn))
+    np.testing.assert_allclose(completed[REGIONS["skin"]].mean(axis=0), 0, atol=1e-5)
+    assert not completed[REGIONS["eyes"]].any()
+
+
+def test_one_correction_of_all_trained_skin_is_a_tone_and_left_out_of_the_whole_head():
+    """So no colour of skin ends at the jaw; the mouth's inside is not corrected."""
+    completion = SkinCompletion.of(HEAD, ROWS)
+    assert np.abs(completion.completed(jnp.tile(jnp.array([0.1, -0.05, 0.02]), (len(ROWS), 1)))).max() < 1e-5
+    whole = REGIONS["face"] | REGIONS["neck"] | REGIONS["ears"] | REGIONS["scalp"]
+    corrected = np.asarray(completion.own.extent[:, 0] + completion.shares.sum(axis=1))
+    np.testing.assert_allclose(corrected[whole & ~REGIONS["eyes"]], 1, atol=1e-5)
+    assert not corrected[~whole & REGIONS["mouth"]].any()

@@ -99,16 +99,6 @@ def test_corrections_fall_to_zero_at_the_edge_of_the_face(both):
     assert (moved[inner] <= share**2 * (3 - 2 * share) * moved.max() + 1e-3).all()
 
 
-def test_one_correction_of_all_trained_skin_is_one_of_the_whole_head(loaded):
-    """Eyes and the mouth's inside excepted: no colour of skin ends at the jaw."""
-    model, final = load_face_model(), loaded.final
-    added = np.asarray(final.completion.completed(jnp.tile(jnp.array([0.1, -0.05, 0.02]), (len(final.rows), 1))))
-    regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
-    whole = regions["face"] | regions["neck"] | regions["ears"] | regions["scalp"]
-    np.testing.assert_allclose(added[whole], np.tile([0.1, -0.05, 0.02], (whole.sum(), 1)), atol=1e-5)
-    assert not added[~whole & regions["mouth"]].any()
-
-
 def test_corrections_of_skin_go_on_smoothly_beyond_the_face(loaded, both):
     """Of a ramp from cheek to cheek: at the face's border nothing changes faster than along the ramp."""
     model, final = load_face_model(), loaded.final
