@@ -41,22 +41,24 @@ class Placement(NamedTuple):
     def of(cls, model: BaseModel, rows: Int[np.ndarray, "V"] | None = None, *, edge: float) -> "Placement":
         """The placement on a mesh.
 
-        A few vertices of the skin within the face are not part of its region. They get the correction of the nearest
-        trained vertex. A model without regions beside the face has no outline at which corrections would end.
+        Eyeballs stay: they are round, and the pictures on them are no relief. A few vertices of the skin within the
+        face are not part of its region; they get the correction of the nearest trained vertex. A model without regions
+        beside the face has no outline at which corrections would end.
 
         Args:
           rows: the model's vertices that are trained; None: all.
           edge: mm from the outline, within which corrections fall to zero.
         """
         mean = np.asarray(model.mean, np.float64)
-        within = np.asarray(model.regions["face"]).astype(np.float64)
+        eyes = np.asarray(model.regions["eyes"])
+        within = (np.asarray(model.regions["face"]) & ~eyes).astype(np.float64)
         if rows is not None:
             enclosed = _enclosed(model)
-            within[enclosed] = 1
             source = np.zeros(len(mean), np.int32)
             source[rows] = np.arange(len(rows))
-            face = np.flatnonzero(np.asarray(model.regions["face"])[rows])
+            face = np.flatnonzero(within[rows])
             source[enclosed] = face[cKDTree(mean[rows][face]).query(mean[enclosed])[1]]
+            within[enclosed] = 1
         ends = any(name in model.regions for name in BESIDE_FACE)
         outline = face_outline(model) if ends else np.zeros(0, int)
         if len(outline):
@@ -72,8 +74,8 @@ class Placement(NamedTuple):
 class SkinCompletion(NamedTuple):
     """Corrections of the reflectance of V trained vertices, completed to all N vertices of a head. A pytree.
 
-    Eyeballs keep their colours. The mean over the skin is 0: otherwise values at the outline, which count little,
-    could balance any other tone of the face.
+    The mean over the skin is 0: otherwise values at the outline, which count little, could balance any other tone of
+    the face.
     """
 
     own: Placement
@@ -88,8 +90,7 @@ class SkinCompletion(NamedTuple):
         Args:
           rows: the model's vertices that are trained; None: all.
         """
-        placed, eyes = Placement.of(model, rows, edge=SKIN_EDGE), np.asarray(model.regions["eyes"])
-        own = placed._replace(extent=placed.extent * ~eyes[:, None])
+        own, eyes = Placement.of(model, rows, edge=SKIN_EDGE), np.asarray(model.regions["eyes"])
         extent, mean = np.asarray(own.extent[:, 0], np.float64), np.asarray(model.mean, np.float64)
         due = (np.asarray(model.regions["face"]) | beside_face(model)) & ~eyes
         trained = np.arange(len(mean)) if rows is None else rows
