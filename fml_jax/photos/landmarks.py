@@ -1,6 +1,7 @@
 """Landmarks in photos: MediaPipe's 478 points, and iBUG's 68 among them."""
 
 import contextlib
+import ctypes
 import functools
 import os
 import threading
@@ -135,10 +136,13 @@ def _landmarker():
     )
     try:
         with _silent_stderr():
-            return tasks.vision.FaceLandmarker.create_from_options(options)
+            landmarker = tasks.vision.FaceLandmarker.create_from_options(options)
     except (OSError, RuntimeError, ValueError) as error:  # what MediaPipe raises for files that are not its model
         remedy = f"{LANDMARK_MODEL.title} is {LANDMARK_MODEL.address}"
         raise InputError(f"{path}: MediaPipe cannot read it ({error}); {remedy}") from error
+    # It lives as long as the process. At the end MediaPipe's modules go first, and its removal would print an error.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
+    return landmarker
 
 
 def _mediapipe():

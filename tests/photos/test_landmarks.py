@@ -1,5 +1,6 @@
 """Landmarks in photos: order, sides, pixels, and crops about a box."""
 
+import subprocess
 import sys
 import zipfile
 
@@ -95,3 +96,11 @@ def test_a_model_file_that_mediapipe_cannot_read_is_named(tmp_path, monkeypatch)
     landmarks._landmarker.cache_clear()
     with pytest.raises(InputError, match="other.task: MediaPipe cannot read it"):
         detect_landmarks(np.zeros((100, 100, 3), np.uint8))
+
+
+def test_a_process_that_found_landmarks_ends_without_a_message():
+    program = (
+        "import jax, numpy as np, fml_jax.photos.landmarks as found; found._detect(np.zeros((64, 64, 3), np.uint8))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "Exception ignored" not in ended.stderr
