@@ -7,7 +7,7 @@ levels' colours begin with those that are solved on each crop, so that the corre
 represent. What of a colour is light is learned from renders, whose reflectance is known, and from several photos of a
 person, which have one reflectance.
 
-1,800 steps of 20 photos and 16 renders take about an hour on two cores. The config `open_gpu` trains the whole network
+1,400 steps of 20 photos and 16 renders take about an hour on two cores. The config `open_gpu` trains the whole network
 from nothing; fml_jax/reconstruction/OPEN_DEEP.md has the runs of the shipped one.
 """
 
@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
     config.encoder, config.start_from = OPEN_ENCODER, str(OPEN_WEIGHTS)
     config.local_stages, config.solve_colours = True, True
     config.correctives.update(kind="linear", geometry=100, reflectance=100, subspace="beyond", inputs="residuals")
-    config.stages = {"levels": _stage(1800)}
+    config.stages = {"levels": _stage(1400)}
     config.stage_order = tuple(config.stages)
     return config
 
@@ -34,11 +34,11 @@ def _stage(steps: int) -> ConfigDict:
     result = stage(steps, synthetic=16, photos=20, learning_rate=1e-3)
     result.level = "full"
     result.supervised.update(dict.fromkeys(result.supervised, 0.0))
-    result.full.update(photo=200.0, sparse=0.0, reg=0.01, rstd=1.0, contour="pose")
+    result.full.update(photo=300.0, sparse=0.0, reg=0.01, rstd=1.0, contour="pose")
     result.full.update(smo=1e4, ref=600.0, glo=1500.0, sta=10.0)
     result.skin.update(known=400.0, agreement=60.0)
     result.local.update(points=0.0, distance=0.0)
-    result.score, result.ema_decay = 0.0, 0.995
+    result.score, result.ema_decay = 0.0, 0.99
     rates = {
         "encoder": 0.0,
         "local": 0.0,

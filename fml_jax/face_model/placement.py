@@ -50,7 +50,7 @@ class Placement(NamedTuple):
           edge: mm from the outline, within which corrections fall to zero.
         """
         mean = np.asarray(model.mean, np.float64)
-        eyes = np.asarray(model.regions["eyes"])
+        eyes = _eyes(model)
         within = (np.asarray(model.regions["face"]) & ~eyes).astype(np.float64)
         if rows is not None:
             enclosed = _enclosed(model)
@@ -90,7 +90,7 @@ class SkinCompletion(NamedTuple):
         Args:
           rows: the model's vertices that are trained; None: all.
         """
-        own, eyes = Placement.of(model, rows, edge=SKIN_EDGE), np.asarray(model.regions["eyes"])
+        own, eyes = Placement.of(model, rows, edge=SKIN_EDGE), _eyes(model)
         extent, mean = np.asarray(own.extent[:, 0], np.float64), np.asarray(model.mean, np.float64)
         due = (np.asarray(model.regions["face"]) | beside_face(model)) & ~eyes
         trained = np.arange(len(mean)) if rows is None else rows
@@ -138,6 +138,10 @@ def _enclosed(model: BaseModel) -> Int[np.ndarray, "n"]:
     if not outside.any():
         return np.zeros(0, int)
     return np.flatnonzero(outside & (parts != np.bincount(parts[outside]).argmax()))
+
+
+def _eyes(model: BaseModel) -> Bool[np.ndarray, "N"]:
+    return np.asarray(model.regions.get("eyes", np.zeros(model.vertex_count, bool)))
 
 
 def _sides(triangles: Int[np.ndarray, "T 3"]) -> Int[np.ndarray, "S 2"]:
