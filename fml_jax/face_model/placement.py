@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from fml_jax.face_model.base import BaseModel
+from fml_jax.face_model.correctives import Corrections
 from fml_jax.ops.arrays import Array
 
 BESIDE_FACE = ("ears", "neck", "scalp")  # regions that border on the face
@@ -104,6 +105,26 @@ class SkinCompletion(NamedTuple):
         added = self.own.placed(corrections) + self.shares @ (self.averages @ corrections)
         corrected = self.own.extent + self.shares.sum(axis=1, keepdims=True)
         return added - corrected * (self.skin @ added)
+
+
+class Ends(NamedTuple):
+    """Where both corrections end: those of geometry and those of reflectance. A pytree."""
+
+    moves: Placement
+    skin: SkinCompletion
+
+    @classmethod
+    def of(cls, model: BaseModel, rows: Int[np.ndarray, "V"] | None = None) -> "Ends":
+        """The ends on a mesh.
+
+        Args:
+          rows: the model's vertices that are trained; None: all.
+        """
+        return cls(Placement.of(model, rows, edge=MOVES_EDGE), SkinCompletion.of(model, rows))
+
+    def of_head(self, added: Corrections) -> Corrections:
+        """The corrections of all N vertices, given those of the V trained ones."""
+        return Corrections(self.moves.placed(added.geometry), self.skin.completed(added.reflectance))
 
 
 def beside_face(model: BaseModel) -> Bool[np.ndarray, "N"]:

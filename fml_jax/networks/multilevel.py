@@ -18,7 +18,7 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
 from fml_jax.face_model.displacement_subspace import DisplacementSubspace, ToneSubspace, beyond_base
-from fml_jax.face_model.placement import SkinCompletion
+from fml_jax.face_model.placement import Ends
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.image_formation.points import Points, form_final_points, form_points
@@ -49,8 +49,8 @@ class CorrectivesConfig:
     geometry: int = field(default=0, metadata={"least": 0})  # C_g, how many parameters the space has
     reflectance: int = field(default=0, metadata={"least": 0})  # C_r
     # To what corrections are confined: "all" is nothing, as in the paper; "beyond" is what the base level cannot
-    # represent of geometry (`displacement_subspace.beyond_base`), and no other skin tone (`ToneSubspace`), with an end
-    # of the corrections of skin at the face's outline as reconstructed faces have it (`SkinCompletion`).
+    # represent of geometry (`displacement_subspace.beyond_base`), and no other skin tone (`ToneSubspace`).
+    # Corrections then end at the face's outline as those of reconstructed faces do (`placement.Ends`).
     subspace: Literal["all", "beyond"] = "all"
     # From what δ and the final γ are predicted: the encoder's features, as in the paper, or these and what the base
     # level leaves unexplained of the crop (networks/final_stage.py).
@@ -66,7 +66,7 @@ class Network:
     sizes: tuple[int, int] = (0, 0)  # C_g, C_r
     mesh: Mesh | None = None  # the devices, if there are several
     subspaces: Subspaces | None = None  # to which corrections are projected, if any
-    completion: SkinCompletion | None = None  # of corrections of skin, after that; None leaves them as they are
+    ends: Ends | None = None  # where they end, after that; None leaves them as they are
     basis: PointBasis | None = None  # the points of the local stages; None for a network without them
     solver: ColourSolver | None = None  # solves the base level's colours on each crop; None leaves the encoder's
     sample: ResidualSample | None = None  # where the final level looks at residuals; None where it does not
@@ -129,13 +129,12 @@ class Network:
             corrections = Corrections(
                 **{name: project(getattr(corrections, name)) for name, project in projected.items()}
             )
-        if self.completion is not None:
-            completed = jax.vmap(self.completion.completed)(corrections.reflectance)
-            corrections = Corrections(corrections.geometry, completed)
+        if self.ends is not None:
+            corrections = jax.vmap(self.ends.of_head)(corrections)
         return code, corrections
 
     def corrective_spaces(self, params: dict) -> dict:
-        """Θ in the layout of a face model, without `completion`; its last maps are projected to the subspaces."""
+        """Θ in the layout of a face model, without `ends`; its last maps are projected to the subspaces."""
         spaces = params.get("correctives", {})
         if self.subspaces is None:
             return spaces
@@ -206,7 +205,7 @@ def make_network(
     spaces = Correctives(model.vertex_count, KINDS[correctives.kind])
     beyond = correctives.subspace == "beyond"
     subspaces = Subspaces(beyond_base(model), ToneSubspace.of(model)) if beyond else None
-    completion = SkinCompletion.of(model) if beyond else None
+    ends = Ends.of(model) if beyond else None
     sizes = correctives.geometry, correctives.reflectance
     sample = ResidualSample.of(model) if correctives.inputs == "residuals" else None
     return Network(
@@ -215,7 +214,7 @@ def make_network(
         sizes,
         mesh,
         subspaces=subspaces,
-        completion=completion,
+        ends=ends,
         basis=basis,
         solver=solver,
         sample=sample,

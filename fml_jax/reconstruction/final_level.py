@@ -16,7 +16,7 @@ from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, kept_vertices
 from fml_jax.face_model.correctives import Corrections, Correctives
 from fml_jax.face_model.learned import FaceModel
-from fml_jax.face_model.placement import MOVES_EDGE, Placement, SkinCompletion
+from fml_jax.face_model.placement import Ends
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.networks.encoders import EncoderOutput
 from fml_jax.networks.final_stage import ResidualSample, final_layer, unexplained
@@ -32,8 +32,7 @@ class FinalLevel(struct.PyTreeNode):
     layer: dict  # parameters of the network's last layer
     spaces: dict  # Θ_g and Θ_r, of V vertices
     rows: Array  # [V], which of the model's vertices these are
-    moves: Placement  # of corrections of geometry on all vertices
-    completion: SkinCompletion  # of corrections of reflectance to all vertices
+    ends: Ends  # of corrections, on all vertices
     delta_mean: Array  # [C_g + C_r], of the faces of training
     delta_factor: Array  # [C_g + C_r, C_g + C_r], square root of the covariance
     sample: ResidualSample | None
@@ -77,7 +76,7 @@ class FinalLevel(struct.PyTreeNode):
         """F_g(δ_g) and F_r(δ_r) of all vertices, [N, 3] each."""
         correctives = Correctives(len(self.rows), self.nonlinearities)
         added: Any = correctives.apply({"params": self.spaces}, code.geometry, code.reflectance)
-        return Corrections(self.moves.placed(added.geometry), self.completion.completed(added.reflectance))
+        return self.ends.of_head(added)
 
     @jax.jit
     def corrected(
@@ -97,7 +96,7 @@ class FinalLevel(struct.PyTreeNode):
             modes = jax.vmap(placed)(space["modes"].reshape(-1, len(self.rows), 3))
             return {**space, "modes": modes.reshape(len(modes), -1), "offset": placed(space["offset"])}
 
-        placed = {"geometry": self.moves.placed, "reflectance": self.completion.completed}
+        placed = {"geometry": self.ends.moves.placed, "reflectance": self.ends.skin.completed}
         spaces = {name: on_all(space, placed[name]) for name, space in self.spaces.items()}
         return FaceModel(base, spaces, self.delta_mean, self.delta_factor, nonlinearities=self.nonlinearities)
 
@@ -126,8 +125,7 @@ class FinalSettings(NamedTuple):
             layer=params["final"],
             spaces=params.get("correctives", {}),
             rows=jax.device_put(self.rows),
-            moves=Placement.of(model, self.rows, edge=MOVES_EDGE),
-            completion=SkinCompletion.of(model, self.rows),
+            ends=Ends.of(model, self.rows),
             delta_mean=params["delta"]["mean"],
             delta_factor=params["delta"]["factor"],
             sample=network.sample,

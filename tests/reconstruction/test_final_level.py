@@ -103,7 +103,7 @@ def test_corrections_of_skin_go_on_smoothly_beyond_the_face(loaded, both):
     """Of a ramp from cheek to cheek: at the face's border nothing changes faster than along the ramp."""
     model, final = load_face_model(), loaded.final
     ramp = np.clip(np.asarray(model.mean)[np.asarray(final.rows), :1] / 60, -1, 1)
-    added = np.asarray(final.completion.completed(jnp.asarray(np.tile(ramp, 3), jnp.float32)))[:, 0]
+    added = np.asarray(final.ends.skin.completed(jnp.asarray(np.tile(ramp, 3), jnp.float32)))[:, 0]
     regions = {name: np.asarray(mask) for name, mask in model.regions.items()}
     outside = (regions["neck"] | regions["ears"] | regions["scalp"]) & ~regions["face"]
     edges = both.triangles[:, [[0, 1], [1, 2], [2, 0], [1, 0], [2, 1], [0, 2]]].reshape(-1, 2)
@@ -124,7 +124,7 @@ def test_it_is_what_training_computes(both, loaded, face):
     np.testing.assert_allclose(both.final_code.reflectance, code.reflectance[0], rtol=0.05, atol=0.05)
     np.testing.assert_allclose(both.illumination, code.illumination[0], atol=0.02)
     learned = loaded.final
-    inner = np.abs(np.asarray(learned.moves.extent[learned.rows, 0]) - 1) < 1e-6
+    inner = np.abs(np.asarray(learned.ends.moves.extent[learned.rows, 0]) - 1) < 1e-6
     inner &= np.asarray(both.model.regions["face"])[learned.rows]
     moved = (both.vertices - both.level("base").vertices)[np.asarray(learned.rows)]
     np.testing.assert_allclose(moved[inner], added.geometry[0][inner], atol=0.05)
