@@ -7,8 +7,9 @@ levels' colours begin with those that are solved on each crop, so that the corre
 represent. What of a colour is light is learned from renders, whose reflectance is known, and from several photos of a
 person, which have one reflectance.
 
-1,400 steps of 20 photos and 16 renders take about an hour on two cores. The config `open_gpu` trains the whole network
-from nothing; fml_jax/reconstruction/OPEN_DEEP.md has the runs of the shipped one.
+On two cores beside other programs 24 crops a second were trained on: the 1,400 steps of 20 photos and 16 renders then
+take 35 minutes. The config `open_gpu` trains the whole network from nothing; OPEN_DEEP.md in fml_jax/reconstruction has
+the runs of the shipped one.
 """
 
 from ml_collections import ConfigDict

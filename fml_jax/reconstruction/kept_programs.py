@@ -5,12 +5,11 @@ lowering the network takes longer than all else between Enter and the first face
 """
 
 import contextlib
-import fcntl
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 from jax import export
@@ -98,10 +97,19 @@ def _once_on_the_machine(path: Path) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = held.enter_context(state.open("a"))
             if not state.stat().st_size:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                _lock(file)
         yield
         with contextlib.suppress(OSError):
             state.write_text("compiled")
+
+
+def _lock(file: IO) -> None:
+    """Waits until no other process holds the file's lock, and holds it until the file is closed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _read(path: Path) -> export.Exported | None:

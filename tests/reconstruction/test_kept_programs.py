@@ -1,5 +1,6 @@
 """Programs whose traces are kept on disk: found again, made anew where they must be, and never a reason to fail."""
 
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from fml_jax.codes import FaceCode
+from fml_jax.reconstruction import kept_programs
 from fml_jax.reconstruction.kept_programs import KeptProgram
 
 
@@ -114,3 +116,10 @@ def test_a_process_that_fails_leaves_the_program_to_the_others(folder):
     with pytest.raises(ZeroDivisionError):
         KeptProgram(broken, "program")(jnp.ones(2))
     np.testing.assert_array_equal(KeptProgram(lambda x: 2 * x, "program")(jnp.ones(2)), [2, 2])
+
+
+def test_without_locks_of_files_each_process_compiles_for_itself(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    with kept_programs._once_on_the_machine(tmp_path / "trace"):
+        pass
+    assert (tmp_path / "compiled_trace").read_text() == "compiled"
