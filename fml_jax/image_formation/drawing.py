@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 
 from fml_jax.face_model.base import BaseModel
 from fml_jax.image_formation.camera import CROP_SIZE
-from fml_jax.image_formation.raster import seen_pixels
+from fml_jax.image_formation.raster import seen_triangles
 from fml_jax.ops.images import eight_bits
 
 PLAIN_GROUND = np.full((1, 1, 3), 0.93, np.float32)  # behind pictures without a photo
@@ -59,12 +59,46 @@ def picture_raster(
     """What `painted` needs of a mesh; arguments as of `draw`."""
     fine = _FINER * size
     enlarged = (np.asarray(pixels) + 0.5) * fine / CROP_SIZE - 0.5
-    place, triangle, barycentric = seen_pixels(enlarged, depth, triangles, height=fine, width=fine, front_only=True)
-    row, column = np.divmod(place, fine)
-    corners, weights = triangles[triangle], barycentric / _FINER**2
-    pixel = np.repeat(row // _FINER * size + column // _FINER, 3)
+    seen = seen_triangles(enlarged, depth, triangles, height=fine, width=fine, front_only=True)
+    pixel, number, group = _groups(seen.number)
+    row, column = np.divmod(pixel, size)
+    x, y = _FINER * column + _GROUP_X[group], _FINER * row + _GROUP_Y[group]
+    weights = seen.barycentric(number, x, y) * _GROUP_SHARE[group][:, None]
+    corners = np.take(triangles, seen.index[number], axis=0)
+    starts = 3 * np.cumsum(np.bincount(pixel + 1, minlength=size * size + 1))
     shape = (size * size, len(enlarged))
-    return Raster(scipy.sparse.csr_matrix((weights.ravel(), (pixel, corners.ravel())), shape=shape), size)
+    return Raster(scipy.sparse.csr_matrix((weights.ravel(), corners.ravel(), starts), shape=shape), size)
+
+
+# A group of a pixel's samples, as a number with a bit for each: its share of the pixel, and its middle, in samples
+# from the pixel's first one.
+_SAMPLES = _FINER**2
+_MEMBERS = np.arange(2**_SAMPLES)[:, None] >> np.arange(_SAMPLES) & 1
+_SIZES = np.maximum(_MEMBERS.sum(axis=1), 1)
+_GROUP_SHARE = (_SIZES / _SAMPLES).astype(np.float32)
+_GROUP_Y, _GROUP_X = (_MEMBERS @ places / _SIZES for places in np.divmod(np.arange(_SAMPLES), _FINER))
+
+
+def _groups(number: Int[np.ndarray, "fine fine"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The groups of samples of a pixel that show the same triangle, half as many as there are samples.
+
+    Barycentric coordinates are affine: a group's mean is that at its middle.
+
+    Args:
+      number: of the triangle at each sample; -1 where there is none.
+
+    Returns:
+      The pixel of each group, ascending; its triangle; and which samples it has, a row of `_MEMBERS`.
+    """
+    size = len(number) // _FINER
+    samples = number.reshape(size, _FINER, size, _FINER).transpose(1, 3, 0, 2).reshape(_SAMPLES, -1)
+    groups = np.zeros(samples.shape, np.uint8)
+    for k, sample in enumerate(samples):
+        groups |= (samples == sample).view(np.uint8) << np.uint8(k)
+    before = (2 ** np.arange(_SAMPLES, dtype=np.uint8) - 1)[:, None]
+    is_first = (groups & before == 0) & (samples >= 0)
+    pixel, k = np.divmod(np.flatnonzero(is_first.T), _SAMPLES)
+    return pixel, samples[k, pixel], groups[k, pixel]
 
 
 def painted(paints: Mapping[str, Paint], raster: Raster) -> dict[str, UInt8[np.ndarray, "S S 3"]]:

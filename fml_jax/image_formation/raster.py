@@ -6,12 +6,33 @@ coordinates are affine in the picture (not perspective-correct): over triangles 
 difference is far below a pixel.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 # Pixel centres this close to an edge (in barycentric units) count as inside, so that no pixel on
 # an edge that two triangles share falls between them by rounding.
 _EDGE_SLACK = 1e-9
+
+
+class SeenTriangles(NamedTuple):
+    """The nearest triangle at each pixel of a picture, and barycentric coordinates at any place."""
+
+    number: np.ndarray  # [H, W], which of the K triangles below; -1 where there is none
+    index: np.ndarray  # [K], which triangles of the mesh these are
+    # [3, 3, K]: coordinate k at the place (x, y) is weights[k, 0] + weights[k, 1] x + weights[k, 2] y.
+    weights: np.ndarray
+
+    def barycentric(
+        self, number: Int[np.ndarray, "P"], x: Shaped[np.ndarray, "P"], y: Shaped[np.ndarray, "P"]
+    ) -> Float[np.ndarray, "P 3"]:
+        """Coordinates (float32) at places in pixels, each within the triangle of a number."""
+        found = np.empty((len(number), 3), np.float32)
+        for k, parts in enumerate(self.weights):
+            constant, along_x, along_y = (np.take(part, number) for part in parts)
+            found[:, k] = constant + along_x * x + along_y * y
+        return found
 
 
 def rasterize(
@@ -21,9 +42,32 @@ def rasterize(
     *,
     height: int,
     width: int,
-    front_only: bool = False,
 ) -> tuple[Int[np.ndarray, "H W"], Float[np.ndarray, "H W 3"]]:
-    """Finds the nearest triangle under every pixel centre.
+    """Finds the nearest triangle under every pixel centre; arguments as of `seen_triangles`.
+
+    Returns:
+      The triangle seen at each pixel (int32, -1 where there is none) and the barycentric
+      coordinates there (float32, zeros where there is none).
+    """
+    seen = seen_triangles(pixels, depth, triangles, height=height, width=width)
+    triangle_index = np.full((height, width), -1, np.int32)
+    barycentric = np.zeros((height, width, 3), np.float32)
+    y, x = np.nonzero(seen.number >= 0)
+    number = seen.number[y, x]
+    triangle_index[y, x], barycentric[y, x] = seen.index[number], seen.barycentric(number, x, y)
+    return triangle_index, barycentric
+
+
+def seen_triangles(
+    pixels: Shaped[np.ndarray, "N 2"],
+    depth: Shaped[np.ndarray, "N"],
+    triangles: Int[np.ndarray, "T 3"],
+    *,
+    height: int,
+    width: int,
+    front_only: bool = False,
+) -> SeenTriangles:
+    """Finds the nearest triangle under every pixel centre; of surfaces at exactly the same depth, the first.
 
     Args:
       pixels: projected vertices, (0, 0) being the centre of the top-left pixel.
@@ -32,54 +76,24 @@ def rasterize(
       triangles: rows of `pixels`, in either winding.
       front_only: leave out the triangles whose back faces the camera. On a closed surface others hide them. Seen from
         its front, a triangle's corners are counterclockwise.
-
-    Returns:
-      The triangle seen at each pixel (int32, -1 where there is none) and the barycentric
-      coordinates there (float32, zeros where there is none). Of surfaces at exactly the same
-      depth, the triangle that comes first wins.
-    """
-    places, triangles_seen, weights = seen_pixels(
-        pixels, depth, triangles, height=height, width=width, front_only=front_only
-    )
-    triangle_index = np.full(height * width, -1, np.int32)
-    barycentric = np.zeros((height * width, 3), np.float32)
-    triangle_index[places], barycentric[places] = triangles_seen, weights
-    return triangle_index.reshape(height, width), barycentric.reshape(height, width, 3)
-
-
-def seen_pixels(
-    pixels: Shaped[np.ndarray, "N 2"],
-    depth: Shaped[np.ndarray, "N"],
-    triangles: Int[np.ndarray, "T 3"],
-    *,
-    height: int,
-    width: int,
-    front_only: bool = False,
-) -> tuple[Int[np.ndarray, "P"], Int[np.ndarray, "P"], Float[np.ndarray, "P 3"]]:
-    """`rasterize` for the P pixels alone that show a triangle, row by row; arguments as there.
-
-    Returns:
-      The pixels' positions in the flattened picture, ascending; their triangles; their barycentric coordinates.
     """
     pixels, depth = np.asarray(pixels, np.float64), np.asarray(depth, np.float64)
-    index, top, bottom = _in_picture(pixels, depth, triangles, height, width)
-    corners = triangles[index].T
-    weights, kept = _edge_functions(pixels[corners, 0], pixels[corners, 1], front_only=front_only)
-    index, corners, top, bottom = index[kept], corners[:, kept], top[kept], bottom[kept]
-    row_of, y = _expand(top, bottom)
+    index, corners = _usable(pixels, depth, triangles)
+    x, y = np.take(pixels[:, 0], corners), np.take(pixels[:, 1], corners)
+    kept, top, bottom, doubled_area = _in_picture(x, y, height, width, front_only=front_only)
+    index, corners, x, y = index[kept], corners[:, kept], np.take(x, kept, axis=1), np.take(y, kept, axis=1)
+    weights = _edge_functions(x, y, doubled_area)
+    row_of, row = _expand(top, bottom)
+    span, column = _expand(*_spans(weights, row_of, row, width=width))
     # Like the weights, depth is an affine function of the pixel.
     constant, along_x, along_y = np.einsum("kct,kt->ct", weights, depth[corners])
-    depth_at_left, slope, before = (constant[row_of] + along_y[row_of] * y, along_x[row_of], y * width)
-    span, x = _expand(*_spans(weights, row_of, y, width=width))
-    flat, candidate_depth = before[span] + x, depth_at_left[span] + slope[span] * x
-    seen = _nearest(flat, candidate_depth, height * width)
-    rows, places = span[seen], flat[seen]
-    seen_triangles = row_of[rows]
-    # With a triangle's nine numbers side by side they are gathered in half the time.
-    of_pixels = np.take(np.ascontiguousarray(weights.reshape(9, -1).T), seen_triangles, axis=0).reshape(-1, 3, 3)
-    across, down = x[seen].astype(np.float64)[:, None], y[rows].astype(np.float64)[:, None]
-    barycentric = of_pixels[:, :, 0] + of_pixels[:, :, 1] * across + of_pixels[:, :, 2] * down
-    return places, index[seen_triangles].astype(np.int32), barycentric.astype(np.float32)
+    depth_at_left = np.take(constant, row_of) + np.take(along_y, row_of) * row
+    candidate_depth = np.take(depth_at_left, span) + np.take(np.take(along_x, row_of), span) * column
+    place = np.take(row * width, span) + column
+    nearest = _nearest(place, candidate_depth, height * width)
+    number = np.full(height * width, -1, np.int32)
+    number[place[nearest]] = np.take(row_of, span[nearest])
+    return SeenTriangles(number.reshape(height, width), index.astype(np.int32), weights)
 
 
 def interpolate(
@@ -112,46 +126,53 @@ def at_hits(
     return found
 
 
-def _in_picture(pixels, depth, triangles, height, width):
-    """The triangles that can be drawn and may hold a pixel's centre, with their first and last rows."""
+def _usable(pixels, depth, triangles):
+    """The triangles whose corners can be drawn, and their corners, [3, U]."""
     usable = np.isfinite(pixels).all(axis=1) & np.isfinite(depth) & (depth > 0)
     a, b, c = triangles.T
-    index = np.flatnonzero(usable[a] & usable[b] & usable[c])
-    (left, right), (top, bottom) = (
-        _range(pixels[:, axis], triangles[index], size) for axis, size in ((0, width), (1, height))
-    )
-    some = (left <= right) & (top <= bottom)
-    return index[some], top[some], bottom[some]
+    index = np.arange(len(triangles)) if usable.all() else np.flatnonzero(usable[a] & usable[b] & usable[c])
+    return index, np.ascontiguousarray(np.take(triangles, index, axis=0).T, np.intp)
 
 
-def _range(values, triangles, size):
-    """The first and the last whole number from 0 to size − 1 within the values of each triangle's corners."""
-    a, b, c = values[triangles.T]
-    first = np.ceil(np.minimum(np.minimum(a, b), c))
-    last = np.floor(np.maximum(np.maximum(a, b), c))
-    return np.clip(first, 0, size).astype(np.int64), np.clip(last, -1, size - 1).astype(np.int64)
-
-
-def _edge_functions(x, y, *, front_only):
-    """Barycentric coordinates as affine functions of the pixel, of the triangles that have an area.
+def _in_picture(x, y, height, width, *, front_only):
+    """The triangles with an area that may hold a pixel's centre.
 
     Args:
-      x, y: of the corners, [3, D].
+      x, y: of the corners, [3, U].
       front_only: leave out the triangles that show their backs, too.
 
     Returns:
-      [3, 3, K]: weight k is w[k, 0] + w[k, 1] x + w[k, 2] y; and which of the D triangles these K are.
+      Which these K triangles are, their first and last rows, and twice their areas.
     """
-    # The edge opposite to corner k runs from corner k + 1 to corner k + 2.
-    x1, y1, x2, y2 = (np.roll(part, -shift, 0) for shift in (1, 2) for part in (x, y))
-    constant = x1 * y2 - x2 * y1
-    doubled_area = constant.sum(axis=0)  # negative for corners that are counterclockwise where y points down
+    # It is negative for corners that are counterclockwise where y points down.
+    doubled_area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
     kept = np.flatnonzero(doubled_area < 0 if front_only else doubled_area != 0)
-    constant, x1, y1, x2, y2 = (np.take(part, kept, axis=1) for part in (constant, x1, y1, x2, y2))
-    return np.stack([constant, y1 - y2, x2 - x1], axis=1) / doubled_area[kept], kept
+    (left, right), (top, bottom) = (
+        _range(np.take(part, kept, axis=1), size) for part, size in ((x, width), (y, height))
+    )
+    some = (left <= right) & (top <= bottom)
+    kept = kept[some]
+    return kept, top[some], bottom[some], doubled_area[kept]
 
 
-def _spans(weights, row_of, y, *, width):
+def _range(values, size):
+    """The first and the last whole number from 0 to size − 1 within the values of each triangle's corners, [3, K]."""
+    a, b, c = values
+    first = np.ceil(np.minimum(np.minimum(a, b), c))
+    last = np.floor(np.maximum(np.maximum(a, b), c))
+    return np.clip(first, 0, size).astype(np.intp), np.clip(last, -1, size - 1).astype(np.intp)
+
+
+def _edge_functions(x, y, doubled_area):
+    """Barycentric coordinates as affine functions of the pixel, [3, 3, K]; see `SeenTriangles.weights`."""
+    weights = np.empty((3, 3, len(doubled_area)))
+    for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):  # the edge opposite to corner k runs from corner i to j
+        weights[k] = x[i] * y[j] - x[j] * y[i], y[i] - y[j], x[j] - x[i]
+    weights /= doubled_area
+    return weights
+
+
+def _spans(weights, row_of, row, *, width):
     """The pixels first … last that a triangle covers in a row.
 
     Weights sum to 1, so their slopes along x sum to 0: that of the greatest slope bounds a row from the left, that of
@@ -159,24 +180,24 @@ def _spans(weights, row_of, y, *, width):
     negative in the rows between the triangle's corners.
 
     Args:
-      weights: [3, 3, D], of triangles.
-      row_of, y: of rows: the triangle, and the row's place.
+      weights: [3, 3, K], of triangles.
+      row_of, row: of rows: the triangle, and the row's place.
     """
     constant, slope, along_y = weights.swapaxes(0, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         at_zero, by_row = -(_EDGE_SLACK + constant) / slope, -along_y / slope  # where a weight is 0
-    order, each = np.argsort(slope, axis=0), np.arange(slope.shape[1])
+    each, left, right = np.arange(slope.shape[1]), slope.argmax(axis=0), slope.argmin(axis=0)
+    third = 3 - left - right
+    of_third = slope[third, each]
+    second_left, second_right = np.where(of_third > 0, third, left), np.where(of_third < 0, third, right)
 
-    def crossing(k, used, otherwise):
-        edge = order[k]
-        start = np.where(used, at_zero[edge, each], otherwise)
-        return start[row_of] + np.where(used, by_row[edge, each], 0.0)[row_of] * y
+    def crossing(edge):
+        return np.take(at_zero[edge, each], row_of) + np.take(by_row[edge, each], row_of) * row
 
-    middle = slope[order[1], each]
-    from_left = np.maximum(crossing(2, slope[order[2], each] > 0, 0.0), crossing(1, middle > 0, 0.0))
-    to_right = np.minimum(crossing(0, slope[order[0], each] < 0, width - 1.0), crossing(1, middle < 0, width - 1.0))
-    first = np.clip(np.ceil(from_left), 0, width).astype(np.int64)
-    return first, np.clip(np.floor(to_right), -1, width - 1).astype(np.int64)
+    from_left = np.maximum(crossing(left), crossing(second_left))
+    to_right = np.minimum(crossing(right), crossing(second_right))
+    first = np.clip(np.ceil(from_left), 0, width).astype(np.intp)
+    return first, np.clip(np.floor(to_right), -1, width - 1).astype(np.intp)
 
 
 def _expand(first, last):
@@ -184,14 +205,11 @@ def _expand(first, last):
     counts = np.maximum(last - first + 1, 0)
     owner = np.repeat(np.arange(len(counts)), counts)
     before = np.cumsum(counts) - counts
-    return owner, np.arange(len(owner)) + (first - before)[owner]
+    return owner, np.arange(len(owner)) + np.take(first - before, owner)
 
 
-def _nearest(flat, depth, size):
-    """The position of each covered pixel's nearest candidate, pixel by pixel; of equals, the first."""
+def _nearest(place, depth, size):
+    """The candidates that are nearest at their places, of `size`; of equals at a place, the first comes last."""
     nearest = np.full(size, np.inf)
-    np.minimum.at(nearest, flat, depth)
-    candidates = np.flatnonzero(depth == nearest[flat])[::-1]  # of equals, the first is assigned last and stays
-    winner = np.full(size, -1, np.int64)
-    winner[flat[candidates]] = candidates
-    return winner[winner >= 0]
+    np.minimum.at(nearest, place, depth)
+    return np.flatnonzero(depth == np.take(nearest, place))[::-1]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fml_jax.image_formation.drawing import PLAIN_GROUND, Paint, clay, draw, shown_on_photos
+from fml_jax.image_formation.raster import interpolate, rasterize
 
 SIZE = 60
 # A square over the crop's middle half, in two triangles.
@@ -37,6 +38,24 @@ def test_edges_are_smooth():
         CORNERS + 2.0, np.full(4, 900.0), TRIANGLES, paints={"one": Paint(0 * GREEN, np.ones((1, 1, 3)))}, size=SIZE
     )["one"]
     assert 100 < shifted[30, 15, 0] < 155  # half covered
+
+
+def test_a_pixel_is_the_mean_of_its_four_samples():
+    """Small triangles, of which up to four meet in a pixel, that hide each other."""
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 240, (150, 1, 2)) + rng.normal(0, 12, (150, 3, 2))
+    (ax, ay), (bx, by), (cx, cy) = corners.transpose(1, 2, 0)
+    turned = (bx - ax) * (cy - ay) > (cx - ax) * (by - ay)
+    corners[turned] = corners[turned][:, ::-1]  # so that all show their front
+    pixels, triangles = corners.reshape(-1, 2), np.arange(450).reshape(-1, 3)
+    depth, colours = rng.uniform(800, 1000, 450), rng.random((450, 3))
+    black = Paint(colours, np.zeros((1, 1, 3)))
+    drawn = draw(pixels, depth, triangles, paints={"one": black}, size=SIZE)["one"]
+    fine = rasterize((pixels + 0.5) * 2 * SIZE / 240 - 0.5, depth, triangles, height=2 * SIZE, width=2 * SIZE)
+    samples = interpolate(colours, triangles, fine)
+    mean = samples.reshape(SIZE, 2, SIZE, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(drawn, 255 * mean, atol=0.51)
+    assert 0.3 < (fine[0] >= 0).mean() < 1
 
 
 def test_clay_is_brightest_towards_the_lamp():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fml_jax.image_formation.raster import interpolate, rasterize
+from fml_jax.image_formation.raster import interpolate, rasterize, seen_triangles
 
 
 def slow_raster(pixels, depth, triangles, height, width):
@@ -99,7 +99,8 @@ def test_front_sides_alone_show_the_same_of_a_closed_surface():
     pixels, depth = positions[:, :2] + 7, positions[:, 2] + 10
 
     def seen(corners, **options):
-        return rasterize(pixels, depth, corners, height=15, width=15, **options)[0]
+        found = seen_triangles(pixels, depth, corners, height=15, width=15, **options)
+        return np.append(found.index, -1)[found.number]
 
     both = seen(triangles)
     assert set(np.unique(both)) == {-1, 0, 1, 2}
