@@ -43,7 +43,7 @@ def test_edges_are_smooth():
 def test_a_pixel_is_the_mean_of_its_four_samples():
     """Small triangles, of which up to four meet in a pixel, that hide each other."""
     rng = np.random.default_rng(0)
-    corners = rng.uniform(0, 240, (150, 1, 2)) + rng.normal(0, 12, (150, 3, 2))
+    corners = rng.uniform(0, 240, (150, 1, 2)) + rng.normal(0, 20, (150, 3, 2))
     (ax, ay), (bx, by), (cx, cy) = corners.transpose(1, 2, 0)
     turned = (bx - ax) * (cy - ay) > (cx - ax) * (by - ay)
     corners[turned] = corners[turned][:, ::-1]  # so that all show their front
