@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.dot_products import squared_lengths
+from fml_jax.ops.sampling import entries
 
 _MOST_AROUND = 1000  # triangles at one vertex: tables have a column for each
 _MOST_ENTRIES = 2**26  # of a table
@@ -117,9 +118,8 @@ def area_sums(vertices: Float[Array, "N 3"], topology: Topology) -> Float[Array,
 def _areas_around(corners, rings, vertices):
     # A step to or from the vertex itself adds nothing. XLA's CPU backend takes less time when it gathers the
     # coordinates one by one.
-    around = [
-        [_gather(axis, column) - own for axis, own in zip(vertices.T, corners.T, strict=True)] for column in rings
-    ]
+    coordinates = list(zip(vertices.T, corners.T, strict=True))
+    around = [[entries(axis, column) - own for axis, own in coordinates] for column in rings]
     return sum(_cross(b, c) for b, c in pairwise(around))
 
 

@@ -17,6 +17,13 @@ _CLAY = np.array([0.78, 0.76, 0.74])
 _LAMP = np.array([-0.35, -0.45, -0.82]) / np.linalg.norm([-0.35, -0.45, -0.82])  # towards the camera's upper left
 
 _FINER = 2  # samples a side of a pixel
+# A group of a pixel's samples, as a number with a bit for each: its share of the pixel, and its middle, in samples
+# from the pixel's first one.
+_SAMPLES = _FINER**2
+_MEMBERS = np.arange(2**_SAMPLES)[:, None] >> np.arange(_SAMPLES) & 1
+_SIZES = np.maximum(_MEMBERS.sum(axis=1), 1)
+_GROUP_SHARE = (_SIZES / _SAMPLES).astype(np.float32)
+_GROUP_Y, _GROUP_X = (_MEMBERS @ places / _SIZES for places in np.divmod(np.arange(_SAMPLES), _FINER))
 
 
 class Raster(NamedTuple):
@@ -64,19 +71,10 @@ def picture_raster(
     row, column = np.divmod(pixel, size)
     x, y = _FINER * column + _GROUP_X[group], _FINER * row + _GROUP_Y[group]
     weights = seen.barycentric(number, x, y) * _GROUP_SHARE[group][:, None]
-    corners = np.take(triangles, seen.index[number], axis=0)
+    corners = np.take(triangles, seen.triangles[number], axis=0)
     starts = 3 * np.cumsum(np.bincount(pixel + 1, minlength=size * size + 1))
     shape = (size * size, len(enlarged))
     return Raster(scipy.sparse.csr_matrix((weights.ravel(), corners.ravel(), starts), shape=shape), size)
-
-
-# A group of a pixel's samples, as a number with a bit for each: its share of the pixel, and its middle, in samples
-# from the pixel's first one.
-_SAMPLES = _FINER**2
-_MEMBERS = np.arange(2**_SAMPLES)[:, None] >> np.arange(_SAMPLES) & 1
-_SIZES = np.maximum(_MEMBERS.sum(axis=1), 1)
-_GROUP_SHARE = (_SIZES / _SAMPLES).astype(np.float32)
-_GROUP_Y, _GROUP_X = (_MEMBERS @ places / _SIZES for places in np.divmod(np.arange(_SAMPLES), _FINER))
 
 
 def _groups(number: Int[np.ndarray, "fine fine"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -97,8 +95,8 @@ def _groups(number: Int[np.ndarray, "fine fine"]) -> tuple[np.ndarray, np.ndarra
         groups |= (samples == sample).view(np.uint8) << np.uint8(k)
     before = (2 ** np.arange(_SAMPLES, dtype=np.uint8) - 1)[:, None]
     is_first = (groups & before == 0) & (samples >= 0)
-    pixel, k = np.divmod(np.flatnonzero(is_first.T), _SAMPLES)
-    return pixel, samples[k, pixel], groups[k, pixel]
+    pixel, first = np.divmod(np.flatnonzero(is_first.T), _SAMPLES)
+    return pixel, samples[first, pixel], groups[first, pixel]
 
 
 def painted(paints: Mapping[str, Paint], raster: Raster) -> dict[str, UInt8[np.ndarray, "S S 3"]]:

@@ -101,7 +101,8 @@ class PointsOfCode(NamedTuple):
 @jax.jit  # traced once for all stages and losses
 def project_points(basis: PointBasis, code: FaceCode) -> PointsOfCode:
     """The points of a code's face in its crop."""
-    turn, by_turn = rotation_matrix(code.rotation), jax.jacfwd(rotation_matrix)(code.rotation)  # [3, 3], [3, 3, 3]
+    turn, turned = jax.linearize(rotation_matrix, code.rotation)  # [3, 3], and its change with a rotation's
+    by_turn = jax.vmap(turned, out_axes=-1)(jnp.eye(3))  # [3, 3, 3]
     rows = basis.rows(turn)
     shape = jnp.concatenate([jnp.ones(1), code.identity, code.expression])
     places = jnp.einsum("m,mpc->pc", shape, rows)

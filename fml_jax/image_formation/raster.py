@@ -20,7 +20,7 @@ class SeenTriangles(NamedTuple):
     """The nearest triangle at each pixel of a picture, and barycentric coordinates at any place."""
 
     number: np.ndarray  # [H, W], which of the K triangles below; -1 where there is none
-    index: np.ndarray  # [K], which triangles of the mesh these are
+    triangles: np.ndarray  # [K], which ones of the mesh these are
     # [3, 3, K]: coordinate k at the place (x, y) is weights[k, 0] + weights[k, 1] x + weights[k, 2] y.
     weights: np.ndarray
 
@@ -54,7 +54,7 @@ def rasterize(
     barycentric = np.zeros((height, width, 3), np.float32)
     y, x = np.nonzero(seen.number >= 0)
     number = seen.number[y, x]
-    triangle_index[y, x], barycentric[y, x] = seen.index[number], seen.barycentric(number, x, y)
+    triangle_index[y, x], barycentric[y, x] = seen.triangles[number], seen.barycentric(number, x, y)
     return triangle_index, barycentric
 
 

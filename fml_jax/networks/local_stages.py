@@ -19,6 +19,7 @@ from fml_jax.fitting.point_update import point_update
 from fml_jax.image_formation.local_points import POINTS, PointBasis, free_parameters, project_points
 from fml_jax.networks.skin_tone import SkinTone, face_colours, with_tone
 from fml_jax.ops.arrays import Array
+from fml_jax.ops.parameters import GivenParameters
 from fml_jax.ops.products import Dense
 
 PATCH = 16  # samples a side of a patch
@@ -137,7 +138,7 @@ def _lower_triangular(numbers):
     return jnp.stack([first, second], axis=-2)
 
 
-class _EachPoint(nn.Module):
+class _EachPoint(GivenParameters, nn.Module):
     """A linear layer with its own weights for each point: [B, P, I] → [B, P, O]."""
 
     features: int

@@ -12,6 +12,7 @@ from flax import struct
 from jaxtyping import Float
 
 from fml_jax.ops.arrays import Array
+from fml_jax.ops.parameters import GivenParameters
 
 
 class LowRankGradient(struct.PyTreeNode):
@@ -122,7 +123,7 @@ def _as_rows(rows):
     return rows.reshape(-1, rows.shape[-1])
 
 
-class Dense(nn.Module):
+class Dense(GivenParameters, nn.Module):
     """`nn.Dense` computed with `product`; parameters and values are the same."""
 
     features: int

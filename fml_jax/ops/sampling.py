@@ -1,11 +1,21 @@
 """Bilinear samples of an image, with their derivatives with respect to position written out."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fml_jax.ops.arrays import Array
+
+
+def entries(array: Float[Array, "*shape"], *indices: Int[Array, "*places"]) -> Float[Array, "..."]:
+    """An array's entries at indices that lie within it, one array of indices for each of its first axes.
+
+    Told so, JAX traces one gather, and no operations for indices that count from the end or lie outside.
+    """
+    return jnp.asarray(array).at[indices].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 @jax.custom_jvp
@@ -43,8 +53,10 @@ def _value_and_slopes(image, pixels):
     top = jnp.clip(jnp.floor(y).astype(jnp.int32), 0, max(height - 2, 0))
     right, bottom = jnp.minimum(left + 1, width - 1), jnp.minimum(top + 1, height - 1)
     u, v = (x - left)[:, None], (y - top)[:, None]
-    upper, across_upper = image[top, left], image[top, right] - image[top, left]
-    lower, across_lower = image[bottom, left], image[bottom, right] - image[bottom, left]
+    upper, upper_right, lower, lower_right = (
+        entries(image, *place) for place in itertools.product((top, bottom), (left, right))
+    )
+    across_upper, across_lower = upper_right - upper, lower_right - lower
     down = lower - upper + u * (across_lower - across_upper)
     across = across_upper + v * (across_lower - across_upper)
     return (

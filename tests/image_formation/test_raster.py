@@ -100,7 +100,7 @@ def test_front_sides_alone_show_the_same_of_a_closed_surface():
 
     def seen(corners, **options):
         found = seen_triangles(pixels, depth, corners, height=15, width=15, **options)
-        return np.append(found.index, -1)[found.number]
+        return np.append(found.triangles, -1)[found.number]
 
     both = seen(triangles)
     assert set(np.unique(both)) == {-1, 0, 1, 2}

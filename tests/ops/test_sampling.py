@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fml_jax.image_formation import reference
-from fml_jax.ops.sampling import sample_bilinear, sample_bilinear_plain
+from fml_jax.ops.sampling import entries, sample_bilinear, sample_bilinear_plain
 
 
 @pytest.fixture
@@ -48,3 +48,10 @@ def test_derivatives_are_finite_differences_of_the_reference(image):
 def test_the_gradient_outside_the_image_is_zero(image):
     outside = jnp.asarray([[-3.0, -2.0], [9.0, 8.0]])
     np.testing.assert_array_equal(jax.grad(lambda pixels: jnp.sum(sample_bilinear(image, pixels)))(outside), 0)
+
+
+def test_entries_are_those_that_indices_name():
+    array = np.arange(24.0).reshape(4, 3, 2)
+    rows, columns = np.array([3, 0]), np.array([2, 1])
+    np.testing.assert_array_equal(entries(array, rows, columns), array[rows, columns])
+    np.testing.assert_array_equal(entries(array, rows), array[rows])
