@@ -54,12 +54,12 @@ def _make_atlas(model: BaseModel, size: int) -> Atlas:
     triangle, barycentric = rasterize(texels, 1 + forward.max() - forward, rows, height=size, width=size)
     covered = triangle >= 0
     distance, (row, column) = distance_transform_edt(~covered, return_indices=True)
-    near = np.flatnonzero(distance <= _MARGIN)
-    source = (row * size + column).ravel()[near]  # of a covered texel this is the texel itself
-    seen = corners[triangle.ravel()[source]]
-    far = np.flatnonzero(distance > _MARGIN)
-    shares = np.concatenate([barycentric.reshape(-1, 3)[source].ravel(), np.ones(len(far), np.float32)])
-    texel = np.concatenate([np.repeat(near, 3), far])
-    vertex = np.concatenate([seen.ravel(), np.full(len(far), model.vertex_count)])
+    source = (row * size + column).ravel()  # of a covered texel this is the texel itself
+    vertex, shares = corners[triangle.ravel()[source]], barycentric.reshape(-1, 3)[source]
+    far = distance.ravel() > _MARGIN
+    vertex[far, 0], shares[far, 0] = model.vertex_count, 1
+    used = np.ones((size * size, 3), bool)
+    used[far, 1:] = False
+    starts = np.append(0, np.cumsum(np.where(far, 1, 3)))
     shape = (size * size, model.vertex_count + 1)
-    return Atlas(scipy.sparse.csr_matrix((shares, (texel, vertex)), shape=shape), covered)
+    return Atlas(scipy.sparse.csr_matrix((shares[used], vertex[used], starts), shape=shape), covered)
