@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,15 +32,15 @@ class ReconstructTask:
         import fml_jax.export.job_work  # noqa: F401 (with all libraries of matrix products, whose threads jobs limit)
         from fml_jax.export.writers import prepare
         from fml_jax.face_model import load_face_model
+        from fml_jax.reconstruction.kept_programs import beside_compilation
 
         with threadpoolctl.threadpool_limits(1, user_api="blas"):
             if not self._alone:
                 _share_the_machine()
-            if self._load is None:
-                # A core is free while one process compiles the network for all.
-                model = load_face_model(dict(self._settings.reconstructor).get("face_model"))
-                threading.Thread(target=prepare, args=(model, self._settings.formats)).start()
             _loaded(self._load, self._settings.reconstructor)
+            if self._load is None:
+                model = load_face_model(dict(self._settings.reconstructor).get("face_model"))
+                beside_compilation(functools.partial(prepare, model, self._settings.formats))
 
     def __call__(self, job: list[JobPhoto], note: Note) -> JobResult:
         """Saves the faces of a job's photos; those of a photo are complete or absent.

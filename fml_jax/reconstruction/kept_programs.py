@@ -6,6 +6,7 @@ lowering the network takes longer than all else between Enter and the first face
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,18 @@ for _node in (FaceCode, FinalCode):
     export.register_pytree_node_serialization(
         _node, serialized_name=_node.__name__, serialize_auxdata=lambda _: b"", deserialize_auxdata=lambda _: ()
     )
+
+
+_beside: list[Callable[[], object]] = []  # what `beside_compilation` was given
+
+
+def beside_compilation(work: Callable[[], object]) -> None:
+    """Does some work in a thread of its own when XLA compiles the next program, or reads it; never if there is none.
+
+    XLA does not hold Python's lock. Beside tracing, which does, work would take several times as long, and slow the
+    tracing down.
+    """
+    _beside.append(work)
 
 
 class KeptProgram:
@@ -56,6 +69,8 @@ class KeptProgram:
         path = self._path(leaves, structure)
         with contextlib.nullcontext() if path is None else _once_on_the_machine(path):
             compiled = jax.jit(self._of_leaves(leaves, structure, path), compiler_options=self._options)
+            while _beside:
+                threading.Thread(target=_beside.pop()).start()
             result = compiled(leaves)
         self._compiled[key] = compiled
         return result

@@ -123,3 +123,14 @@ def test_without_locks_of_files_each_process_compiles_for_itself(tmp_path, monke
     with kept_programs._once_on_the_machine(tmp_path / "trace"):
         pass
     assert (tmp_path / "compiled_trace").read_text() == "compiled"
+
+
+def test_work_beside_compilation_begins_when_the_next_program_has_been_traced(folder):
+    done = threading.Event()
+    program, seen = KeptProgram(lambda x: seen.append(done.is_set()) or 2 * x, "beside"), []
+    program(np.ones(2, np.float32))
+    kept_programs.beside_compilation(done.set)
+    program(np.ones(2, np.float32))  # compiled before
+    assert not done.is_set()
+    program(np.ones(3, np.float32))
+    assert done.wait(10) and seen == [False, False]
