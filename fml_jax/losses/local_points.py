@@ -3,10 +3,15 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.dot_products import guarded_lengths
+
+# Points of `image_formation.local_points` that meet where eyes and mouth are closed: upper and lower lids, then lips.
+UPPER = np.array([37, 38, 68, 69, 70, 43, 44, 74, 75, 76, 61, 62, 63])
+LOWER = np.array([41, 40, 71, 72, 73, 47, 46, 77, 78, 79, 67, 66, 65])
 
 
 class LocalWeights(NamedTuple):
@@ -14,6 +19,7 @@ class LocalWeights(NamedTuple):
 
     points: float = 1.0  # negative log likelihood of the true points under the measured ones
     distance: float = 1.0  # [px], distance of the updated code's points from the true ones
+    opening: float = 0.0  # [px], error of how far the updated code's lids and lips stand apart
 
 
 def point_likelihood_energy(
@@ -41,3 +47,16 @@ def point_distance_energy(
 ) -> Float[Array, ""]:
     """Mean distance of points, weighted by confidence, pixels."""
     return jnp.sum(confidence * guarded_lengths(points - true)) / len(confidence)
+
+
+def opening_energy(
+    points: Float[Array, "P 2"], true: Float[Array, "P 2"], confidence: Float[Array, "P"]
+) -> Float[Array, ""]:
+    """Mean error of the vectors from lower to upper lids and lips, weighted by confidence, pixels.
+
+    A mean distance of all points hardly notices an eye that is closed and comes out half open: four of 82 points are a
+    pixel or two away, and each lid for itself looks nearly right.
+    """
+    error = (points[UPPER] - points[LOWER]) - (true[UPPER] - true[LOWER])
+    known = jnp.minimum(confidence[UPPER], confidence[LOWER])
+    return jnp.sum(known * guarded_lengths(error)) / len(UPPER)

@@ -27,6 +27,7 @@ from fml_jax.losses import (
     known_skin_energy,
     known_tone_energy,
     landmark_energy,
+    opening_energy,
     point_distance_energy,
     point_likelihood_energy,
     score_energy,
@@ -294,11 +295,11 @@ def _local_part(
     likelihoods = [
         jax.vmap(likelihood)(each.pixels, each.whitening, true.pixels, true.confidence) for each in local.points
     ]
-    distances = [
-        jax.vmap(point_distance_energy)(jax.vmap(projected)(raw), true.pixels, true.confidence) for raw in local.stages
-    ]
-    terms = {"points": sum(likelihoods) / len(likelihoods), "distance": sum(distances) / len(distances)}
-    energies = weights.points * terms["points"] + weights.distance * terms["distance"]
+    terms = {"points": sum(likelihoods) / len(likelihoods)}
+    points = [jax.vmap(projected)(raw) for raw in local.stages]
+    for name, energy in (("distance", point_distance_energy), ("opening", opening_energy)):
+        terms[name] = sum(jax.vmap(energy)(each, true.pixels, true.confidence) for each in points) / len(points)
+    energies = sum(getattr(weights, name) * term for name, term in terms.items())
     return [_Part(f"{prefix}local_", first, true.applies, energies, terms)]
 
 

@@ -1,5 +1,6 @@
 """Crops that are made on the device are those of the plain twins, `augmentation` and `camera_augmentation`."""
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -121,3 +122,33 @@ def test_a_darkened_render_has_darker_light(row, monkeypatch):
         light.append(np.asarray(made["code"][-27:-24]).mean())  # of the constant harmonic
     ratios = np.array(brightness) / np.array(light)
     assert max(light) / min(light) > 1.3 and ratios.std() / ratios.mean() < 0.05
+
+
+def defects_of(crop, monkeypatch, *, blurred=0.0, noisy=0.0):
+    """A crop with defects that are certain or absent."""
+    monkeypatch.setattr(device_augmentation, "BLURRED", blurred)
+    monkeypatch.setattr(device_augmentation, "NOISY", noisy)
+    return np.asarray(jax.jit(lambda key, crop: device_augmentation.with_defects(key, crop))(jax.random.key(3), crop))
+
+
+def test_a_blur_is_a_gaussian_that_continues_the_border(monkeypatch):
+    crop = np.random.default_rng(0).random((CROP_SIZE, CROP_SIZE, 3), np.float32)
+    found = defects_of(crop, monkeypatch, blurred=1.0)
+    blurs = [
+        cv2.GaussianBlur(crop, (11, 11), width, borderType=cv2.BORDER_REPLICATE) for width in np.arange(0.8, 2.4, 0.02)
+    ]
+    assert min(np.abs(found - blur).max() for blur in blurs) < 0.01 < np.abs(found - crop).max()
+
+
+def test_noise_is_white_and_as_strong_as_the_setting(monkeypatch):
+    noise = (defects_of(np.full((CROP_SIZE, CROP_SIZE, 3), 0.5, np.float32), monkeypatch, noisy=1.0) - 0.5).ravel()
+    assert 0.001 < noise.std() < device_augmentation.NOISE and abs(noise.mean()) < 0.02 * noise.std()
+    for distance in (1, 3, CROP_SIZE, len(noise) // 2):
+        assert abs(np.corrcoef(noise[distance:], noise[:-distance])[0, 1]) < 0.02
+    white = np.asarray(device_augmentation._white_noise(jax.random.key(0), (64, 64, 3)))
+    np.testing.assert_allclose([white.mean(), white.std()], [0, 1], atol=0.02)
+
+
+def test_without_defects_a_crop_stays_as_it_is(monkeypatch):
+    crop = np.random.default_rng(0).random((CROP_SIZE, CROP_SIZE, 3), np.float32)
+    np.testing.assert_allclose(defects_of(crop, monkeypatch), crop, atol=1e-6)

@@ -4,7 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fml_jax.losses import point_distance_energy, point_likelihood_energy
+from fml_jax.codes import neutral_code
+from fml_jax.face_model import load_face_model
+from fml_jax.face_model.files import load_arkit_codes
+from fml_jax.image_formation.local_points import POINTS, PointBasis, project_points
+from fml_jax.losses import opening_energy, point_distance_energy, point_likelihood_energy
+from fml_jax.losses.local_points import LOWER, UPPER
 
 
 def whitening(*precisions):
@@ -44,3 +49,27 @@ def test_points_without_confidence_have_no_influence():
 def test_the_distance_is_a_mean_over_points_in_pixels():
     found = point_distance_energy(jnp.zeros((2, 2)), jnp.array([[3.0, 4.0], [0.0, 1.0]]), jnp.ones(2))
     np.testing.assert_allclose(found, 3.0, rtol=1e-5)
+
+
+def test_openings_are_those_of_lids_and_of_lips():
+    basis, shapes = PointBasis.of(load_face_model(detail="face")), load_arkit_codes()
+
+    def openings(*names):
+        expression = sum((jnp.asarray(shapes[name]) for name in names), jnp.zeros(basis.sizes.expression))
+        pixels = project_points(basis, neutral_code(basis.sizes).replace(expression=expression)).pixels
+        return np.linalg.norm(pixels[UPPER] - pixels[LOWER], axis=1)
+
+    neutral, blink, jaw = openings(), openings("eyeBlinkLeft", "eyeBlinkRight"), openings("jawOpen")
+    lids, lips = slice(0, 10), slice(10, 13)
+    assert (blink[lids] < 0.3 * neutral[lids]).all() and (jaw[lips] > 10).all()
+    np.testing.assert_allclose(blink[lips], neutral[lips], atol=0.5)
+    np.testing.assert_allclose(jaw[lids], neutral[lids], atol=0.5)
+
+
+def test_the_opening_is_a_mean_over_pairs_and_does_not_depend_on_the_place():
+    true = jnp.asarray(np.random.default_rng(0).normal(0, 50, (POINTS, 2)))
+    assert opening_energy(true + 7.0, true, jnp.ones(POINTS)) < 1e-3
+    one_lid = true.at[UPPER[0], 1].add(5.0)
+    np.testing.assert_allclose(opening_energy(one_lid, true, jnp.ones(POINTS)), 5 / len(UPPER), rtol=1e-3)
+    unknown = jnp.ones(POINTS).at[LOWER[0]].set(0.0)
+    assert opening_energy(one_lid, true, unknown) < 1e-3
