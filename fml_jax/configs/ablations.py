@@ -2,10 +2,12 @@
 
     fml-ablate --output=runs/ablations --photos=data/photos --synthetic=data/small \
         --synthetic_validation=data/small_validation
+    fml-ablate --size=open --output=runs/open_ablations --photos=data/photos.npz --synthetic=data/synthetic.npz
     fml-train --config=ablations:no_ref --workdir=runs/no_ref
 
-The first command trains all of them and writes a table, the second trains one. The name may be followed by a size,
---config=ablations:no_ref,paper: "small" (small.py, the default) or "paper" (paper.py), each with the paper's C = 500.
+The first two commands train all of them and write a table, the third trains one. The name may be followed by a size,
+--config=ablations:no_ref,open: "small" (small.py, the default), "paper" (paper.py), each with the paper's C = 500, or
+"open" (open_levels.py, C = 100), in which a new final level is learned upon the shipped network's base level.
 """
 
 from collections.abc import Callable
@@ -13,22 +15,47 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from fml_jax.configs import paper, small
+from fml_jax.configs import open_levels, paper, small
 from fml_jax.errors import InputError
 
-SIZES = {"small": small.get_config, "paper": paper.get_config}
+_Change = Callable[[ConfigDict], Any]
 
-REFERENCE = "c500"  # C = 500, linear: the run with which all others are compared
 
-VARIANTS: dict[str, Callable[[ConfigDict], Any]] = {
+def _without_final_level() -> ConfigDict:
+    """The recipe of the shipped final level, from random correctives."""
+    config = open_levels.get_config()
+    config.stages = {"full": config.stages.levels}
+    config.update(stage_order=("full",), start_without=("final", "correctives"))
+    return config
+
+
+SIZES: dict[str, Callable[[], ConfigDict]] = {
+    "small": small.get_config,
+    "paper": paper.get_config,
+    "open": _without_final_level,
+}
+REFERENCES = {"small": "c500", "paper": "c500", "open": "c100"}  # of each size, with which its other runs are compared
+
+
+def _parameters(count: int) -> _Change:
+    return lambda config: config.correctives.update(geometry=count, reflectance=count)
+
+
+def _fixed_harmonics(config: ConfigDict) -> None:
+    config.correctives.modes = "harmonics"
+    for group in config.stages.full.optimizer.groups.values():
+        if group.prefix.startswith("correctives/"):
+            group.learning_rate = 0.0
+
+
+VARIANTS: dict[str, _Change] = {
     # Corrective parameters of each space.
-    REFERENCE: lambda config: None,
-    "c250": lambda config: config.correctives.update(geometry=250, reflectance=250),
-    "c100": lambda config: config.correctives.update(geometry=100, reflectance=100),
-    "c0": lambda config: config.correctives.update(geometry=0, reflectance=0),
+    **{f"c{count}": _parameters(count) for count in (500, 250, 100, 0)},
     # Non-linearities of the corrective spaces.
     "relu1": lambda config: config.correctives.update(kind="relu1"),
     "relu2": lambda config: config.correctives.update(kind="relu2"),
+    # The first eigenvectors of the mesh's Laplacian in place of learned modes.
+    "harmonics": _fixed_harmonics,
     # Without each regulariser of the final level, and without those of geometry or of reflectance together.
     "no_smo": lambda config: config.stages.full.full.update(smo=0.0),
     "no_sta": lambda config: config.stages.full.full.update(sta=0.0),
@@ -40,22 +67,36 @@ VARIANTS: dict[str, Callable[[ConfigDict], Any]] = {
     "reflectance40": lambda config: config.update(
         reflectance_modes=40, data={"photos": config.data.get_ref("synthetic")}
     ),
+    # Without what the paper does not have: masks of objects, local stages, and known reflectance of renders.
+    "no_masks": lambda config: config.update(masks=False),
+    "no_local": lambda config: config.update(local_stages=False),
+    "no_known_skin": lambda config: config.stages.full.skin.update(known=0.0),
+    # Another optimizer, with the same learning rates.
+    "muon": lambda config: config.stages.full.optimizer.update(name="muon"),
 }
+_OPEN_ALONE = ("no_masks", "no_local", "no_known_skin")  # of these the other sizes have nothing
+_NOT = {"small": _OPEN_ALONE, "paper": (*_OPEN_ALONE, "muon"), "open": ("reflectance40",)}
 
 
-def get_config(name: str = REFERENCE) -> ConfigDict:
+def variants_of(size: str) -> list[str]:
+    """The names of a size's runs."""
+    return [name for name in VARIANTS if name not in _NOT[size]]
+
+
+def get_config(name: str = REFERENCES["small"]) -> ConfigDict:
     """The settings of one variant.
 
     Raises:
-      InputError: an unknown variant or size.
+      InputError: an unknown size, or a variant that is unknown or that the size does not have.
     """
     variant, _, size = name.partition(",")
-    if variant not in VARIANTS or (size or "small") not in SIZES:
-        unknown = variant if variant not in VARIANTS else name
-        remedy = f"choose one of {', '.join(VARIANTS)}, each with ,small or ,paper behind it in --config"
-        raise InputError(f"ablation {unknown!r} is unknown; {remedy}")
-    config = SIZES[size or "small"]()
-    config.correctives.update(geometry=500, reflectance=500)
-    config.keep_checkpoints = 1
+    size = size or "small"
+    if size not in SIZES or variant not in variants_of(size):
+        choices = f"{', '.join(variants_of(size if size in SIZES else 'small'))}"
+        sizes = ", ".join(f",{each}" for each in SIZES)
+        raise InputError(f"ablation {name!r} is unknown; choose one of {choices}, with {sizes} behind it in --config")
+    config = SIZES[size]()
+    VARIANTS[REFERENCES[size]](config)
     VARIANTS[variant](config)
+    config.keep_checkpoints = 1
     return config

@@ -3,6 +3,7 @@ r"""Trains the paper's comparisons at one size, and writes the table that compar
     fml-ablate --output=runs/ablations --photos=data/photos --synthetic=data/small \
         --synthetic_validation=data/synthetic_validation --steps=400
     fml-ablate --runs=c0,c500,no_smo ...
+    fml-ablate --size=open --photos=data/photos.npz --synthetic=data/synthetic.npz ...
     fml-ablate --face_model=bfm.npz ...
 
 fml_jax/configs/ablations.py lists the runs. Each stage has --steps steps. The same command resumes a set that was
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from fml_jax.configs.ablations import REFERENCE, SIZES, VARIANTS, get_config
+from fml_jax.configs.ablations import REFERENCES, SIZES, get_config, variants_of
 from fml_jax.errors import InputError
 from fml_jax.launchers.command_line import define_face_model_flag, run_launcher
 
@@ -27,7 +28,7 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder for the runs and their table; a set in it is continued.", required=True, flag_values=_FLAGS
 )
 _FACE_MODEL = define_face_model_flag(_FLAGS)
-_RUNS = flags.DEFINE_list("runs", list(VARIANTS), "The runs to train.", flag_values=_FLAGS)
+_RUNS = flags.DEFINE_list("runs", None, "The runs to train; by default all of the size.", flag_values=_FLAGS)
 _SIZE = flags.DEFINE_enum(
     "size", "small", list(SIZES), "The config from which all runs are derived.", flag_values=_FLAGS
 )
@@ -48,7 +49,7 @@ def main() -> None:
     from fml_jax.training.ablation import run_set
 
     try:
-        print(f"table: {run_set(configs(), configured(REFERENCE), Path(_OUTPUT.value))}")
+        print(f"table: {run_set(configs(), configured(REFERENCES[_SIZE.value]), Path(_OUTPUT.value))}")
     except InputError as error:
         # Folders are fields of a config, and flags of this command.
         raise InputError(str(error).replace("--config.data.", "--")) from None
@@ -56,7 +57,7 @@ def main() -> None:
 
 def configs() -> "dict[str, RunConfig]":
     """The chosen runs, by name."""
-    return {name: configured(name) for name in dict.fromkeys(_RUNS.value)}
+    return {name: configured(name) for name in dict.fromkeys(_RUNS.value or variants_of(_SIZE.value))}
 
 
 def configured(name: str) -> "RunConfig":

@@ -19,7 +19,7 @@ class LocalWeights(NamedTuple):
 
     points: float = 1.0  # negative log likelihood of the true points under the measured ones
     distance: float = 1.0  # [px], distance of the updated code's points from the true ones
-    opening: float = 0.0  # [px], error of how far the updated code's lids and lips stand apart
+    openings: float = 0.0  # [px], error of how far the updated code's lids and lips stand apart
 
 
 def point_likelihood_energy(

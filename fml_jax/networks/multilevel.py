@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float
@@ -16,8 +17,15 @@ from jaxtyping import Float
 from fml_jax.codes import FaceCode, FinalCode, code_from_network, final_code_from_network
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, geometry, reflectance
-from fml_jax.face_model.correctives import Corrections, Correctives, init_correctives
+from fml_jax.face_model.correctives import (
+    GEOMETRY_SPREAD,
+    REFLECTANCE_SPREAD,
+    Corrections,
+    Correctives,
+    init_correctives,
+)
 from fml_jax.face_model.displacement_subspace import DisplacementSubspace, ToneSubspace, beyond_base
+from fml_jax.face_model.harmonics import harmonic_modes
 from fml_jax.face_model.placement import Ends
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
@@ -55,6 +63,9 @@ class CorrectivesConfig:
     # From what δ and the final γ are predicted: the encoder's features, as in the paper, or these and what the base
     # level leaves unexplained of the crop (networks/final_stage.py).
     inputs: Literal["features", "residuals"] = "features"
+    # How linear modes begin: as small random vectors, or as manifold harmonics, with which the paper compares learned
+    # modes; those that are to stay harmonics take a learning rate of 0.
+    modes: Literal["random", "harmonics"] = "random"
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,8 @@ class Network:
     basis: PointBasis | None = None  # the points of the local stages; None for a network without them
     solver: ColourSolver | None = None  # solves the base level's colours on each crop; None leaves the encoder's
     sample: ResidualSample | None = None  # where the final level looks at residuals; None where it does not
+    first_modes: dict | None = None  # with which corrective modes begin, [C, 3 N] by space; None is at random
+    masks: bool = True  # what the encoder takes for an object before the face is left out of photometric terms
 
     def init(self, key: jax.Array) -> dict:
         """Fresh parameters; the final level begins as the base level."""
@@ -87,12 +100,15 @@ class Network:
             inputs.append(jnp.zeros((1, residual_count(self.sample, self.basis))))
         params["final"] = self._final_layer.init(for_final, *inputs)["params"]
         spaces = init_correctives(self.correctives, self.sizes, for_correctives)
+        for name, modes in (self.first_modes or {}).items():
+            spaces[name] = {**spaces[name], "modes": modes}
         return params | ({"correctives": spaces} if spaces else {})
 
     def encode(self, params: dict, crops: Float[Array, "B 240 240 3"]) -> EncoderOutput:
         """The encoder's output for crops, RGB in [0, 1]."""
         local = {"local": params["local"]} if self.basis is not None else {}
-        return encode(self.encoder, params["encoder"] | local, crops, basis=self.basis)
+        output = encode(self.encoder, params["encoder"] | local, crops, basis=self.basis)
+        return output if self.masks else output._replace(occlusion=None)
 
     def base_level(self, output: EncoderOutput, model: BaseModel, crops: Float[Array, "B 240 240 3"]) -> FaceCode:
         """The base level's codes [B, …].
@@ -182,6 +198,7 @@ def make_network(
     *,
     local_stages: bool = False,
     solve_colours: bool = False,
+    masks: bool = True,
     mesh: Mesh | None = None,
 ) -> Network:
     """The network that a config describes.
@@ -190,18 +207,21 @@ def make_network(
       encoder: a name that `make_encoder` knows.
       local_stages: with the stages of `local_stages` after the encoder.
       solve_colours: the base level's light and reflectance are solved on each crop (`fitting.colours`).
+      masks: see `Network`.
       mesh: the devices, if there are several.
 
     Raises:
-      InputError: an unknown name.
+      InputError: an unknown name; modes that begin as harmonics after layers of their own.
     """
     body = make_encoder(encoder, model.code_sizes.total)
     basis = PointBasis.of(model) if local_stages else None
     solver = ColourSolver.of(model) if solve_colours else None
     if correctives.kind == "none":
-        return Network(body, mesh=mesh, basis=basis, solver=solver)
+        return Network(body, mesh=mesh, basis=basis, solver=solver, masks=masks)
     if correctives.kind not in KINDS:
         raise InputError(f"correctives.kind {correctives.kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
+    if correctives.modes == "harmonics" and KINDS[correctives.kind]:
+        raise InputError(f"correctives.modes=harmonics with kind {correctives.kind}: give kind=linear")
     spaces = Correctives(model.vertex_count, KINDS[correctives.kind])
     beyond = correctives.subspace == "beyond"
     subspaces = Subspaces(beyond_base(model), ToneSubspace.of(model)) if beyond else None
@@ -218,7 +238,20 @@ def make_network(
         basis=basis,
         solver=solver,
         sample=sample,
+        first_modes=_harmonics(model, sizes) if correctives.modes == "harmonics" else None,
+        masks=masks,
     )
+
+
+def _harmonics(model: BaseModel, sizes: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Manifold harmonics of the mean face as the modes of both spaces, as strong as random ones."""
+    mesh = np.asarray(model.mean), np.asarray(model.topology.triangles)
+    spreads = {"geometry": GEOMETRY_SPREAD, "reflectance": REFLECTANCE_SPREAD}
+    return {
+        name: harmonic_modes(*mesh, count, spread=spread)
+        for (name, spread), count in zip(spreads.items(), sizes, strict=True)
+        if count
+    }
 
 
 def level_points(

@@ -109,7 +109,9 @@ class RunConfig:
     solve_colours: bool = False  # light and reflectance of the base level are solved on each crop (fitting/colours.py)
     correctives: CorrectivesConfig = CorrectivesConfig()
     data: DataConfig = DataConfig()
+    masks: bool = True  # photometric terms leave out what the encoder takes for an object before the face
     start_from: str = ""  # a weights file to begin with, such as fml_jax/reconstruction/open_deep.npz
+    start_without: tuple[str, ...] = ()  # parts of that file that are not taken: "local", "final", "correctives"
     stage_order: tuple[str, ...] = ()  # names of the stages that are trained
     stages: Mapping[str, StageConfig] = dataclasses.field(default_factory=dict)
     model_devices: int = _at_least(1, 1)  # devices that share one copy of the corrective modes; others split the batch

@@ -57,6 +57,7 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
         model,
         local_stages=config.local_stages,
         solve_colours=config.solve_colours,
+        masks=config.masks,
         mesh=mesh,
     )
     batches = {name: _batches(config, stage) for name, stage in config.ordered_stages.items()}

@@ -145,7 +145,9 @@ class StageRunner:
             params = jax.jit(lambda: initial().params, out_shardings=shardings.params)()
             make_state = jax.jit(state_of, static_argnums=(1, 2), donate_argnums=0, out_shardings=shardings)
             state = make_state(params, optimizer, keep_ema)
-            return (warm_started(state, config.start_from) if config.start_from else state), shardings
+            if not config.start_from:
+                return state, shardings
+            return warm_started(state, config.start_from, without=config.start_without), shardings
         statistics = jax.jit(optimizer.init, out_shardings=shardings.opt_state)(previous.params)
         return previous.replace(opt_state=statistics), shardings
 

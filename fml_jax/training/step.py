@@ -297,7 +297,7 @@ def _local_part(
     ]
     terms = {"points": sum(likelihoods) / len(likelihoods)}
     points = [jax.vmap(projected)(raw) for raw in local.stages]
-    for name, energy in (("distance", point_distance_energy), ("opening", opening_energy)):
+    for name, energy in (("distance", point_distance_energy), ("openings", opening_energy)):
         terms[name] = sum(jax.vmap(energy)(each, true.pixels, true.confidence) for each in points) / len(points)
     energies = sum(getattr(weights, name) * term for name, term in terms.items())
     return [_Part(f"{prefix}local_", first, true.applies, energies, terms)]

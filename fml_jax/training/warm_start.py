@@ -1,5 +1,7 @@
 """Starting a run with the weights of another: to fine-tune the shipped network, or to change a part of it."""
 
+from collections.abc import Collection
+
 import jax
 import jax.numpy as jnp
 from absl import logging
@@ -11,20 +13,25 @@ from fml_jax.networks.weights import load_weights
 from fml_jax.training.step import TrainState
 
 
-def warm_started(state: TrainState, path: str) -> TrainState:
+def warm_started(state: TrainState, path: str, *, without: Collection[str] = ()) -> TrainState:
     """A new state with the parameters of a weights file wherever names and shapes agree.
 
     Parameters that the file lacks, or has in another shape, keep their values; a warning lists them.
 
+    Args:
+      without: parts of the network, of `multilevel.PARTS`, that keep their values in any case.
+
     Raises:
-      InputError: no weights file, or one without any parameter of this network.
+      InputError: no weights file, or one without any parameter of this network; a part that no network has.
     """
-    found = flatten_dict(load_weights(path)[0], sep="/")
+    if unknown := sorted(set(without) - set(PARTS)):
+        raise InputError(f"--config.start_without: no network has {', '.join(unknown)}; parts are {', '.join(PARTS)}")
+    found = flatten_dict({name: part for name, part in load_weights(path)[0].items() if name not in without}, sep="/")
     own = flatten_dict(layers(state.params), sep="/")
     taken = {name: found[name] for name, value in own.items() if name in found and found[name].shape == value.shape}
     if not taken:
         raise InputError(f"--config.start_from={path}: none of its {len(found)} parameters fit this network")
-    if afresh := sorted(own.keys() - taken.keys()):
+    if afresh := sorted(name for name in own.keys() - taken.keys() if name.partition("/")[0] not in without):
         logging.warning(
             "not in %s, or of another shape there; these keep their random initial values: %s", path, ", ".join(afresh)
         )

@@ -8,6 +8,8 @@ import pytest
 from fml_jax.codes import flatten_code
 from fml_jax.errors import InputError
 from fml_jax.face_model import load_face_model
+from fml_jax.face_model.correctives import GEOMETRY_SPREAD, REFLECTANCE_SPREAD
+from fml_jax.face_model.harmonics import harmonic_modes
 from fml_jax.image_formation.points import form_points
 from fml_jax.networks.multilevel import CorrectivesConfig, Network, layers, make_network
 from fml_jax.networks.weights import save_weights
@@ -16,8 +18,8 @@ from tests.compiled_programs import run_once
 from tests.training.stub import LinearEncoder
 
 
-def settings(kind="linear", geometry=4, reflectance=3, subspace="all"):
-    return CorrectivesConfig(kind, geometry, reflectance, subspace)
+def settings(kind="linear", geometry=4, reflectance=3, subspace="all", modes="random"):
+    return CorrectivesConfig(kind, geometry, reflectance, subspace, modes=modes)
 
 
 def final_level(network, params, crops, model):
@@ -64,15 +66,32 @@ def test_kinds_are_their_layers(build, kind, layers):
         assert params["correctives"][space]["modes"].shape == (size, 3 * 81)
 
 
-@pytest.mark.parametrize("kind", ["linear", "relu1"])
-def test_the_final_level_starts_as_the_base_level(build, crops, tiny_model, kind):
-    network, params = build(kind=kind)
+@pytest.mark.parametrize("kind, modes", [("linear", "random"), ("relu1", "random"), ("linear", "harmonics")])
+def test_the_final_level_starts_as_the_base_level(build, crops, tiny_model, kind, modes):
+    network, params = build(kind=kind, modes=modes)
     code, corrections = final_level(network, params, crops, tiny_model)
     assert code.geometry.shape == (2, 4) and code.reflectance.shape == (2, 3)
     np.testing.assert_allclose(corrections.geometry, 0, atol=1e-6)
     np.testing.assert_allclose(corrections.reflectance, 0, atol=1e-6)
     np.testing.assert_array_equal(code.illumination, code.base.illumination)
     np.testing.assert_array_equal(flatten_code(code.lit), flatten_code(code.base))
+
+
+def test_modes_begin_as_harmonics_where_these_are_asked_for(build, tiny_model):
+    spaces = build(modes="harmonics")[1]["correctives"]
+    mesh = np.asarray(tiny_model.mean), np.asarray(tiny_model.topology.triangles)
+    np.testing.assert_array_equal(spaces["geometry"]["modes"], harmonic_modes(*mesh, 4, spread=GEOMETRY_SPREAD))
+    np.testing.assert_array_equal(spaces["reflectance"]["modes"], harmonic_modes(*mesh, 3, spread=REFLECTANCE_SPREAD))
+    with pytest.raises(InputError, match="harmonics with kind relu1"):
+        build(kind="relu1", modes="harmonics")
+
+
+def test_without_masks_every_place_counts(tiny_model):
+    crops = np.full((1, 240, 240, 3), 0.5, np.float32)
+    with_masks, without = (make_network("deep", settings("none"), tiny_model, masks=masks) for masks in (True, False))
+    params = jax.eval_shape(with_masks.init, jax.random.key(0))
+    assert jax.eval_shape(with_masks.encode, params, crops).occlusion is not None
+    assert jax.eval_shape(without.encode, params, crops).occlusion is None
 
 
 def test_the_final_layer_moves_the_final_level_alone(build, crops, tiny_model):

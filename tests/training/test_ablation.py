@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 
-from fml_jax.configs.ablations import REFERENCE, SIZES, VARIANTS, get_config
+from fml_jax.configs.ablations import REFERENCES, SIZES, get_config, variants_of
 from fml_jax.errors import InputError
 from fml_jax.training import ablation
 from fml_jax.training.checkpoints import changes
@@ -110,28 +110,41 @@ def test_a_run_that_fails_has_a_row_that_says_so(tmp_path):
     assert "| with | – |" in text and "| fewer | 0.25 |" in text and "with failed: step 9: not finite" in text
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("size, name", [(size, name) for size in SIZES for name in variants_of(size)])
 def test_variants_differ_from_the_reference_in_what_they_are_named_after(name, size):
     expected = {
-        "c500": set(),
-        **{f"c{count}": {"correctives.geometry", "correctives.reflectance"} for count in (0, 100, 250)},
+        **{f"c{count}": {"correctives.geometry", "correctives.reflectance"} for count in (0, 100, 250, 500)},
         **{kind: {"correctives.kind"} for kind in ("relu1", "relu2")},
         **{f"no_{term}": {f"stages.full.full.{term}"} for term in ("smo", "sta", "ref", "glo")},
         "no_shape": {"stages.full.full.smo", "stages.full.full.sta"},
         "no_reflectance": {"stages.full.full.ref", "stages.full.full.glo"},
         "reflectance40": {"reflectance_modes", "data.photos"},
+        "harmonics": {"correctives.modes"},
+        "no_masks": {"masks"},
+        "no_local": {"local_stages"},
+        "no_known_skin": {"stages.full.skin.known"},
+        "muon": {"stages.full.optimizer.name"},
     }
-    reference, variant = (get_config(f"{each},{size}").to_dict() for each in (REFERENCE, name))
+    reference, variant = (get_config(f"{each},{size}").to_dict() for each in (REFERENCES[size], name))
     differ = {line.partition(":")[0] for line in changes(reference, variant)}
+    if name == "harmonics":  # whose modes stay as they are
+        rates = {field for field in differ if field.endswith(".learning_rate")}
+        assert rates and all("geometry" in rate or "reflectance" in rate for rate in rates)
+        differ -= rates
+    expected[REFERENCES[size]] = set()
     assert differ - {"data.photos"} == expected[name] - {"data.photos"}
-    assert reference["correctives"] == {
-        "kind": "linear",
-        "geometry": 500,
-        "reflectance": 500,
-        "subspace": "all",
-        "inputs": "features",
-    }
+
+
+@pytest.mark.parametrize("size, count", [("small", 500), ("paper", 500), ("open", 100)])
+def test_references_have_the_size_they_are_named_after(size, count):
+    correctives = get_config(f"{REFERENCES[size]},{size}").to_dict()["correctives"]
+    assert correctives["kind"] == "linear" and correctives["geometry"] == correctives["reflectance"] == count
+
+
+@pytest.mark.parametrize("name", ["no_masks", "reflectance40,open"])
+def test_a_size_has_only_the_runs_that_differ_from_its_reference(name):
+    with pytest.raises(InputError, match=f"ablation '{name}' is unknown"):
+        get_config(name)
 
 
 def test_synthetic_faces_stand_in_for_photos_wherever_they_lie():

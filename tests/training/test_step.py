@@ -208,7 +208,7 @@ def test_the_loss_of_landmarks_ignores_colours(local_network, local_params, tiny
         "photos/std",
         "photos/local_points",
         "photos/local_distance",
-        "photos/local_opening",
+        "photos/local_openings",
     }
 
 

@@ -7,7 +7,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from fml_jax.errors import InputError
-from fml_jax.networks.multilevel import Network, layers
+from fml_jax.face_model import load_face_model
+from fml_jax.networks.multilevel import CorrectivesConfig, Network, layers, make_network
 from fml_jax.networks.weights import save_weights
 from fml_jax.training.step import init_state
 from fml_jax.training.warm_start import warm_started
@@ -57,3 +58,20 @@ def test_parts_that_the_network_lacks_are_named(tmp_path, caplog):
     with caplog.at_level("WARNING", logger="absl"):
         warm_started(fresh(0), str(tmp_path / "more.npz"))
     assert "not in this network, and left out: local" in caplog.text
+
+
+def test_parts_that_are_not_wanted_keep_their_values(tmp_path):
+    model, settings = load_face_model(detail="face"), CorrectivesConfig("linear", 2, 2)
+
+    def begun(seed):
+        network = make_network("light", settings, model)
+        return run_once(lambda: init_state(network, optax.sgd(0.1), seed))
+
+    save_weights(tmp_path / "trained.npz", layers(jax.device_get(begun(1).params)), NOTE)
+    start, path = begun(0), str(tmp_path / "trained.npz")
+    state = warm_started(start, path, without=("final", "correctives"))
+    for part in ("final", "correctives"):
+        jax.tree.map(np.testing.assert_array_equal, state.params[part], start.params[part])
+    assert (state.params["encoder"]["code"]["kernel"] != start.params["encoder"]["code"]["kernel"]).all()
+    with pytest.raises(InputError, match="no network has correctors; parts are local, final, correctives"):
+        warm_started(start, path, without=("correctors",))
