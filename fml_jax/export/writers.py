@@ -15,7 +15,6 @@ from fml_jax.export.cameras import write_camera
 from fml_jax.export.code_files import write_code_file
 from fml_jax.export.compact_code import compact_face, encoded
 from fml_jax.export.formats import BUFFERS, FORMATS, TEXTURES
-from fml_jax.export.glb import write_glb
 from fml_jax.export.head import head_of
 from fml_jax.export.meshes import write_material, write_obj, write_ply
 from fml_jax.export.photo_texture import photo_texture
@@ -80,6 +79,8 @@ def _write_npz(contents: Contents, paths: dict[str, Path], stem: str) -> None:
 
 
 def _write_glb(contents: Contents, paths: dict[str, Path], stem: str) -> None:
+    from fml_jax.export.glb import write_glb  # its library takes a tenth of a second to import
+
     face = contents.face
     about = {"photo": face.source, "face": face.index, "face_model": face.model.name}
     write_glb(paths[".glb"], head_of(face), jpeg=as_jpeg(contents.texture), extras=about)
@@ -155,6 +156,7 @@ def prepare(model: BaseModel, formats: Iterable[str]) -> None:
     if {"glb", "obj"} & set(formats):
         atlas_of(model)
         drawn_parts(model)
+        import fml_jax.export.glb  # noqa: F401 (its library takes a tenth of a second to import)
 
 
 def write_formats(
