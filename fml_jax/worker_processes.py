@@ -1,4 +1,4 @@
-"""Processes of commands: they end with their parent, and waste no time on garbage."""
+"""Processes of commands: how many, that they end with their parent, and waste no time on garbage."""
 
 import atexit
 import gc
@@ -6,6 +6,11 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import threading
+
+
+def available_cores() -> int:
+    """The cores that this process may use; where the system does not tell, all that there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def end_with_parent() -> None:

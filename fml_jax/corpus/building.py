@@ -40,6 +40,7 @@ from fml_jax.photos.reading import read_photo
 from fml_jax.photos.videos import VideoReader
 from fml_jax.photos.yunet import YUNET_MODEL
 from fml_jax.runners import Runner, run_in_processes
+from fml_jax.worker_processes import available_cores
 
 NUMBERS = ("confidence", "size", "sharpness", "brightness", "yaw", "pitch", "roll")  # columns of the index
 _COLUMNS = ("shard", "row", "source", "person", "split", "name", "from_detector", *NUMBERS)
@@ -162,7 +163,7 @@ def build(
       InputError: see `build_corpus`.
     """
     _start_plan(folder, {**about, "record_version": VERSION, "per_shard": per_shard, "items": _digest(items)})
-    workers = workers or os.cpu_count() or 1
+    workers = workers or available_cores()
     shards = build_shards(folder / "shards", items, make, workers=workers, per_shard=per_shard, runner=runner)
     entries, rejected = _sorted_out(shards, duplicate_bits)
     _write_table(folder / INDEX, _COLUMNS, entries)

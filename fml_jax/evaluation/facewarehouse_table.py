@@ -115,13 +115,19 @@ class MeshErrors:
         self._job, self._first = job, first
 
     @functools.cached_property
-    def _template(self) -> Template:
-        mesh, name = read_in_mm(self._first.truth[0]), self._first.name.replace("/", "_")
-        return template_of(load_face_model(), name, mesh, folder=self._job.output)
+    def _template(self) -> Template | InputError:
+        """An error is kept, too: a registration takes a minute, and fails for each photo alike."""
+        try:
+            mesh, name = read_in_mm(self._first.truth[0]), self._first.name.replace("/", "_")
+            return template_of(load_face_model(), name, mesh, folder=self._job.output)
+        except InputError as error:
+            return error
 
     def __call__(self, photo: BenchmarkPhoto) -> Row:
         """Distances of each level and of the mean face."""
         template, mesh = self._template, read_in_mm(photo.truth[0])
+        if isinstance(template, InputError):
+            raise template
         if len(mesh.vertices) != len(template.region) or not np.array_equal(mesh.triangles, template.triangles):
             raise InputError(f"{photo.truth[0]}: other triangles than those of {self._first.truth[0]}; check the files")
         face = self._job.reconstructor(photo.path)[0]

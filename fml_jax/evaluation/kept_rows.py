@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from fml_jax.files import cannot_be_written, complete_or_absent, output_folder
 from fml_jax.runners import Note, run_in_processes
+from fml_jax.worker_processes import available_cores
 
 FOLDER = "rows"
 ITEMS_A_PROCESS = 20  # to be measured at least, before another process is worth its start
@@ -128,7 +129,7 @@ def _counts_nothing(rejected: bool, items: int = 1) -> None:
 
 def _worth_their_start(items: int) -> int:
     """Processes for so many items: a process loads and compiles its network for some seconds."""
-    return max(1, min(len(os.sched_getaffinity(0)), items // ITEMS_A_PROCESS))
+    return max(1, min(available_cores(), items // ITEMS_A_PROCESS))
 
 
 def _plain(value):

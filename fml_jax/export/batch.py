@@ -32,6 +32,7 @@ from fml_jax.export.viewer.folder import SCRIPTS
 from fml_jax.files import PARTIAL_SUFFIX, DiskFullError
 from fml_jax.photos.reading import photos_by_folder
 from fml_jax.runners import Note, Runner, run_in_processes
+from fml_jax.worker_processes import available_cores
 
 JOBS_PER_WORKER = 2  # with fewer jobs, starting another process takes longer than it saves
 
@@ -146,7 +147,7 @@ def forget_others(results: ResultFolder, places: Sequence[str | os.PathLike]) ->
 def default_workers(photos: int, refine: bool) -> int:
     """One for each core, or less for so few photos that processes would cost more time than they save."""
     size = PHOTOS_PER_REFINING_JOB if refine else PHOTOS_PER_JOB
-    return max(1, min(os.cpu_count() or 1, photos // (size * JOBS_PER_WORKER)))
+    return max(1, min(available_cores(), photos // (size * JOBS_PER_WORKER)))
 
 
 class _Plan:

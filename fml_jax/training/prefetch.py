@@ -1,6 +1,5 @@
 """Batches made in advance, by a thread or by worker processes, and placed on the devices before their step begins."""
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import jax
 from absl import flags
 
 from fml_jax.errors import InputError
-from fml_jax.worker_processes import end_with_parent
+from fml_jax.worker_processes import available_cores, end_with_parent
 
 _AHEAD = 3  # batches that the thread makes in advance
 # Batches in the queue of each worker. Grain holds about as many before and after it: about three in shared memory.
@@ -25,8 +24,7 @@ def default_workers() -> int:
     """The number of worker processes: 0 on CPUs, where the step uses all cores, else one for each spare core."""
     if jax.default_backend() == "cpu":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores - 1, _MOST_WORKERS)
+    return min(available_cores() - 1, _MOST_WORKERS)
 
 
 @contextmanager

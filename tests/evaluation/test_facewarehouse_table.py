@@ -105,3 +105,19 @@ def test_the_template_has_the_region_and_the_landmarks_of_the_registered_face(tm
     inside = np.abs(face.vertices).max(1) < 89
     np.testing.assert_array_equal(found.region, region & inside)  # not on the border
     np.testing.assert_allclose(at(face.vertices, found.corners, found.weights), marks * [1, 1, 0], atol=1e-6)
+
+
+def test_a_mesh_that_shows_no_face_is_registered_once_for_all_photos(tmp_path, monkeypatch):
+    folder, tries = tmp_path / "Tester_1" / "TrainingPose", []
+
+    def fails(model, name, mesh, *, folder):
+        tries.append(name)
+        raise InputError(f"{name}: shows no face")
+
+    for pose in range(3):
+        write_obj(folder / f"pose_{pose}.obj", *plane(3))
+        write_photo(folder / f"pose_{pose}.png")
+    monkeypatch.setattr(module, "template_of", fails)
+    with pytest.raises(InputError, match="none of 3 photos can be measured; Tester_1_pose_0: shows no face"):
+        facewarehouse_table(stub_job(monkeypatch, tmp_path / "out", {}), str(tmp_path))
+    assert tries == ["Tester_1_pose_0"]

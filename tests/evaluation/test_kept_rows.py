@@ -46,7 +46,7 @@ def test_several_processes_give_the_same_rows_in_the_same_order(tmp_path):
 
 
 def test_processes_are_as_many_as_are_worth_their_start(monkeypatch):
-    monkeypatch.setattr(kept_rows.os, "sched_getaffinity", lambda _: set(range(4)))
+    monkeypatch.setattr(kept_rows, "available_cores", lambda: 4)
     assert [kept_rows._worth_their_start(items) for items in (0, 30, 60, 1000)] == [1, 1, 3, 4]
 
 
