@@ -75,7 +75,8 @@ VARIANTS: dict[str, _Change] = {
     "muon": lambda config: config.stages.full.optimizer.update(name="muon"),
 }
 _OPEN_ALONE = ("no_masks", "no_local", "no_known_skin")  # of these the other sizes have nothing
-_NOT = {"small": _OPEN_ALONE, "paper": (*_OPEN_ALONE, "muon"), "open": ("reflectance40",)}
+# The recipe of "open" has no learning rates for the layers of non-linear spaces, and its photos are packed.
+_NOT = {"small": _OPEN_ALONE, "paper": (*_OPEN_ALONE, "muon"), "open": ("reflectance40", "relu1", "relu2")}
 
 
 def variants_of(size: str) -> list[str]:
