@@ -74,8 +74,8 @@ VARIANTS: dict[str, _Change] = {
     # Another optimizer, with the same learning rates.
     "muon": lambda config: config.stages.full.optimizer.update(name="muon"),
 }
-_OPEN_ALONE = ("no_masks", "no_local", "no_known_skin")  # of these the other sizes have nothing
-# The recipe of "open" has no learning rates for the layers of non-linear spaces, and its photos are packed.
+_OPEN_ALONE = ("no_masks", "no_local", "no_known_skin")  # the other sizes have none of these to leave out
+# The recipe of "open" has no learning rates for the layers of non-linear spaces, and packed renders are no photos.
 _NOT = {"small": _OPEN_ALONE, "paper": (*_OPEN_ALONE, "muon"), "open": ("reflectance40", "relu1", "relu2")}
 
 
@@ -93,7 +93,7 @@ def get_config(name: str = REFERENCES["small"]) -> ConfigDict:
     variant, _, size = name.partition(",")
     size = size or "small"
     if size not in SIZES or variant not in variants_of(size):
-        choices = f"{', '.join(variants_of(size if size in SIZES else 'small'))}"
+        choices = ", ".join(variants_of(size if size in SIZES else "small"))
         sizes = ", ".join(f",{each}" for each in SIZES)
         raise InputError(f"ablation {name!r} is unknown; choose one of {choices}, with {sizes} behind it in --config")
     config = SIZES[size]()

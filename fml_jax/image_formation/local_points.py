@@ -24,6 +24,10 @@ from fml_jax.photos.landmarks import EYE_POINTS
 
 POINTS = 68 + len(EYE_POINTS)
 
+# Points that meet where eyes and mouth are closed: upper and lower lids, right and left, then the lips' inner edges.
+UPPER = np.array([37, 38, 68, 69, 70, 43, 44, 74, 75, 76, 61, 62, 63])
+LOWER = np.array([41, 40, 71, 72, 73, 47, 46, 77, 78, 79, 67, 66, 65])
+
 
 class PointBasis(struct.PyTreeNode):
     """The points' places in model space as affine functions of (α_s, α_e); row 0 is the mean face, mm."""

@@ -3,15 +3,11 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Float
 
+from fml_jax.image_formation.local_points import LOWER, UPPER
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.dot_products import guarded_lengths
-
-# Points of `image_formation.local_points` that meet where eyes and mouth are closed: upper and lower lids, then lips.
-UPPER = np.array([37, 38, 68, 69, 70, 43, 44, 74, 75, 76, 61, 62, 63])
-LOWER = np.array([41, 40, 71, 72, 73, 47, 46, 77, 78, 79, 67, 66, 65])
 
 
 class LocalWeights(NamedTuple):

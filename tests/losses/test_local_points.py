@@ -7,9 +7,8 @@ import numpy as np
 from fml_jax.codes import neutral_code
 from fml_jax.face_model import load_face_model
 from fml_jax.face_model.files import load_arkit_codes
-from fml_jax.image_formation.local_points import POINTS, PointBasis, project_points
+from fml_jax.image_formation.local_points import LOWER, POINTS, UPPER, PointBasis, project_points
 from fml_jax.losses import opening_energy, point_distance_energy, point_likelihood_energy
-from fml_jax.losses.local_points import LOWER, UPPER
 
 
 def whitening(*precisions):

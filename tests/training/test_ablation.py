@@ -4,13 +4,18 @@ import json
 from dataclasses import replace
 from unittest import mock
 
+import jax
 import pytest
 
 from fml_jax.configs.ablations import REFERENCES, SIZES, get_config, variants_of
 from fml_jax.errors import InputError
+from fml_jax.face_model import load_face_model
+from fml_jax.networks.multilevel import make_network
 from fml_jax.training import ablation
 from fml_jax.training.checkpoints import changes
+from fml_jax.training.config import run_config
 from fml_jax.training.metrics import read_metrics
+from fml_jax.training.optimizers import group_labels
 from fml_jax.training.outputs import WEIGHTS_FILE
 from fml_jax.training.stages import NonFiniteLoss
 from tests.training import stub
@@ -133,6 +138,25 @@ def test_variants_differ_from_the_reference_in_what_they_are_named_after(name, s
         differ -= rates
     expected[REFERENCES[size]] = set()
     assert differ - {"data.photos"} == expected[name] - {"data.photos"}
+
+
+@pytest.fixture(scope="module")
+def face_model():
+    return load_face_model(detail="face")
+
+
+@pytest.mark.parametrize("size, name", [(size, name) for size in ("small", "open") for name in variants_of(size)])
+def test_each_parameter_of_a_variant_has_one_learning_rate(name, size, face_model):
+    config = run_config(get_config(f"{name},{size}"))
+    # The learning rates go by the parameters' names, so that few modes will do.
+    few = {space: min(3, getattr(config.correctives, space)) for space in ("geometry", "reflectance")}
+    correctives = replace(config.correctives, **few, modes="random", subspace="all")
+    network = make_network(config.encoder, correctives, face_model, local_stages=config.local_stages)
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    for stage in config.ordered_stages.values():
+        groups = {group: each.prefix for group, each in stage.optimizer.groups.items()}
+        labels = set(jax.tree.leaves(group_labels(params, groups)))
+        assert labels <= set(groups)
 
 
 @pytest.mark.parametrize("size, count", [("small", 500), ("paper", 500), ("open", 100)])
