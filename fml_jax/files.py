@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import contextvars
 import errno
 import functools
 import hashlib
@@ -103,22 +104,70 @@ class complete_or_absent:
             raise cannot_be_written(self._path, error) from error
 
 
+class _Together:
+    """The files of an `all_together`: they are synced and get their names at its end."""
+
+    def __init__(self, files: contextlib.ExitStack) -> None:
+        self._files = files
+        self._partials: dict[Path, Path] = {}  # by the path that each will get
+
+    def add(self, paths: Sequence[Path]) -> list[Path]:
+        """Partial files for some paths."""
+        partials = [self._files.enter_context(complete_or_absent(path, synced=True)) for path in paths]
+        self._partials |= dict(zip(paths, partials, strict=True))
+        return partials
+
+    def to_disk(self) -> None:
+        _to_disk_together(list(self._partials), list(self._partials.values()))
+
+    def remove(self) -> None:
+        """Removes those that have got their names."""
+        for path in self._partials:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+_together: contextvars.ContextVar[_Together | None] = contextvars.ContextVar("_together", default=None)
+
+
+@contextlib.contextmanager
+def all_together() -> Iterator[None]:
+    """A context for several `all_complete_or_absent`: they wait for the disk together, and no file stays alone.
+
+    Files get their names at its end, the first one last.
+    """
+    with _gathered():
+        yield
+
+
 @contextlib.contextmanager
 def all_complete_or_absent(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """`complete_or_absent` for files that belong together; no file stays without the others.
 
-    The first of the files gets its name last, so that the others are there where it is.
+    The first of the files gets its name last, so that the others are there where it is. Within `all_together` they
+    get their names at its end.
     """
+    with contextlib.nullcontext(around) if (around := _together.get()) else _gathered() as together:
+        try:
+            yield together.add(paths)
+        except OSError as error:
+            raise cannot_be_written(paths[0], error) from error
+
+
+@contextlib.contextmanager
+def _gathered() -> Iterator[_Together]:
+    files = contextlib.ExitStack()
+    together = _Together(files)
+    before = _together.set(together)
     try:
-        with contextlib.ExitStack() as files:
-            partials = [files.enter_context(complete_or_absent(path, synced=True)) for path in paths]
-            yield partials
-            _to_disk_together(paths, partials)
+        with files:
+            yield together
+            together.to_disk()
     except BaseException:
-        for path in paths:
-            with contextlib.suppress(OSError):
-                path.unlink()
+        together.remove()
         raise
+    finally:
+        _together.reset(before)
 
 
 def cannot_be_written(path: str | os.PathLike, error: OSError) -> InputError:

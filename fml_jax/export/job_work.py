@@ -11,7 +11,7 @@ from fml_jax.export.page_pictures import painted_for_page, write_pictures
 from fml_jax.export.result_folder import FaceEntry, PhotoEntry
 from fml_jax.export.saving import save_reconstruction
 from fml_jax.export.viewer.face_file import write_face
-from fml_jax.files import DiskFullError
+from fml_jax.files import DiskFullError, all_together
 from fml_jax.reconstruction.pictures import Pictures
 from fml_jax.runners import Note
 
@@ -40,10 +40,11 @@ class JobWork:
             again = photo.faces_before is not None
             pictures = Pictures(face)
             painted_for_page(pictures)  # together with the overlay, which often has their size
-            save_reconstruction(face, self._folder, photo.stem, overwrite=again, pictures=pictures, **self._files)
+            with all_together():
+                save_reconstruction(face, self._folder, photo.stem, overwrite=again, pictures=pictures, **self._files)
+                write_pictures(face, self._folder, photo.stem, pictures=pictures)
+                write_face(face, self._folder, photo.stem)
             self._faces.append(FaceEntry(face.index, face.score, *face.angles))
-            write_pictures(face, self._folder, photo.stem, pictures=pictures)
-            write_face(face, self._folder, photo.stem)
         except DiskFullError:
             raise
         except InputError as error:

@@ -7,7 +7,7 @@ from fml_jax.export.viewer.face_data import face_data
 from fml_jax.export.viewer.folder import entry_of, model_path, script_path, write_script
 from fml_jax.export.viewer.model_data import model_data, model_key
 from fml_jax.export.viewer.page import face_script, model_script
-from fml_jax.files import cannot_be_written
+from fml_jax.files import all_complete_or_absent, cannot_be_written
 
 
 def write_face(face: Any, folder: Path, stem: str) -> None:
@@ -24,4 +24,6 @@ def write_face(face: Any, folder: Path, stem: str) -> None:
     model = model_path(folder, key)
     if not model.is_file():
         write_script(model, model_script(key, model_data(face.model)))
-    write_script(path, face_script(entry_of(stem, face.index, "").name, face_data(face)))
+    script = face_script(entry_of(stem, face.index, "").name, face_data(face))
+    with all_complete_or_absent([path]) as (partial,):
+        partial.write_text(script, "utf-8")
