@@ -35,7 +35,7 @@ def _base(steps: int) -> ConfigDict:
     own = {"keypoints": 5.0, "rotation": 300.0, "identity": 12.0, "expression": 8.0, "reflectance": 800.0}
     result.supervised.update(CODE_WEIGHTS | own)
     result.base.update(photo=400.0, sparse=0.3, keypoints=5.0, reg=0.01, rstd=1.0, contour="pose")
-    result.local.update(points=1.0, distance=2.0)
+    result.local.update(points=1.0, distance=2.0, start=1.0)
     result.tone.update(known=1.0, agreement=0.15)
     result.occlusion, result.identity, result.ema_decay = 10.0, 3.0, 0.998
     result.optimizer.name = "muon"

@@ -11,10 +11,11 @@ from fml_jax.ops.dot_products import guarded_lengths
 
 
 class LocalWeights(NamedTuple):
-    """Weights of the local stages' losses; each is a mean over stages and points."""
+    """Weights of the local stages' losses; each is a mean over points, and over stages but for `start`."""
 
     points: float = 1.0  # negative log likelihood of the true points under the measured ones
     distance: float = 1.0  # [px], distance of the updated code's points from the true ones
+    start: float = 0.0  # [px], distance of the encoder's own points from the true ones
     openings: float = 0.0  # [px], error of how far the updated code's lids and lips stand apart
 
 

@@ -1,9 +1,10 @@
 """Local stages: they look at a crop where the current code projects points, and move the code to what they see.
 
 Each stage cuts a small patch of the crop about every point of `local_points`, predicts where the point really is and
-how certain that is, and updates the code by one Gauss–Newton step (`fitting.point_update`). The encoder's code is the
-prior of the update. Later stages look at smaller patches in finer pixels. Everything is differentiable, so that the
-stages are trained by the errors of the updated code as well as by those of the points.
+how certain that is, and updates the code by one Gauss–Newton step (`fitting.point_update`). The prior of the update is
+about a mean of the encoder's code and that of the stage before. Later stages look at smaller patches in finer pixels.
+Everything is differentiable, so that the stages are trained by the errors of the updated code as well as by those of
+the points.
 """
 
 from typing import NamedTuple
@@ -54,7 +55,8 @@ class LocalOutput(NamedTuple):
 
     stages: tuple[jax.Array, ...]  # [B, K] each: the code after each stage, in the encoder's units
     points: tuple[MeasuredPoints, ...]  # one for each stage
-    prior: jax.Array  # [B, K], the encoder's output
+    start: jax.Array  # [B, K], the encoder's output
+    prior: jax.Array  # [B, K], the mean of the last update's prior
     colours: jax.Array  # [B, S, 3], `skin_tone.face_colours` about the last landmarks
 
     @property
@@ -73,15 +75,15 @@ class LocalStages(nn.Module):
           crops: RGB in [0, 1].
           raw: the encoder's output.
         """
-        prior, stages, points = raw, [], []
+        start, stages, points = raw, [], []
         for number in range(len(PIXEL)):
-            raw, measured = _Stage(number, name=f"stage_{number}")(crops, raw, prior, basis)
+            raw, measured, prior = _Stage(number, name=f"stage_{number}")(crops, raw, start, basis)
             stages.append(raw)
             points.append(measured)
         landmarks = jax.vmap(project_points, in_axes=(None, 0))(basis, code_from_network(raw, basis.sizes)).pixels
         colours = jax.lax.stop_gradient(face_colours(crops, landmarks[:, :68]))
         stages[-1] = with_tone(raw, SkinTone(name="skin_tone")(colours, basis.tone_mean), basis)
-        return LocalOutput(tuple(stages), tuple(points), prior, colours)
+        return LocalOutput(tuple(stages), tuple(points), start, prior, colours)
 
 
 class _Stage(nn.Module):
@@ -90,14 +92,15 @@ class _Stage(nn.Module):
     number: int
 
     @nn.compact
-    def __call__(self, crops, raw, prior, basis) -> tuple[Array, MeasuredPoints]:
+    def __call__(self, crops, raw, start, basis) -> tuple[Array, MeasuredPoints, Array]:
         free = free_parameters(basis.sizes)
+        trust = self.param("trust", nn.initializers.zeros_init(), free.shape)  # in the code of the stage before
         precision = self.param("precision", nn.initializers.constant(np.log(_FIRST_PRECISION)), free.shape)
         weight = self.param("weight", nn.initializers.constant(np.log(_FIRST_WEIGHT)), ())
         now = jax.vmap(project_points, in_axes=(None, 0))(basis, code_from_network(raw, basis.sizes))
         patches, middles = look_about(crops, now.pixels, self.number)
-        moved, whitening = _Measurement()(patches, raw)
         pixel = PIXEL[self.number]
+        moved, whitening = _Measurement()(patches, (now.pixels - middles) / pixel, raw)
         measured = MeasuredPoints(middles + pixel * moved, whitening / pixel)
 
         def update(jacobian, gaps, whitening, from_prior):
@@ -106,19 +109,23 @@ class _Stage(nn.Module):
 
         # As in every Gauss–Newton method the derivative of the Jacobian is left out.
         jacobian = jax.lax.stop_gradient(now.jacobian) * raw_scales(basis.sizes)[free]
-        from_prior = raw[:, free] - prior[:, free]
+        from_prior = (1 - jax.nn.sigmoid(trust)) * (raw - start)[:, free]
         change = jax.vmap(update)(jacobian, measured.pixels - now.pixels, measured.whitening, from_prior)
-        return raw.at[:, free].add(change), measured
+        return raw.at[:, free].add(change), measured, raw.at[:, free].add(-from_prior)
 
 
 class _Measurement(nn.Module):
-    """Displacements of points from the middles of their patches, and whitening, both in samples of the patches."""
+    """Displacements of points from the middles of their patches, and whitening, both in samples of the patches.
+
+    `offsets` [B, P, 2] are those of the current code's points. With them the layers can keep a point of which the
+    patch shows nothing where it is, although patches lie on whole samples.
+    """
 
     widths: tuple[int, int] = (64, 32)  # of the layers that each point has of its own
     joint: int = 384  # width of the layers that join all points
 
     @nn.compact
-    def __call__(self, patches, raw) -> tuple[Array, Array]:
+    def __call__(self, patches, offsets, raw) -> tuple[Array, Array]:
         x = patches
         for width in self.widths:
             x = nn.relu(_EachPoint(width)(x))
@@ -126,6 +133,7 @@ class _Measurement(nn.Module):
         for _ in range(2):
             joint = nn.relu(Dense(self.joint, kernel_init=nn.initializers.he_normal())(joint))
         small = nn.initializers.variance_scaling(1e-4, "fan_in", "normal")
+        x = jnp.concatenate([x, offsets], axis=-1)
         out = _EachPoint(5, small)(x) + Dense(5 * POINTS, kernel_init=small)(joint).reshape(-1, POINTS, 5)
         return PATCH * jnp.tanh(_UNIT / PATCH * out[..., :2]), _lower_triangular(out[..., 2:])
 

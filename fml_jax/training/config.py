@@ -32,7 +32,10 @@ def _one_of(choices: tuple[str, ...], default: str) -> Any:
 
 @dataclass(frozen=True)
 class GroupConfig:
-    """Parameters that share a learning rate: those whose '/'-joined path begins with the prefix ("" is all)."""
+    """Parameters that share a learning rate: those whose '/'-joined path begins with the prefix ("" is all).
+
+    Of several groups whose prefix fits, a parameter belongs to that with the longest.
+    """
 
     prefix: str
     learning_rate: float = _at_least(0.0)  # 0 keeps the parameters constant, without optimizer statistics

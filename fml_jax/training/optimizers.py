@@ -21,7 +21,7 @@ def make_optimizer(settings: OptimizerConfig, steps: int) -> optax.GradientTrans
       steps: the stage's length, at which the cosine schedule ends.
 
     Raises:
-      InputError (a ValueError): when the optimizer is initialised, a parameter that belongs to no group or to several.
+      InputError (a ValueError): when the optimizer is initialised, a parameter that belongs to no group, or to several.
     """
     per_group = {name: _rule(settings, group.learning_rate, steps) for name, group in settings.groups.items()}
     prefixes = {name: group.prefix for name, group in settings.groups.items()}
@@ -30,15 +30,17 @@ def make_optimizer(settings: OptimizerConfig, steps: int) -> optax.GradientTrans
 
 
 def group_labels(params: Any, prefixes: Mapping[str, str]) -> Any:
-    """The one group to which each parameter belongs, as a tree like `params`.
+    """The one group to which each parameter belongs, that with the longest prefix that fits, as a tree like `params`.
 
     Raises:
-      InputError: a parameter that belongs to no group or to several.
+      InputError: a parameter that belongs to no group, or to several with one prefix.
     """
 
     def label(path, _):
         name = "/".join(str(key.key) for key in path)
-        owners = [group for group, prefix in prefixes.items() if _begins(name, prefix)]
+        found = {group: prefix for group, prefix in prefixes.items() if _begins(name, prefix)}
+        longest = max((len(prefix) for prefix in found.values()), default=0)
+        owners = [group for group, prefix in found.items() if len(prefix) == longest]
         if len(owners) != 1:
             fault = "no group" if not owners else f"the groups {', '.join(owners)}"
             raise InputError(

@@ -299,6 +299,9 @@ def _local_part(
     points = [jax.vmap(projected)(raw) for raw in local.stages]
     for name, energy in (("distance", point_distance_energy), ("openings", opening_energy)):
         terms[name] = sum(jax.vmap(energy)(each, true.pixels, true.confidence) for each in points) / len(points)
+    if weights.start:
+        start = jax.vmap(projected)(local.start)
+        terms["start"] = jax.vmap(point_distance_energy)(start, true.pixels, true.confidence)
     energies = sum(getattr(weights, name) * term for name, term in terms.items())
     return [_Part(f"{prefix}local_", first, true.applies, energies, terms)]
 

@@ -78,6 +78,35 @@ def test_stages_change_pose_and_shape_and_only_the_last_one_the_tone(basis, two_
     assert [each.pixels.shape for each in output.points] == [(2, POINTS, 2)] * len(PIXEL)
 
 
+@pytest.mark.parametrize("trust, kept", [(30.0, True), (-30.0, False)])
+def test_without_measurements_a_stage_keeps_the_code_that_it_trusts(basis, two_crops, trust, kept):
+    params, crops, raw = two_crops
+    stages = {name: dict(part) for name, part in params["params"].items()}
+    stages["stage_0"]["weight"] = jnp.asarray(5.0)  # moves the code away from the encoder's
+    for name in ("stage_1", "stage_2"):
+        stages[name] |= {"weight": jnp.asarray(-40.0), "trust": jnp.full_like(stages[name]["trust"], trust)}
+    output = apply({"params": stages}, crops, raw, basis)
+    free = free_parameters(basis.sizes)
+    first, last = output.stages[0][:, free], output.stages[1][:, free]
+    assert np.abs(first - raw[:, free]).max() > 0.01
+    np.testing.assert_allclose(last, first if kept else raw[:, free], atol=1e-4)
+    np.testing.assert_allclose(output.prior[:, free], last, atol=1e-4)
+    np.testing.assert_array_equal(output.start, raw)
+
+
+def test_layers_can_leave_a_point_where_it_is_between_samples(two_crops):
+    params, _, _ = two_crops
+    parts = params["params"]["stage_2"]["_Measurement_0"]
+    zero = jax.tree.map(jnp.zeros_like, parts)
+    kernel = zero["_EachPoint_2"]["kernel"].at[:, -2:, :2].set(jnp.eye(2) / local_stages._UNIT)
+    zero["_EachPoint_2"] = dict(zero["_EachPoint_2"]) | {"kernel": kernel}
+    offsets = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (2, POINTS, 2)), jnp.float32)
+    patches = jnp.ones((2, POINTS, PATCH**2 + 2 * (PATCH // 2) ** 2))
+    raw = jnp.ones((2, two_crops[2].shape[1]))
+    moved, _ = local_stages._Measurement().apply({"params": zero}, patches, offsets, raw)
+    np.testing.assert_allclose(moved, offsets, atol=1e-3)
+
+
 def test_a_crop_does_not_depend_on_its_batch(basis, two_crops):
     params, crops, raw = two_crops
     together = apply(params, crops, raw, basis).raw

@@ -70,9 +70,14 @@ def test_a_parameter_without_a_group_is_refused():
         group_labels(PARAMS, {"body": "body", "rest": "header"})
 
 
-def test_a_parameter_in_two_groups_is_refused():
-    with pytest.raises(ValueError, match="'body/kernel' belongs to the groups all, body"):
-        group_labels(PARAMS, {"all": "", "body": "body"})
+def test_a_parameter_in_two_groups_of_one_prefix_is_refused():
+    with pytest.raises(ValueError, match="'body/kernel' belongs to the groups one, other"):
+        group_labels(PARAMS, {"one": "body", "other": "body", "rest": ""})
+
+
+def test_of_nested_groups_the_one_with_the_longest_prefix_counts():
+    labels = group_labels(PARAMS, {"all": "", "kernel": "body/kernel", "body": "body"})
+    assert labels["body"] == {"kernel": "kernel"} and labels["head"]["kernel"] == "all"
 
 
 def test_a_prefix_is_a_whole_name():

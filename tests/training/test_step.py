@@ -11,7 +11,7 @@ from fml_jax.configs.common import groups
 from fml_jax.errors import InputError
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.image_formation.local_points import PointBasis
-from fml_jax.losses import FinalSkinWeights, ToneWeights
+from fml_jax.losses import FinalSkinWeights, LocalWeights, ToneWeights
 from fml_jax.networks import local_stages
 from fml_jax.networks.multilevel import Network
 from fml_jax.training.config import run_config
@@ -210,6 +210,15 @@ def test_the_loss_of_landmarks_ignores_colours(local_network, local_params, tiny
         "photos/local_distance",
         "photos/local_openings",
     }
+
+
+def test_the_encoders_own_points_train_the_layer_that_outputs_its_code(local_network, tiny_model):
+    stage = landmarks_stage(encoder=0.0, local=1e-3, **{"encoder/code": 1e-3})
+    stage = replace(stage, local=LocalWeights(points=0.0, distance=0.0, start=1.0))
+    start = start_of(local_network, stage)
+    state, metrics = step_of(local_network, stage)(start, tiny_model, batch_of())
+    assert metrics["photos/local_start"] > 0
+    assert "encoder/code/kernel" in moved(start.params, state.params)
 
 
 def test_the_losses_of_skin_tones_train_their_own_layers_alone(local_network, local_params, tiny_model):
