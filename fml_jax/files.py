@@ -79,12 +79,9 @@ class complete_or_absent:
       InputError: an OSError within; a `DiskFullError` if the disk is full. No partial file remains.
     """
 
-    def __init__(self, path: Path, *, synced: bool = False) -> None:
-        """`synced`: the file is synced to the disk within the context."""
-        self._path, self._synced = Path(path), synced
-        unique = f"{os.getpid()}-{next(_serial_numbers)}"
-        # A long name is cut: with the suffix it might be too long for the file system.
-        self._partial = self._path.with_name(f"{self._path.name[:40]}.{unique}{PARTIAL_SUFFIX}")
+    def __init__(self, path: Path) -> None:
+        self._path = Path(path)
+        self._partial = _partial_of(self._path)
 
     def __enter__(self) -> Path:
         return self._partial
@@ -92,8 +89,7 @@ class complete_or_absent:
     def __exit__(self, kind, error, trace):
         try:
             if error is None:
-                if not self._synced:
-                    _to_disk(self._partial)
+                _to_disk(self._partial)
                 self._partial.replace(self._path)
         except OSError as raised:
             error = raised
@@ -104,25 +100,48 @@ class complete_or_absent:
             raise cannot_be_written(self._path, error) from error
 
 
-class _Together:
-    """The files of an `all_together`: they are synced and get their names at its end."""
+def _partial_of(path: Path) -> Path:
+    """A name for the unfinished file, which no other has."""
+    unique = f"{os.getpid()}-{next(_serial_numbers)}"
+    # A long name is cut: with the suffix it might be too long for the file system.
+    return path.with_name(f"{path.name[:40]}.{unique}{PARTIAL_SUFFIX}")
 
-    def __init__(self, files: contextlib.ExitStack) -> None:
-        self._files = files
+
+class _Together:
+    """Partial files, which are synced at the same time and then get their names."""
+
+    def __init__(self) -> None:
         self._partials: dict[Path, Path] = {}  # by the path that each will get
+        self._named: list[Path] = []
 
     def add(self, paths: Sequence[Path]) -> list[Path]:
         """Partial files for some paths."""
-        partials = [self._files.enter_context(complete_or_absent(path, synced=True)) for path in paths]
-        self._partials |= dict(zip(paths, partials, strict=True))
-        return partials
+        twice = [str(path) for path in paths if path in self._partials]
+        if twice:
+            raise ValueError(f"written twice at the same time: {', '.join(twice)}")
+        self._partials |= {path: _partial_of(path) for path in paths}
+        return [self._partials[path] for path in paths]
 
-    def to_disk(self) -> None:
+    def drop(self, paths: Sequence[Path]) -> None:
+        """Removes the partial files of some paths."""
+        for path in paths:
+            with contextlib.suppress(OSError):
+                self._partials.pop(path).unlink()
+
+    def complete(self) -> None:
+        """Syncs the files and gives them their names, the first one last."""
         _to_disk_together(list(self._partials), list(self._partials.values()))
+        for path, partial in reversed(self._partials.items()):
+            try:
+                partial.replace(path)
+            except OSError as error:
+                raise cannot_be_written(path, error) from error
+            self._named.append(path)
 
     def remove(self) -> None:
-        """Removes those that have got their names."""
-        for path in self._partials:
+        """Removes all partial files, and those that have got their names."""
+        self.drop(list(self._partials))
+        for path in self._named:
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -132,9 +151,10 @@ _together: contextvars.ContextVar[_Together | None] = contextvars.ContextVar("_t
 
 @contextlib.contextmanager
 def all_together() -> Iterator[None]:
-    """A context for several `all_complete_or_absent`: they wait for the disk together, and no file stays alone.
+    """A context for several `all_complete_or_absent` of one thread: all of their files are complete or absent.
 
-    Files get their names at its end, the first one last.
+    At its end all files are synced to the disk at the same time, and get their names, the first one last. After an
+    error none of them remains; older files are left as they were unless they had been replaced.
     """
     with _gathered():
         yield
@@ -147,22 +167,28 @@ def all_complete_or_absent(paths: Sequence[Path]) -> Iterator[list[Path]]:
     The first of the files gets its name last, so that the others are there where it is. Within `all_together` they
     get their names at its end.
     """
-    with contextlib.nullcontext(around) if (around := _together.get()) else _gathered() as together:
+    with _gathered() as together:
+        partials = together.add(paths)
         try:
-            yield together.add(paths)
-        except OSError as error:
-            raise cannot_be_written(paths[0], error) from error
+            yield partials
+        except BaseException as error:
+            together.drop(paths)
+            if isinstance(error, OSError):
+                raise cannot_be_written(paths[0], error) from error
+            raise
 
 
 @contextlib.contextmanager
 def _gathered() -> Iterator[_Together]:
-    files = contextlib.ExitStack()
-    together = _Together(files)
+    """The files of the context around this one, or of a new one that ends with this."""
+    if (around := _together.get()) is not None:
+        yield around
+        return
+    together = _Together()
     before = _together.set(together)
     try:
-        with files:
-            yield together
-            together.to_disk()
+        yield together
+        together.complete()
     except BaseException:
         together.remove()
         raise
@@ -185,6 +211,8 @@ def _to_disk_together(paths: Sequence[Path], partials: Sequence[Path]) -> None:
     for path, error in zip(paths, [each.exception() for each in waiting], strict=True):
         if isinstance(error, OSError):
             raise cannot_be_written(path, error) from error
+        if error is not None:
+            raise error
 
 
 @functools.lru_cache(maxsize=1)

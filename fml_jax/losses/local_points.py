@@ -11,7 +11,7 @@ from fml_jax.ops.dot_products import guarded_lengths
 
 
 class LocalWeights(NamedTuple):
-    """Weights of the local stages' losses; each is a mean over points, and over stages but for `start`."""
+    """Weights of the local stages' losses; each is a mean over points. All but `start` are also means over stages."""
 
     points: float = 1.0  # negative log likelihood of the true points under the measured ones
     distance: float = 1.0  # [px], distance of the updated code's points from the true ones

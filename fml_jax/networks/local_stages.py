@@ -1,10 +1,10 @@
 """Local stages: they look at a crop where the current code projects points, and move the code to what they see.
 
 Each stage cuts a small patch of the crop about every point of `local_points`, predicts where the point really is and
-how certain that is, and updates the code by one Gauss–Newton step (`fitting.point_update`). The prior of the update is
-about a mean of the encoder's code and that of the stage before. Later stages look at smaller patches in finer pixels.
-Everything is differentiable, so that the stages are trained by the errors of the updated code as well as by those of
-the points.
+how certain that is, and updates the code by one Gauss–Newton step (`fitting.point_update`). The mean of the update's
+prior is a weighted mean of the encoder's code and of the code of the stage before; the weights are learned. Later
+stages look at smaller patches in finer pixels. Everything is differentiable, so that the stages are trained by the
+errors of the updated code as well as by those of the points.
 """
 
 from typing import NamedTuple
@@ -56,7 +56,7 @@ class LocalOutput(NamedTuple):
     stages: tuple[jax.Array, ...]  # [B, K] each: the code after each stage, in the encoder's units
     points: tuple[MeasuredPoints, ...]  # one for each stage
     start: jax.Array  # [B, K], the encoder's output
-    prior: jax.Array  # [B, K], the mean of the last update's prior
+    prior: jax.Array  # [B, K], the mean of the prior in the last stage's update
     colours: jax.Array  # [B, S, 3], `skin_tone.face_colours` about the last landmarks
 
     @property
@@ -94,7 +94,7 @@ class _Stage(nn.Module):
     @nn.compact
     def __call__(self, crops, raw, start, basis) -> tuple[Array, MeasuredPoints, Array]:
         free = free_parameters(basis.sizes)
-        trust = self.param("trust", nn.initializers.zeros_init(), free.shape)  # in the code of the stage before
+        trust = self.param("trust", nn.initializers.zeros_init(), free.shape)
         precision = self.param("precision", nn.initializers.constant(np.log(_FIRST_PRECISION)), free.shape)
         weight = self.param("weight", nn.initializers.constant(np.log(_FIRST_WEIGHT)), ())
         now = jax.vmap(project_points, in_axes=(None, 0))(basis, code_from_network(raw, basis.sizes))
@@ -109,6 +109,7 @@ class _Stage(nn.Module):
 
         # As in every Gauss–Newton method the derivative of the Jacobian is left out.
         jacobian = jax.lax.stop_gradient(now.jacobian) * raw_scales(basis.sizes)[free]
+        # The prior's mean: the code of the stage before, with the weight sigmoid(trust), and the encoder's.
         from_prior = (1 - jax.nn.sigmoid(trust)) * (raw - start)[:, free]
         change = jax.vmap(update)(jacobian, measured.pixels - now.pixels, measured.whitening, from_prior)
         return raw.at[:, free].add(change), measured, raw.at[:, free].add(-from_prior)
@@ -117,8 +118,8 @@ class _Stage(nn.Module):
 class _Measurement(nn.Module):
     """Displacements of points from the middles of their patches, and whitening, both in samples of the patches.
 
-    `offsets` [B, P, 2] are those of the current code's points. With them the layers can keep a point of which the
-    patch shows nothing where it is, although patches lie on whole samples.
+    `offsets` [B, P, 2] are the distances of the current code's points from the middles, in samples; patches lie on
+    whole samples. With them the layers can leave a point in its place if its patch shows nothing.
     """
 
     widths: tuple[int, int] = (64, 32)  # of the layers that each point has of its own

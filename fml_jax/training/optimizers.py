@@ -21,7 +21,8 @@ def make_optimizer(settings: OptimizerConfig, steps: int) -> optax.GradientTrans
       steps: the stage's length, at which the cosine schedule ends.
 
     Raises:
-      InputError (a ValueError): when the optimizer is initialised, a parameter that belongs to no group, or to several.
+      InputError (a ValueError): when the optimizer is initialised, a parameter that belongs to no group, or to several
+        with one prefix.
     """
     per_group = {name: _rule(settings, group.learning_rate, steps) for name, group in settings.groups.items()}
     prefixes = {name: group.prefix for name, group in settings.groups.items()}
@@ -39,10 +40,10 @@ def group_labels(params: Any, prefixes: Mapping[str, str]) -> Any:
     def label(path, _):
         name = "/".join(str(key.key) for key in path)
         found = {group: prefix for group, prefix in prefixes.items() if _begins(name, prefix)}
-        longest = max((len(prefix) for prefix in found.values()), default=0)
-        owners = [group for group, prefix in found.items() if len(prefix) == longest]
+        longest = max((prefix.rstrip("/") for prefix in found.values()), key=len, default="")
+        owners = [group for group, prefix in found.items() if prefix.rstrip("/") == longest]
         if len(owners) != 1:
-            fault = "no group" if not owners else f"the groups {', '.join(owners)}"
+            fault = "no group" if not owners else f"the groups {', '.join(owners)}, which have one prefix"
             raise InputError(
                 f"parameter {name!r} belongs to {fault}; each needs exactly one (groups: {dict(prefixes)})"
             )

@@ -94,17 +94,24 @@ def test_without_measurements_a_stage_keeps_the_code_that_it_trusts(basis, two_c
     np.testing.assert_array_equal(output.start, raw)
 
 
-def test_layers_can_leave_a_point_where_it_is_between_samples(two_crops):
-    params, _, _ = two_crops
-    parts = params["params"]["stage_2"]["_Measurement_0"]
-    zero = jax.tree.map(jnp.zeros_like, parts)
-    kernel = zero["_EachPoint_2"]["kernel"].at[:, -2:, :2].set(jnp.eye(2) / local_stages._UNIT)
-    zero["_EachPoint_2"] = dict(zero["_EachPoint_2"]) | {"kernel": kernel}
-    offsets = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (2, POINTS, 2)), jnp.float32)
-    patches = jnp.ones((2, POINTS, PATCH**2 + 2 * (PATCH // 2) ** 2))
-    raw = jnp.ones((2, two_crops[2].shape[1]))
-    moved, _ = local_stages._Measurement().apply({"params": zero}, patches, offsets, raw)
-    np.testing.assert_allclose(moved, offsets, atol=1e-3)
+def test_layers_can_leave_points_in_their_places_between_samples(basis, two_crops):
+    params, crops, raw = two_crops
+    stages = dict(params["params"])
+    for number in range(len(PIXEL)):
+        stage = dict(stages[f"stage_{number}"])
+        layers = jax.tree.map(jnp.zeros_like, stage["_Measurement_0"])
+        kernel = layers["_EachPoint_2"]["kernel"].at[:, -2:, :2].set(jnp.eye(2) / local_stages._UNIT)
+        layers["_EachPoint_2"] = dict(layers["_EachPoint_2"]) | {"kernel": kernel}
+        stages[f"stage_{number}"] = stage | {"_Measurement_0": layers}
+    output = apply({"params": stages}, crops, raw, basis)
+    code = code_from_network(raw, basis.sizes)
+    places = np.asarray(jax.vmap(lambda each: project_points(basis, each).pixels)(code))
+    inner = np.all(
+        (places > 30) & (places < 209), axis=-1
+    )  # elsewhere the first stage's patches end at the crop's edge
+    assert inner.mean() > 0.5
+    for measured in output.points:
+        np.testing.assert_allclose(measured.pixels[inner], places[inner], atol=0.05)  # others move the code a little
 
 
 def test_a_crop_does_not_depend_on_its_batch(basis, two_crops):

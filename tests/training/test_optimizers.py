@@ -72,7 +72,7 @@ def test_a_parameter_without_a_group_is_refused():
 
 def test_a_parameter_in_two_groups_of_one_prefix_is_refused():
     with pytest.raises(ValueError, match="'body/kernel' belongs to the groups one, other"):
-        group_labels(PARAMS, {"one": "body", "other": "body", "rest": ""})
+        group_labels(PARAMS, {"one": "body", "other": "body/", "rest": ""})
 
 
 def test_of_nested_groups_the_one_with_the_longest_prefix_counts():

@@ -217,8 +217,15 @@ def test_the_encoders_own_points_train_the_layer_that_outputs_its_code(local_net
     stage = replace(stage, local=LocalWeights(points=0.0, distance=0.0, start=1.0))
     start = start_of(local_network, stage)
     state, metrics = step_of(local_network, stage)(start, tiny_model, batch_of())
-    assert metrics["photos/local_start"] > 0
     assert "encoder/code/kernel" in moved(start.params, state.params)
+    unweighted = replace(stage, local=stage.local._replace(start=0.0))
+    # The counterpart without the weight has the same loss but for this term.
+    plain, _ = jax.jit(make_loss(local_network, unweighted))(start.params, tiny_model, batch_of(), step_key(0, 0))
+    more, terms = jax.jit(make_loss(local_network, stage))(start.params, tiny_model, batch_of(), step_key(0, 0))
+    faces = batch_of()["is_face"][4:].sum()  # of the four photos
+    distance = (4 * terms["synthetic/local_start"] + faces * terms["photos/local_start"]) / 8
+    assert distance > 0
+    assert float(more - plain) == pytest.approx(float(distance), rel=1e-4)
 
 
 def test_the_losses_of_skin_tones_train_their_own_layers_alone(local_network, local_params, tiny_model):
