@@ -22,7 +22,7 @@ def write_face(face: Any, folder: Path, stem: str) -> None:
     except OSError as error:
         raise cannot_be_written(path.parent, error) from None
     model = model_path(folder, key)
-    if not model.is_file():
+    if not model.is_file():  # written by itself, as other faces need it too if this one fails
         write_script(model, model_script(key, model_data(face.model)))
     script = face_script(entry_of(stem, face.index, "").name, face_data(face))
     with all_complete_or_absent([path]) as (partial,):
