@@ -114,11 +114,16 @@ def parts_vertices(parts: PartsMesh, code: FaceCode) -> Float[np.ndarray, "V 3"]
     return np.asarray(parts.mean) + by_identity + by_expression
 
 
+def parts_geometry(parts: PartsMesh, code: FaceCode) -> Float[Array, "V 3"]:
+    """The same by JAX."""
+    return parts.mean + weighted_sum(code.identity, parts.identity) + weighted_sum(code.expression, parts.expression)
+
+
 @jax.jit
 def form_parts(parts: PartsMesh, code: FaceCode) -> Points:
     """The parts' points under a code's pose and light, which is weaker within the mouth."""
-    moved = weighted_sum(code.identity, parts.identity) + weighted_sum(code.expression, parts.expression)
-    return form_points_of(parts.topology, parts.mean + moved, parts.shade[:, None] * parts.reflectance, code=code)
+    reflected = parts.shade[:, None] * parts.reflectance
+    return form_points_of(parts.topology, parts_geometry(parts, code), reflected, code=code)
 
 
 def joined_triangles(vertex_count: int, triangles: Int[Array, "T 3"], parts: PartsMesh) -> Int[np.ndarray, "faces 3"]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+from scipy.sparse import csr_array
 
 # Pixel centres this close to an edge (in barycentric units) count as inside, so that no pixel on
 # an edge that two triangles share falls between them by rounding.
@@ -119,11 +120,30 @@ def at_hits(
     """Vertex attributes (float32) at the P pixels of a raster that show a triangle, row by row."""
     triangle_index, barycentric = raster
     hit = triangle_index >= 0
-    attributes, corners = np.asarray(attributes, np.float32), triangles.T[:, triangle_index[hit]]
-    found = np.zeros((corners.shape[1], attributes.shape[1]), np.float32)
-    for corner, weight in zip(corners, barycentric[hit].T, strict=True):
-        found += weight[:, None] * np.take(attributes, corner, axis=0)
-    return found
+    corners = np.take(triangles, triangle_index[hit], axis=0)
+    return _shares(corners, barycentric[hit], len(attributes)) @ np.asarray(attributes, np.float32)
+
+
+def shares_at_hits(seen: SeenTriangles, triangles: Int[np.ndarray, "T 3"], count: int) -> csr_array:
+    """The share of each of N vertices in the P pixels that show a triangle, row by row, [P, N] (float32).
+
+    The product with attributes of the vertices is what `at_hits` returns.
+
+    Args:
+      triangles: of the mesh that is seen.
+      count: N.
+    """
+    pixel = np.flatnonzero(seen.number >= 0)
+    number = np.take(seen.number, pixel)
+    y, x = np.divmod(pixel, seen.number.shape[1])
+    corners = np.take(triangles, np.take(seen.triangles, number), axis=0)
+    return _shares(corners, seen.barycentric(number, x, y), count)
+
+
+def _shares(corners, barycentric, count):
+    """[P, N] from the corners [P, 3] of a triangle and the coordinates [P, 3] in it. Its products are quick."""
+    starts = np.arange(0, corners.size + 1, 3)
+    return csr_array((barycentric.ravel(), corners.ravel(), starts), shape=(len(corners), count))
 
 
 def _usable(pixels, depth, triangles):

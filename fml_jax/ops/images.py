@@ -1,7 +1,7 @@
 """Pixel arithmetic that photos, networks and pictures share."""
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from fml_jax.ops.arrays import Array
 
@@ -17,6 +17,16 @@ def eight_bits(colours: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shap
     scaled *= 255  # in place: each further array of a texture's size takes as long as its arithmetic
     scaled += 0.5
     return scaled.astype(np.uint8)
+
+
+def bounding_box(cover: Shaped[np.ndarray, "H W"], beside: int = 0) -> tuple[slice, slice]:
+    """The rows and columns of a picture where some pixel is not zero, with so many pixels beside them."""
+    sides = []
+    for axis in (1, 0):
+        some = np.flatnonzero(cover.any(axis=axis))
+        first, last = (some[0], some[-1] + 1) if len(some) else (0, 0)
+        sides.append(slice(max(0, int(first) - beside), int(last) + beside if len(some) else 0))
+    return sides[0], sides[1]
 
 
 def halve(images: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H//2 W//2 C"]:

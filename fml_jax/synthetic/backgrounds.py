@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE
-from fml_jax.ops.images import unit_range
+from fml_jax.ops.images import bounding_box, unit_range
 from fml_jax.photos.reading import list_photos, read_photo
 from fml_jax.synthetic.hair import Hair, grain
 from fml_jax.synthetic.occluders.materials import object_colour, patterned
@@ -80,7 +80,7 @@ def background(
         axes = height * np.array([rng.uniform(0.75, 1.05), (hair.length + 0.8) / 2])
         cover = cv2.GaussianBlur(_ellipse(centre, axes, angle), (0, 0), rng.uniform(0.5, 3))
         _paint(picture, cover, hair.colour * rng.uniform(0.4, 0.9))
-        picture *= grain(rng, cover[:, :, None])
+        picture *= grain(rng, cover)[:, :, None]
     return picture
 
 
@@ -140,4 +140,6 @@ def _ellipse(centre, axes, angle):
 
 
 def _paint(picture, mask, colour):
-    picture += mask[:, :, None] * (np.asarray(colour, np.float32) - picture)
+    box = bounding_box(mask)
+    part = picture[box]
+    part += mask[box][:, :, None] * (np.asarray(colour, np.float32) - part)

@@ -47,10 +47,10 @@ def _sharpness(rng, picture):
 
 def _tone(rng, picture):
     """Gamma, contrast, saturation and the balance of colours."""
-    picture = picture ** np.float32(rng.lognormal(0, 0.06)) * rng.normal(1, 0.03, 3).astype(np.float32)
+    picture = picture ** np.float32(rng.lognormal(0, 0.06))
+    picture = cv2.transform(picture, np.diag(rng.normal(1, 0.03, 3)).astype(np.float32))
     contrast = np.float32(rng.uniform(0, 0.15))
     picture = np.clip(picture, 0, 1)
     picture = picture + contrast * picture * (1 - picture) * (2 * picture - 1) * 2  # steeper in the middle
     saturation = 0.0 if rng.random() < _GREY_PICTURES else rng.lognormal(0.08, 0.15)
-    grey = (picture @ _GREY)[:, :, None]
-    return grey + np.float32(saturation) * (picture - grey)
+    return cv2.transform(picture, (saturation * np.eye(3) + (1 - saturation) * _GREY).astype(np.float32))

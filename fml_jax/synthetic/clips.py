@@ -56,7 +56,7 @@ def render_clip(model: BaseModel, rng: np.random.Generator, frames: int) -> Rend
         marks.append(np.asarray(_LANDMARKS(model, code)))
         behind = background(rng, marks[0], hair, photos=None) if behind is None else behind
         head, picture = head_raster(model, face, hair), behind.copy()
-        picture[head.shown] = plainly_lit_head(head)
+        picture[head.shown] = plainly_lit_head(head, code).T
         pictures.append(eight_bits(picture + _NOISE * rng.standard_normal(picture.shape)))
     return RenderedClip(np.stack(pictures), codes, np.stack(marks))
 

@@ -11,8 +11,8 @@ _NAKED = 0.2  # share of necks without clothes in the picture
 
 
 def dressed(
-    rng: np.random.Generator, reflectance: Float[np.ndarray, "P 3"], places: Float[np.ndarray, "P 2"]
-) -> Float[np.ndarray, "P 3"]:
+    rng: np.random.Generator, reflectance: Float[np.ndarray, "3 P"], places: Float[np.ndarray, "2 P"]
+) -> Float[np.ndarray, "3 P"]:
     """The reflectance of pixels of a head whose neck is covered up to a random collar.
 
     Args:
@@ -22,12 +22,12 @@ def dressed(
     wave, colour = rng.uniform(3, 9), object_colour(rng)
     if rng.random() < _NAKED:
         return reflectance
-    around, up = chart_millimetres(places).T
+    around, up = chart_millimetres(places)
     collar = low - slope * np.clip(depth - np.abs(around), 0, None)
     below = np.flatnonzero(up < collar)
     around, up, collar = around[below], up[below], collar[below]
     edge_is_darker = 1 - 0.5 * np.exp(-(((up - collar) / 1.5) ** 2))
     cloth = patterned(rng, np.stack([around, up, 0 * up], axis=1), colour)
     covered = reflectance.copy()
-    covered[below] = cloth * (edge_is_darker * (1 + 0.05 * np.sin(around / wave)))[:, None]
+    covered[:, below] = cloth.T * edge_is_darker * (1 + 0.05 * np.sin(around / wave))
     return covered

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -92,7 +91,7 @@ def _anchors(model, mean):
     return mean[brows].mean(0), contour[8], contour[[0, 16]].mean(0)
 
 
-def grain(rng: np.random.Generator, cover: Float[np.ndarray, "H W 1"]) -> Float[np.ndarray, "H W 1"]:
+def grain(rng: np.random.Generator, cover: Float[np.ndarray, "240 240"]) -> Float[np.ndarray, "240 240"]:
     """A factor for the colours that gives covered pixels the grain of hair; it is 1 at the other pixels."""
     strands = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
     for shape in ((10, 40), (24, 200)):
@@ -100,7 +99,7 @@ def grain(rng: np.random.Generator, cover: Float[np.ndarray, "H W 1"]) -> Float[
         strands += cv2.resize(noise, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC)
     turn = cv2.getRotationMatrix2D((CROP_SIZE / 2, CROP_SIZE / 2), rng.uniform(-40, 40), 1.5)
     turned = cv2.warpAffine(strands, turn, (CROP_SIZE, CROP_SIZE), borderMode=cv2.BORDER_REFLECT)
-    return np.clip(1 + np.float32(rng.uniform(0.1, 0.3)) * cover * turned[:, :, None], 0.2, 2)
+    return np.clip(1 + np.float32(rng.uniform(0.1, 0.3)) * cover * turned, 0.2, 2)
 
 
 def draw_locks(
@@ -119,7 +118,7 @@ def draw_locks(
       depth: of the head at each pixel, mm; infinite beside it.
     """
     strands = _strands(rng, wearer)
-    positions, pixels = (np.asarray(each) for each in _seen(_float32(strands.reshape(-1, 3)), code))
+    positions, pixels = (np.asarray(each) for each in _seen(strands.reshape(-1, 3).astype(np.float32), code))
     column, row = np.clip(np.rint(pixels), 0, CROP_SIZE - 1).astype(int).T
     hidden = (positions[:, 2] > depth[row, column] + 12).reshape(_STRANDS, _POINTS).mean(axis=1) > 0.3
     size = _FINER * CROP_SIZE
@@ -164,7 +163,3 @@ def _strands(rng, wearer: Wearer) -> Float[np.ndarray, "400 10 3"]:
 def _seen(points, code):
     positions = to_camera(points, code.rotation, code.translation)
     return positions, project(positions)
-
-
-def _float32(array):
-    return jnp.asarray(array, jnp.float32)

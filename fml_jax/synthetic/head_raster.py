@@ -6,78 +6,129 @@ import cv2
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
 
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel
 from fml_jax.face_model.topology import vertex_normals
-from fml_jax.image_formation.camera import CROP_SIZE
-from fml_jax.image_formation.parts import form_parts, joined_rows, joined_triangles, parts_of
-from fml_jax.image_formation.points import Points, form_points_of
-from fml_jax.image_formation.raster import at_hits, rasterize
+from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
+from fml_jax.image_formation.parts import parts_geometry, parts_of
+from fml_jax.image_formation.raster import seen_triangles, shares_at_hits
 from fml_jax.synthetic.hair import Hair
 from fml_jax.synthetic.random_codes import RandomFace
 
 _CLOSED = 1.0  # mm between lips that touch
-_MARGIN = 30  # pixels beside the crop; triangles with corners farther out are left out
+_BESIDE_LIPS = 4  # pixels beside the inner lips' bounding box in which the mouth's parts are drawn
+
+
+class _Points(NamedTuple):
+    """Vertices as the camera sees them."""
+
+    positions: Float[np.ndarray, "rows 3"]  # camera space, mm
+    pixels: Float[np.ndarray, "rows 2"]
+    normals: Float[np.ndarray, "rows 3"]  # unit, camera axes
+    reflectance: Float[np.ndarray, "rows 3"]
 
 
 class HeadRaster(NamedTuple):
-    """A head with its hair, as points and as the triangles that the crop's pixels show."""
+    """A head with its hair, as points and as what the P pixels of the crop that show it have of them."""
 
-    points: Points  # the head's N vertices, then V of the mouth's parts; reflectance with hair, colours by the code
-    triangles: Int[np.ndarray, "T 3"]
-    nearest: tuple[Int[np.ndarray, "240 240"], Float[np.ndarray, "240 240 3"]]  # see `rasterize`
+    positions: Float[np.ndarray, "rows 3"]  # camera space, mm: the head's N vertices, then those of the mouth's parts
+    normals: Float[np.ndarray, "rows 3"]  # unit, camera axes
+    reflectance: Float[np.ndarray, "rows 3"]  # with hair
+    seen: Int[np.ndarray, "U"]  # the rows of corners that pixels show, ascending
+    shares: csr_array  # [P, U], of these in the pixels of `shown`, row by row
     shown: Bool[np.ndarray, "240 240"]  # where the head is
     face: Bool[np.ndarray, "240 240"]  # where the face is, hair over it included
     depth: Float[np.ndarray, "240 240"]  # mm; infinite beside the head
     cover: Float[np.ndarray, "240 240"]  # by hair; 0 beside the head
 
-    def with_parts(self, of_head: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "rows C"]:
-        """Attributes of the head's vertices with zeros for the mouth's parts behind them."""
-        return np.pad(of_head, ((0, len(self.points.pixels) - len(of_head)), (0, 0)))
+    def of_seen(self, of_head: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "U C"]:
+        """The attributes of seen points from those of the head's vertices; zeros for the mouth's parts."""
+        on_head = self.seen[: np.searchsorted(self.seen, len(of_head))]
+        found = np.zeros((len(self.seen), of_head.shape[1]), np.float32)
+        found[: len(on_head)] = of_head[on_head]
+        return found
 
-    def at_pixels(self, attributes: Float[np.ndarray, "rows C"]) -> Float[np.ndarray, "P C"]:
-        """Attributes of the points at the pixels of `shown`, row by row."""
-        return at_hits(attributes, self.triangles, self.nearest)
+    def at_pixels(self, attributes: Float[np.ndarray, "U C"]) -> Float[np.ndarray, "C P"]:
+        """Attributes of the seen points at the pixels of `shown`, row by row; a plane for each attribute."""
+        return np.ascontiguousarray((self.shares @ np.asarray(attributes, np.float32)).T)
 
 
 def head_raster(model: BaseModel, face: RandomFace, hair: Hair) -> HeadRaster:
     """Finds what each pixel shows of a head with hair, which lifts the surface."""
-    surface = face.vertices, face.reflectance
-    points = jax.device_get(
-        _form_with_hair(model.topology, face.code, surface, hair.cover, hair.colour, hair.thickness)
-    )
+    points = _with_hair(model, face, hair)
     triangles, of_face = np.asarray(model.topology.triangles), np.asarray(model.regions["face"])
-    parts = parts_of(model)
-    if parts is not None and _mouth_is_open(model, points):
-        inner = jax.device_get(form_parts(parts, face.code))
-        triangles = joined_triangles(len(points.pixels), triangles, parts)
+    parts, lips = parts_of(model), _inner_lips(model, points)
+    if parts is not None and _are_open(lips):
+        inner, drawn = _mouth(parts, face.code, lips)
+        triangles = np.concatenate([triangles, drawn + len(points.pixels)])
         of_face = np.concatenate([of_face, np.ones(len(inner.pixels), bool)])
-        points = Points(*(_joined(*pair) for pair in zip(points, inner, strict=True)))
-    triangles = triangles[_may_show(points, triangles)]
-    nearest = rasterize(points.pixels, points.positions[:, 2], triangles, height=CROP_SIZE, width=CROP_SIZE)
-    shown = nearest[0] >= 0
+        points = _Points(*(np.concatenate(pair) for pair in zip(points, inner, strict=True)))
+    # A head is closed: triangles that show their backs are behind others.
+    raster = seen_triangles(
+        points.pixels, points.positions[:, 2], triangles, height=CROP_SIZE, width=CROP_SIZE, front_only=True
+    )
+    shown = raster.number >= 0
+    seen, shares = _compact(shares_at_hits(raster, triangles, len(points.pixels)))
+    face_triangles = of_face[triangles[raster.triangles]].all(axis=1)
     head = HeadRaster(
-        points,
-        triangles,
-        nearest,
+        points.positions,
+        points.normals,
+        points.reflectance,
+        seen,
+        shares,
         shown,
-        _without_holes(shown & of_face[triangles].all(axis=1)[nearest[0]]),
+        _without_holes(shown & face_triangles[raster.number]),
         np.full(shown.shape, np.inf, np.float32),
         np.zeros(shown.shape, np.float32),
     )
-    depth = np.column_stack([points.positions[:, 2], head.with_parts(hair.cover[:, None])])
-    head.depth[shown], head.cover[shown] = head.at_pixels(depth).T
+    depth = np.column_stack([points.positions[seen, 2:], head.of_seen(hair.cover[:, None])])
+    head.depth[shown], head.cover[shown] = head.at_pixels(depth)
     return head
 
 
-def _mouth_is_open(model, points):
-    """Whether the lips are apart, so that teeth and tongue may show."""
+def _with_hair(model, face: RandomFace, hair: Hair) -> _Points:
+    """The points of a face with hair, which covers the skin and lifts the surface by its thickness."""
+    lift = hair.thickness * hair.cover
+    positions, pixels = _lifted(model.topology, face.vertices, face.code, lift)
+    normals = _NORMALS(model.topology, positions)  # in one program with the positions, these would be computed anew
+    skin = np.asarray(face.reflectance)
+    reflectance = skin + hair.cover[:, None] * (hair.colour - skin)
+    return _Points(np.asarray(positions), np.asarray(pixels), np.asarray(normals), reflectance)
+
+
+def _inner_lips(model, points: _Points) -> Float[np.ndarray, "8 5"]:
+    """iBUG's points 60 to 67 in camera space, mm, and their pixels."""
     landmarks = model.landmarks
     inner = np.asarray(landmarks.ibug_from_mediapipe)[60:68]
     triplets, weights = np.asarray(landmarks.fixed_vertices)[inner], np.asarray(landmarks.fixed_weights)[inner]
-    lips = np.einsum("lkc,lk->lc", points.positions[triplets], weights)
-    return np.linalg.norm(lips[[1, 2, 3]] - lips[[7, 6, 5]], axis=1).max() > _CLOSED
+    both = np.concatenate([points.positions, points.pixels], axis=1)
+    return np.einsum("lkc,lk->lc", both[triplets], weights)
+
+
+def _are_open(lips):
+    """Whether the lips are apart, so that teeth and tongue may show."""
+    return np.linalg.norm(lips[[1, 2, 3], :3] - lips[[7, 6, 5], :3], axis=1).max() > _CLOSED
+
+
+def _mouth(parts, code, lips) -> tuple[_Points, Int[np.ndarray, "T 3"]]:
+    """The points of the mouth's parts, and those triangles that may show between the lips."""
+    positions, pixels = (np.asarray(each) for each in _placed(parts, code))
+    low, high = lips[:, 3:].min(axis=0) - _BESIDE_LIPS, lips[:, 3:].max(axis=0) + _BESIDE_LIPS
+    between = ((pixels > low) & (pixels < high)).all(axis=1)
+    triangles = parts.triangles[between[parts.triangles].any(axis=1)]
+    reflectance = np.asarray(parts.shade)[:, None] * np.asarray(parts.reflectance)
+    return _Points(positions, pixels, np.asarray(_NORMALS(parts.topology, positions)), reflectance), triangles
+
+
+def _compact(shares):
+    """The columns of shares that are not empty, and the shares with these columns alone."""
+    used = np.zeros(shares.shape[1], bool)
+    used[shares.indices] = True
+    columns = np.flatnonzero(used)
+    number = np.cumsum(used) - 1
+    return columns, csr_array((shares.data, number[shares.indices], shares.indptr), (shares.shape[0], len(columns)))
 
 
 def _without_holes(face):
@@ -85,21 +136,21 @@ def _without_holes(face):
     return cv2.morphologyEx(face.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8)) > 0
 
 
-def _joined(first, second):
-    """Rows of the head with rows of the parts behind them, of one or two axes."""
-    return joined_rows(first, second) if first.ndim == 2 else np.concatenate([first, second])
-
-
-def _may_show(points, triangles):
-    """[T] bool: triangles near the crop that are turned to the camera, or nearly so."""
-    inside = (np.abs(points.pixels - CROP_SIZE / 2) < CROP_SIZE / 2 + _MARGIN).all(axis=1)
-    turned = points.normals[:, 2] < 0.3
-    return (inside & turned)[triangles].any(axis=1)
+_NORMALS = jax.jit(vertex_normals)
 
 
 @jax.jit
-def _form_with_hair(topology, code: FaceCode, surface, cover, colour, thickness):
-    """The points of a face with hair, which covers the skin and lifts the surface by its thickness (mm)."""
-    vertices, skin = surface
-    vertices = vertices + thickness * cover[:, None] * vertex_normals(topology, vertices)
-    return form_points_of(topology, vertices, skin + cover[:, None] * (colour - skin), code=code)
+def _lifted(topology, vertices, code: FaceCode, lift):
+    """Vertices moved along their normals by `lift` [N], mm: in camera space, and their pixels."""
+    return _in_camera(vertices + lift[:, None] * vertex_normals(topology, vertices), code)
+
+
+@jax.jit
+def _placed(parts, code: FaceCode):
+    """The mouth's parts in camera space, and their pixels."""
+    return _in_camera(parts_geometry(parts, code), code)
+
+
+def _in_camera(vertices, code):
+    positions = to_camera(vertices, code.rotation, code.translation)
+    return positions, project(positions)

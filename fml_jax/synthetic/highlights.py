@@ -9,12 +9,12 @@ _TO_CAMERA = np.array([0.0, 0.0, -1.0])  # from every point alike: the camera is
 
 
 def highlights(
-    normals: Float[np.ndarray, "P 3"],
+    normals: Float[np.ndarray, "3 P"],
     gloss: Float[np.ndarray, "P"],
     sharpness: float,
     *,
     light: Light,
-) -> Float[np.ndarray, "P 3"]:
+) -> Float[np.ndarray, "3 P"]:
     """RGB to be added: gloss · Σ_lamps colour · (n · h)^sharpness, h midway between the lamp and the camera.
 
     Args:
@@ -22,12 +22,9 @@ def highlights(
       gloss: strength, [0, 1].
       sharpness: from 5 (broad) to some hundreds (mirror-like).
     """
-    added = np.zeros((len(normals), 3), np.float32)
-    for direction, colour in zip(light.directions, light.colours, strict=True):
-        middle = direction + _TO_CAMERA
-        length = np.linalg.norm(middle)
-        if length < 1e-3:  # a lamp straight behind the face
-            continue
-        towards = np.maximum(normals @ np.asarray(middle / length, np.float32), 0)
-        added += (gloss * towards ** np.float32(sharpness))[:, None] * colour.astype(np.float32)
-    return added
+    middle = light.directions + _TO_CAMERA
+    length = np.linalg.norm(middle, axis=1)
+    before = length > 1e-3  # a lamp straight behind the face has none
+    middle = (middle[before] / length[before, None]).astype(np.float32)
+    strengths = gloss * np.maximum(middle @ normals, 0) ** np.float32(sharpness)
+    return light.colours[before].T.astype(np.float32) @ strengths

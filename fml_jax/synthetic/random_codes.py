@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -17,7 +16,7 @@ from fml_jax.synthetic.expressions import ExpressionUnits
 from fml_jax.synthetic.light import Light, sample_light
 
 _FACES_CAMERA = np.diag([1.0, -1.0, -1.0])
-_PROJECTED, _CAMERA_LANDMARKS = jax.jit(project), jax.jit(camera_landmarks)
+_CAMERA_LANDMARKS = jax.jit(camera_landmarks)
 _GEOMETRY, _REFLECTANCE = jax.jit(geometry), jax.jit(reflectance)
 
 
@@ -61,7 +60,7 @@ def sample_face(
         expression=_float32(expression),
         reflectance=beta,
         rotation=_float32(rotation),
-        translation=jnp.zeros(3),
+        translation=_float32(np.zeros(3)),
         illumination=_float32(light.gamma),
     )
     vertices = _GEOMETRY(model, code.identity, code.expression)
@@ -86,7 +85,8 @@ def _valid_reflectance(model, beta):
     while True:
         everywhere = _REFLECTANCE(model, _float32(beta))
         colours = np.asarray(everywhere)[skin]
-        if np.quantile(colours, 0.05) > 0.03 and np.quantile(colours, 0.95) < 0.97:
+        darkest, lightest = np.quantile(colours, [0.05, 0.95])
+        if darkest > 0.03 and lightest < 0.97:
             return _float32(beta), everywhere, colours.mean()
         beta = 0.85 * beta
 
@@ -101,7 +101,7 @@ def _framing_translation(turned, rng):
     side = CROP_SIZE / SIDE_FACTOR * np.exp(rng.normal(0, HAAR_SCALE_STD))
     translation = np.array([0.0, 0.0, NEUTRAL_DEPTH])
     for _ in range(6):
-        pixels = np.asarray(_PROJECTED(_float32(turned + translation)))
+        pixels = project(_float32(turned + translation))
         low, high = pixels.min(0), pixels.max(0)
         translation[2] *= np.sqrt(np.prod(high - low)) / side
         translation[:2] += (centre - (low + high) / 2) * translation[2] / (FOCAL_IN_CROP_WIDTHS * CROP_SIZE)
@@ -109,4 +109,4 @@ def _framing_translation(turned, rng):
 
 
 def _float32(array):
-    return jnp.asarray(array, jnp.float32)
+    return np.asarray(array, np.float32)

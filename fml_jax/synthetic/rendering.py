@@ -92,12 +92,11 @@ def render_synthetic(
     if style.photographic:
         skin = lit_head(rng, person, face, head=head, cover=hair.cover, blockers=before.positions)
     else:
-        skin = plainly_lit_head(head)
+        skin = plainly_lit_head(head, face.code)
 
     landmarks = np.asarray(_PROJECTED(_CAMERA_LANDMARKS(person, face.code, face.vertices)))
     picture = background(rng, landmarks, hair, photos=background_photos)
-    picture[head.shown] = skin
-    picture *= grain(rng, head.cover[:, :, None])
+    picture[head.shown] = (skin * grain(rng, head.cover)[head.shown]).T
     picture = before.over(picture)
     return SyntheticFace(
         crop=photographed(rng, picture),

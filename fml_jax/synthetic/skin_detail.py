@@ -18,6 +18,7 @@ _SIDE, _PER_MM = 512, 2.0  # chart pixels of its side, and in a mm
 _RADIUS, _AXIS = 100.0, -10.0  # mm; of the cylinder, and z of its axis
 _CHARTS = 8  # different ones; a face takes one, perhaps mirrored
 BEARDED = 0.25  # share of faces with a beard or stubble
+_OF_FRECKLES = np.array([[0.5], [0.8], [1.0]], np.float32)  # by how much they darken R, G, B
 _STYLES = ("stubble", "full", "moustache", "goatee")
 
 
@@ -43,12 +44,12 @@ class SkinDetail:
 
     def applied(
         self,
-        reflectance: Float[np.ndarray, "P 3"],
-        place: Float[np.ndarray, "P 2"],
+        reflectance: Float[np.ndarray, "3 P"],
+        place: Float[np.ndarray, "2 P"],
         beard: Float[np.ndarray, "P"],
         *,
         bare: Float[np.ndarray, "P"],
-    ) -> Float[np.ndarray, "P 3"]:
+    ) -> Float[np.ndarray, "3 P"]:
         """The reflectance of the face's pixels with this detail.
 
         Args:
@@ -58,16 +59,18 @@ class SkinDetail:
         """
         chart = _charts()[self.chart]
         if self.mirrored:
-            place = np.column_stack([_SIDE - 1 - place[:, 0], place[:, 1]])
-        grain, freckles, wrinkles = (_looked_up(layer, place) for layer in chart[:3])
-        change = self.grain * grain - (self.wrinkles * wrinkles)[:, None]
-        change = change - self.freckles * freckles[:, None] * np.array([0.5, 0.8, 1.0], np.float32)
-        skin = reflectance * np.clip(1 + bare[:, None] * change, 0.3, 1.5)
+            place = np.stack([_SIDE - 1 - place[0], place[1]])
+        change = self.grain * _looked_up(chart.grain, place).T
+        if self.wrinkles:
+            change = change - self.wrinkles * _looked_up(chart.wrinkles, place)
+        if self.freckles:
+            change = change - self.freckles * _looked_up(chart.freckles, place) * _OF_FRECKLES
+        skin = reflectance * np.clip(1 + bare * change, 0.3, 1.5)
         if not self.beard_opacity:
             return skin
         hairs = np.clip((beard - _looked_up(chart.hairs, place)) / 0.35, 0, 1)
-        cover = (self.beard_opacity * bare * hairs)[:, None]
-        return skin + cover * (self.beard_colour.astype(np.float32) - skin)
+        cover = self.beard_opacity * bare * hairs
+        return skin + cover * (self.beard_colour.astype(np.float32)[:, None] - skin)
 
 
 def chart_places(model: BaseModel) -> Float[np.ndarray, "N 2"]:
@@ -77,9 +80,9 @@ def chart_places(model: BaseModel) -> Float[np.ndarray, "N 2"]:
     return (np.stack([around, -y], axis=1) * _PER_MM + (_SIDE - 1) / 2).astype(np.float32)
 
 
-def chart_millimetres(places: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "P 2"]:
+def chart_millimetres(places: Float[np.ndarray, "2 P"]) -> Float[np.ndarray, "2 P"]:
     """Distance around the chart's cylinder from the middle of the face, to the subject's left, and height, mm."""
-    return (places - (_SIDE - 1) / 2) / _PER_MM * np.array([1, -1], np.float32)
+    return (places - (_SIDE - 1) / 2) / _PER_MM * np.array([[1], [-1]], np.float32)
 
 
 def sample_skin_detail(model: BaseModel, rng: np.random.Generator) -> SkinDetail:
@@ -128,11 +131,11 @@ def _beard_weights(model, style):
 
 
 def _looked_up(chart, place):
-    """The chart's values at places; in rows, since OpenCV takes no longer ones."""
-    rows = -(-len(place) // _SIDE)
-    grid = np.pad(place, ((0, rows * _SIDE - len(place)), (0, 0))).reshape(rows, _SIDE, 2)
-    found = cv2.remap(chart, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return found.reshape(rows * _SIDE, *chart.shape[2:])[: len(place)]
+    """The chart's values at places [2, P]; in rows, since OpenCV takes no longer ones."""
+    count = place.shape[1]
+    x, y = np.pad(place, ((0, 0), (0, -count % _SIDE))).reshape(2, -1, _SIDE)
+    found = cv2.remap(chart, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return found.reshape(x.size, *chart.shape[2:])[:count]
 
 
 @cache

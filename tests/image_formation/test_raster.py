@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fml_jax.image_formation.raster import interpolate, rasterize, seen_triangles
+from fml_jax.image_formation.raster import interpolate, rasterize, seen_triangles, shares_at_hits
 
 
 def slow_raster(pixels, depth, triangles, height, width):
@@ -106,3 +106,16 @@ def test_front_sides_alone_show_the_same_of_a_closed_surface():
     assert set(np.unique(both)) == {-1, 0, 1, 2}
     np.testing.assert_array_equal(seen(triangles, front_only=True), both)
     assert set(np.unique(seen(triangles[:, ::-1], front_only=True))) == {-1, 3}
+
+
+def test_shares_at_hits_interpolate():
+    rng = np.random.default_rng(2)
+    pixels, depth = rng.uniform(-5, 30, (60, 2)), rng.uniform(5, 9, 60)
+    triangles = rng.permuted(np.tile(np.arange(60), (3, 1)), axis=1).T
+    attributes = rng.normal(size=(60, 4)).astype(np.float32)
+    raster = rasterize(pixels, depth, triangles, height=19, width=23)
+    shares = shares_at_hits(seen_triangles(pixels, depth, triangles, height=19, width=23), triangles, 60)
+    image = interpolate(attributes, triangles, raster)
+    np.testing.assert_allclose(shares @ attributes, image[raster[0] >= 0], atol=1e-6)
+    corners = np.einsum("hwkc,hwk->hwc", attributes[triangles[raster[0]]], raster[1])
+    np.testing.assert_allclose(image, np.where(raster[0][:, :, None] >= 0, corners, 0), atol=1e-6)

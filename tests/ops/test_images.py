@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fml_jax.ops.images import eight_bits, halve, halve_plain, unit_range
+from fml_jax.ops.images import bounding_box, eight_bits, halve, halve_plain, unit_range
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 3), (2, 8, 6, 1)])
@@ -20,3 +20,11 @@ def test_floats_become_the_pixels_that_they_came_from():
     pixels = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(eight_bits(unit_range(pixels)), pixels)
     np.testing.assert_array_equal(eight_bits(np.array([-0.5, 1.5])), [0, 255])
+
+
+def test_a_bounding_box_holds_all_pixels_and_no_more():
+    cover = np.zeros((9, 12))
+    cover[2, 5] = cover[4, 3] = 0.1
+    assert bounding_box(cover) == (slice(2, 5), slice(3, 6))
+    assert cover[bounding_box(cover, beside=3)].shape == (8, 9)
+    assert cover[bounding_box(0 * cover, beside=3)].size == 0

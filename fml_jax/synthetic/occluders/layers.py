@@ -1,5 +1,6 @@
 """Layers: pictures of occluders with their opacity, drawn from surfaces and laid over the picture of a face."""
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -11,8 +12,9 @@ from jaxtyping import Float
 from fml_jax.codes import FaceCode
 from fml_jax.image_formation.camera import CROP_SIZE, project, to_camera
 from fml_jax.image_formation.illumination import shading
-from fml_jax.image_formation.raster import interpolate, rasterize
+from fml_jax.image_formation.raster import seen_triangles, shares_at_hits
 from fml_jax.image_formation.rotation import rotation_matrix
+from fml_jax.ops.images import bounding_box
 from fml_jax.ops.small_matrices import transform
 from fml_jax.synthetic.highlights import highlights
 from fml_jax.synthetic.light import Light
@@ -44,10 +46,11 @@ def seen_surface(surface: Surface, code: FaceCode, light: Light) -> SeenSurface:
     """A surface under a code's pose and a light that agrees with the code's illumination."""
     count = len(surface.vertices)
     size = -(-count // _PADDED) * _PADDED
-    padded = [np.pad(each, ((0, size - count), (0, 0))) for each in (surface.vertices, surface.normals)]
-    positions, pixels, normals, shade = (np.asarray(each)[:count] for each in _in_camera(*map(_float32, padded), code))
+    padded = np.zeros((2, size, 3), np.float32)
+    padded[:, :count] = surface.vertices, surface.normals
+    positions, pixels, normals, shade = (np.asarray(each)[:count] for each in _in_camera(*padded, code))
     colours = surface.reflectance * np.maximum(shade, 0.03)
-    colours = colours + highlights(normals, surface.gloss.astype(np.float32), _SHARPNESS, light=light)
+    colours = colours + highlights(normals.T, surface.gloss.astype(np.float32), _SHARPNESS, light=light).T
     return SeenSurface(surface, positions, pixels, np.clip(colours, 0, 1))
 
 
@@ -66,13 +69,18 @@ def draw_layer(seen: SeenSurface, depth: Float[np.ndarray, "240 240"]) -> Layer:
     # Only the surface's bounding box is drawn.
     pixels = _FINER * (seen.pixels - low) + (_FINER - 1) / 2
     triangles = seen.surface.triangles
-    raster = rasterize(pixels, seen.positions[:, 2], triangles, height=_FINER * height, width=_FINER * width)
-    attributes = np.column_stack([seen.colours, seen.surface.opacity, seen.positions[:, 2]])
-    drawn = interpolate(attributes, triangles, raster)
+    size = _FINER * height, _FINER * width
+    raster = seen_triangles(pixels, seen.positions[:, 2], triangles, height=size[0], width=size[1])
+    attributes = np.column_stack([seen.colours, seen.surface.opacity, seen.positions[:, 2]]).astype(np.float32)
+    drawn = shares_at_hits(raster, triangles, len(attributes)) @ attributes
+    hit = np.flatnonzero(raster.number >= 0)
+    row, column = np.divmod(hit, size[1])
     box = slice(low[1], high[1]), slice(low[0], high[0])
-    behind = np.repeat(np.repeat(depth[box], _FINER, axis=0), _FINER, axis=1)
-    opacity = np.where((raster[0] >= 0) & (drawn[:, :, 4] < behind), drawn[:, :, 3], 0).astype(np.float32)
-    whole = np.dstack([drawn[:, :, :3] * opacity[:, :, None], opacity])
+    before = drawn[:, 4] < depth[box][row // _FINER, column // _FINER]
+    whole = np.zeros((size[0] * size[1], 4), np.float32)
+    whole[hit, 3] = np.where(before, drawn[:, 3], 0)
+    whole[hit, :3] = drawn[:, :3] * whole[hit, 3:]
+    whole = whole.reshape(*size, 4)
     shrunk = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
     layer.colours[box] = shrunk[:, :, :3] / np.maximum(shrunk[:, :, 3:], 1e-4)
     layer.opacity[box] = shrunk[:, :, 3]
@@ -81,9 +89,14 @@ def draw_layer(seen: SeenSurface, depth: Float[np.ndarray, "240 240"]) -> Layer:
 
 def laid_over(picture: Float[np.ndarray, "240 240 3"], layer: Layer) -> Float[np.ndarray, "240 240 3"]:
     """The picture with a layer in front of it, which shades what is beside it a little."""
-    near = cv2.GaussianBlur(layer.opacity, (0, 0), _CONTACT_WIDTH)
-    shaded = picture * (1 - np.float32(_CONTACT) * near[:, :, None])
-    return shaded + layer.opacity[:, :, None] * (layer.colours - shaded)
+    picture = picture.copy()
+    box = bounding_box(layer.opacity, beside=math.ceil(4 * _CONTACT_WIDTH) + 1)  # where OpenCV's Gaussian has ended
+    opacity = layer.opacity[box]
+    if not opacity.size:
+        return picture
+    shaded = picture[box] * (1 - np.float32(_CONTACT) * cv2.GaussianBlur(opacity, (0, 0), _CONTACT_WIDTH))[:, :, None]
+    picture[box] = shaded + opacity[:, :, None] * (layer.colours[box] - shaded)
+    return picture
 
 
 @jax.jit
@@ -93,7 +106,3 @@ def _in_camera(vertices, normals, code):
     normals = transform(normals, rotation_matrix(code.rotation))
     normals = jnp.where(normals[:, 2:] > 0, -normals, normals)
     return positions, project(positions), normals, shading(normals, code.illumination)
-
-
-def _float32(array):
-    return jnp.asarray(array, jnp.float32)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fml_jax.codes import FaceCode
+from fml_jax.image_formation.illumination import shading
 from fml_jax.synthetic.backgrounds import photo_border
 from fml_jax.synthetic.hair import Hair, draw_locks
 from fml_jax.synthetic.head_raster import HeadRaster
@@ -94,10 +95,11 @@ def _texture(rng, photos):
 
 
 def _locks(rng, setting: Setting) -> Layer:
-    points = setting.head.points
-    seen = points.visible[: len(setting.wearer.vertices)]
-    colour, reflectance = (each[: len(seen)][seen].mean(axis=0) for each in (points.colours, points.reflectance))
-    lit = colour / np.maximum(reflectance, 0.02)
+    head = setting.head
+    seen = head.seen[: np.searchsorted(head.seen, len(setting.wearer.vertices))]
+    reflectance = head.reflectance[seen]
+    colour = reflectance * shading(head.normals[seen], setting.light.gamma)
+    lit = colour.mean(axis=0) / np.maximum(reflectance.mean(axis=0), 0.02)
     return draw_locks(
-        rng, setting.wearer, setting.code, hair=setting.hair, shade=np.clip(lit, 0.05, 2), depth=setting.head.depth
+        rng, setting.wearer, setting.code, hair=setting.hair, shade=np.clip(lit, 0.05, 2), depth=head.depth
     )

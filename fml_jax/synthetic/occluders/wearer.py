@@ -56,7 +56,7 @@ class Wearer:
         row = np.rint((_TOP - y) / _CELL).astype(int)
         inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
         fronts = np.full((rows, columns), -1e3, np.float32)
-        np.maximum.at(fronts, (row[inside], column[inside]), z[inside].astype(np.float32))
+        np.maximum.at(fronts.reshape(-1), (row * columns + column)[inside], z[inside].astype(np.float32))
         # Cells without a vertex take their neighbours' value, cell by cell outwards.
         for _ in range(max(rows, columns)):
             empty = fronts < -999

@@ -1,5 +1,6 @@
 """Occluders: label maps agree with geometry, the hidden share is as asked, kinds can be left out."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -95,6 +96,17 @@ def test_a_layer_hides_what_is_behind_it_and_shades_what_is_beside_it():
     opacity[:, :100] = 1
     picture = laid_over(np.full((240, 240, 3), 0.5, np.float32), Layer(np.zeros((240, 240, 3), np.float32), opacity))
     assert picture[:, :100].max() == 0 and picture[:, 102].max() < 0.47 and np.allclose(picture[:, 200:], 0.5)
+
+
+def test_a_layer_is_laid_over_its_box_as_over_the_whole_picture():
+    rng = np.random.default_rng(0)
+    picture, opacity = rng.random((240, 240, 3), np.float32), np.zeros((240, 240), np.float32)
+    opacity[3:60, 100:230] = rng.random((57, 130), np.float32)
+    layer = Layer(rng.random((240, 240, 3), np.float32), opacity)
+    shaded = picture * (1 - 0.3 * cv2.GaussianBlur(opacity, (0, 0), 5.0))[:, :, None]
+    expected = shaded + opacity[:, :, None] * (layer.colours - shaded)
+    np.testing.assert_allclose(laid_over(picture, layer), expected, atol=1e-6)
+    np.testing.assert_array_equal(laid_over(picture, layer._replace(opacity=0 * opacity)), picture)
 
 
 def test_a_beard_is_part_of_the_face(model, units, monkeypatch):
