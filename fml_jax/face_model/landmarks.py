@@ -29,7 +29,7 @@ class Landmarks(NamedTuple):
     def used_vertices(self) -> np.ndarray:
         """All vertices that some landmark rests on, sorted."""
         parts = (self.fixed_vertices, self.contour_vertices, self.candidates)
-        return np.unique(np.concatenate([np.asarray(part).ravel() for part in parts]))
+        return np.flatnonzero(np.bincount(np.concatenate([np.asarray(part).ravel() for part in parts])))
 
     def renumbered(self, new_of_old: np.ndarray) -> "Landmarks":
         """The same landmarks after a renumbering of the vertices."""

@@ -71,7 +71,8 @@ def head_raster(model: BaseModel, face: RandomFace, hair: Hair) -> HeadRaster:
     )
     shown = raster.number >= 0
     seen, shares = _compact(shares_at_hits(raster, triangles, len(points.pixels)))
-    face_triangles = of_face[triangles[raster.triangles]].all(axis=1)
+    a, b, c = triangles[raster.triangles].T
+    face_triangles = of_face[a] & of_face[b] & of_face[c]
     head = HeadRaster(
         points.positions,
         points.normals,
@@ -103,8 +104,8 @@ def _inner_lips(model, points: _Points) -> Float[np.ndarray, "8 5"]:
     landmarks = model.landmarks
     inner = np.asarray(landmarks.ibug_from_mediapipe)[60:68]
     triplets, weights = np.asarray(landmarks.fixed_vertices)[inner], np.asarray(landmarks.fixed_weights)[inner]
-    both = np.concatenate([points.positions, points.pixels], axis=1)
-    return np.einsum("lkc,lk->lc", both[triplets], weights)
+    corners = np.concatenate([points.positions[triplets], points.pixels[triplets]], axis=2)
+    return np.einsum("lkc,lk->lc", corners, weights)
 
 
 def _are_open(lips):
@@ -116,8 +117,9 @@ def _mouth(parts, code, lips) -> tuple[_Points, Int[np.ndarray, "T 3"]]:
     """The points of the mouth's parts, and those triangles that may show between the lips."""
     positions, pixels = (np.asarray(each) for each in _placed(parts, code))
     low, high = lips[:, 3:].min(axis=0) - _BESIDE_LIPS, lips[:, 3:].max(axis=0) + _BESIDE_LIPS
-    between = ((pixels > low) & (pixels < high)).all(axis=1)
-    triangles = parts.triangles[between[parts.triangles].any(axis=1)]
+    between_x, between_y = ((pixels > low) & (pixels < high)).T
+    a, b, c = (between_x & between_y)[parts.triangles.T]
+    triangles = parts.triangles[a | b | c]
     reflectance = np.asarray(parts.shade)[:, None] * np.asarray(parts.reflectance)
     return _Points(positions, pixels, np.asarray(_NORMALS(parts.topology, positions)), reflectance), triangles
 

@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from fml_jax.codes import FaceCode
 from fml_jax.face_model.base import BaseModel
-from fml_jax.image_formation.illumination import shading
+from fml_jax.image_formation.illumination import sh_basis
 from fml_jax.synthetic.cast_shadows import sample_edge, shadowed
 from fml_jax.synthetic.clothes import dressed
 from fml_jax.synthetic.head_raster import HeadRaster
@@ -42,7 +42,7 @@ def lit_head(
     detail = sample_skin_detail(model, rng)
     eyes = np.asarray(model.regions["eyes"])
     bare = np.where(eyes, 0, 1 - cover)
-    everything = np.concatenate([head.positions, blockers])
+    everything = np.concatenate([head.positions, blockers], dtype=np.float32)
     shade = np.maximum(_shading(head, face.code), 0)
     edge = sample_edge(rng, head.positions, head.normals)
     shade = shadowed(head.positions[head.seen], normals, shade, everything=everything, light=light, edge=edge)
@@ -65,7 +65,7 @@ def lit_head(
 
 def _shading(head, code):
     """Of the points that pixels show, [U, 3]."""
-    return shading(head.normals[head.seen], np.asarray(code.illumination))
+    return sh_basis(head.normals[head.seen]).T @ np.asarray(code.illumination)
 
 
 def _gloss(model):

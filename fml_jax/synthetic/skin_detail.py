@@ -98,7 +98,7 @@ def sample_skin_detail(model: BaseModel, rng: np.random.Generator) -> SkinDetail
         grain=rng.uniform(0.005, 0.032),
         freckles=rng.uniform(0.1, 0.35) if rng.random() < 0.12 else 0.0,
         wrinkles=rng.uniform(0.04, 0.18) if rng.random() < 0.4 else 0.0,
-        beard=(density * _beard_weights(model, style)).astype(np.float32),
+        beard=(density * _beard_weights(model, style) if bearded else np.zeros(model.vertex_count)).astype(np.float32),
         beard_colour=hair_colour(rng),
         beard_opacity=opacity if bearded else 0.0,
     )
