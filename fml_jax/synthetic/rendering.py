@@ -96,7 +96,8 @@ def render_synthetic(
 
     landmarks = np.asarray(_PROJECTED(_CAMERA_LANDMARKS(person, face.code, face.vertices)))
     picture = background(rng, landmarks, hair, photos=background_photos)
-    picture[head.shown] = (skin * grain(rng, head.cover)[head.shown]).T
+    pixels = np.flatnonzero(head.shown)  # quicker than the mask
+    picture.reshape(-1, 3)[pixels] = (skin * np.take(grain(rng, head.cover), pixels)).T
     picture = before.over(picture)
     return SyntheticFace(
         crop=photographed(rng, picture),

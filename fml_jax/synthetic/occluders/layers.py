@@ -74,12 +74,12 @@ def draw_layer(seen: SeenSurface, depth: Float[np.ndarray, "240 240"]) -> Layer:
     attributes = np.column_stack([seen.colours, seen.surface.opacity, seen.positions[:, 2]]).astype(np.float32)
     drawn = shares_at_hits(raster, triangles, len(attributes)) @ attributes
     hit = np.flatnonzero(raster.number >= 0)
-    row, column = np.divmod(hit, size[1])
     box = slice(low[1], high[1]), slice(low[0], high[0])
-    before = drawn[:, 4] < depth[box][row // _FINER, column // _FINER]
+    behind = np.repeat(np.repeat(depth[box], _FINER, axis=0), _FINER, axis=1)
+    drawn[:, 3] *= drawn[:, 4] < np.take(behind, hit)
+    drawn[:, :3] *= drawn[:, 3:4]
     whole = np.zeros((size[0] * size[1], 4), np.float32)
-    whole[hit, 3] = np.where(before, drawn[:, 3], 0)
-    whole[hit, :3] = drawn[:, :3] * whole[hit, 3:]
+    whole[hit] = drawn[:, :4]
     whole = whole.reshape(*size, 4)
     shrunk = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
     layer.colours[box] = shrunk[:, :, :3] / np.maximum(shrunk[:, :, 3:], 1e-4)
