@@ -115,13 +115,16 @@ def parts_vertices(parts: PartsMesh, code: FaceCode) -> Float[np.ndarray, "V 3"]
 
 
 def parts_geometry(parts: PartsMesh, code: FaceCode) -> Float[Array, "V 3"]:
-    """The same by JAX."""
+    """The parts' vertices in model space, mm; JAX."""
     return parts.mean + weighted_sum(code.identity, parts.identity) + weighted_sum(code.expression, parts.expression)
 
 
 @jax.jit
 def form_parts(parts: PartsMesh, code: FaceCode) -> Points:
-    """The parts' points under a code's pose and light, which is weaker within the mouth."""
+    """The parts' points under a code's pose and light, which is weaker within the mouth.
+
+    As one program it computes vertices anew for each triangle: where that takes too long, call its steps.
+    """
     reflected = parts.shade[:, None] * parts.reflectance
     return form_points_of(parts.topology, parts_geometry(parts, code), reflected, code=code)
 
