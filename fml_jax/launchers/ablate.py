@@ -4,6 +4,7 @@ r"""Trains the paper's comparisons at one size, and writes the table that compar
         --synthetic_validation=data/synthetic_validation --steps=400
     fml-ablate --runs=c0,c500,no_smo ...
     fml-ablate --size=open --photos=data/photos.npz --synthetic=data/synthetic.npz ...
+    fml-ablate --runs=c100,muon --seeds=3 ...
     fml-ablate --face_model=bfm.npz ...
 
 fml_jax/configs/ablations.py lists the runs. Each stage has --steps steps. The same command resumes a set that was
@@ -35,6 +36,13 @@ _SIZE = flags.DEFINE_enum(
 _STEPS = flags.DEFINE_integer(
     "steps", None, "Steps of each stage, in place of the config's.", lower_bound=1, flag_values=_FLAGS
 )
+_SEEDS = flags.DEFINE_integer(
+    "seeds",
+    1,
+    "So many runs of each kind, each with its own seed; the table has their means.",
+    lower_bound=1,
+    flag_values=_FLAGS,
+)
 _PHOTOS = flags.DEFINE_string("photos", None, "Corpus in place of the config's.", flag_values=_FLAGS)
 _SYNTHETIC = flags.DEFINE_string(
     "synthetic", None, "Corpus of synthetic faces in place of the config's.", flag_values=_FLAGS
@@ -56,8 +64,11 @@ def main() -> None:
 
 
 def configs() -> "dict[str, RunConfig]":
-    """The chosen runs, by name."""
-    return {name: configured(name) for name in dict.fromkeys(_RUNS.value or variants_of(_SIZE.value))}
+    """The chosen runs, by name, with each of their seeds."""
+    from fml_jax.training.ablation import with_seeds
+
+    names = dict.fromkeys(_RUNS.value or variants_of(_SIZE.value))
+    return with_seeds({name: configured(name) for name in names}, _SEEDS.value)
 
 
 def configured(name: str) -> "RunConfig":

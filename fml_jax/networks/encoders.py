@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from fml_jax.codes import FaceCode
 from fml_jax.errors import InputError
 from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.image_formation.local_points import PointBasis
@@ -59,6 +60,13 @@ def predicts_occlusion(name: str) -> bool:
     return getattr(make_encoder(name, 1), "occlusion", False)
 
 
+class BaseAnswers(NamedTuple):
+    """What the base level makes of an encoder's output, before the final level."""
+
+    code: FaceCode  # [B, …], with solved colours where they are solved
+    residuals: jax.Array | None  # [B, R] of `final_stage.unexplained`; None where the final level does not look at them
+
+
 class EncoderOutput(NamedTuple):
     """What an encoder computes from a batch of crops."""
 
@@ -68,6 +76,7 @@ class EncoderOutput(NamedTuple):
     keypoints: jax.Array | None  # [B, KEYPOINTS, 2] crop pixels; None for encoders without keypoints
     occlusion: jax.Array | None = None  # [B, 60, 60, 3] logits of `face_labels`; None for encoders that predict none
     local: LocalOutput | None = None  # of the local stages, where the parameters have any; `raw` is theirs then
+    base: BaseAnswers | None = None  # where they were computed before (`Network.with_base`)
 
     @property
     def known(self) -> jax.Array | None:

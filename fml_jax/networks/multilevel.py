@@ -30,7 +30,7 @@ from fml_jax.face_model.placement import Ends
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.image_formation.points import Points, form_final_points, form_points
-from fml_jax.networks.encoders import EncoderOutput, encode, make_encoder
+from fml_jax.networks.encoders import BaseAnswers, EncoderOutput, encode, make_encoder
 from fml_jax.networks.final_stage import ResidualSample, final_layer, residual_count, unexplained
 from fml_jax.networks.local_stages import LocalStages
 from fml_jax.ops.arrays import Array
@@ -130,12 +130,16 @@ class Network:
         solved = jax.vmap(solve, in_axes=axes)(constant, vertices, crops, known)
         return codes.replace(illumination=solved.illumination, reflectance=solved.reflectance)
 
+    def with_base(self, output: EncoderOutput, model: BaseModel, crops: Float[Array, "B 240 240 3"]) -> EncoderOutput:
+        """The output with the base level's answers, which `final_level` then takes instead of computing them."""
+        return output._replace(base=self._base_answers(output, model, crops))
+
     def final_level(
         self, params: dict, output: EncoderOutput, model: BaseModel, *, crops: Float[Array, "B 240 240 3"]
     ) -> tuple[FinalCode, Corrections]:
         """Both levels' codes [B, …] and the corrections F_g(δ_g) and F_r(δ_r), [B, N, 3] each (eq. 1 and 2)."""
-        base = self.base_level(output, model, crops)
-        outputs = self.final_level_outputs(params, output, self._unexplained(output, model, base, crops))
+        base, residuals = output.base or self._base_answers(output, model, crops)
+        outputs = self.final_level_outputs(params, output, residuals)
         code = final_code_from_network(base, outputs, self.sizes)
         assert self.correctives is not None, "a network without correctives has no final level"
         spaces = {"params": params.get("correctives", {})}
@@ -176,6 +180,10 @@ class Network:
         # Rows are not split: otherwise the sharding of the modes would propagate to δ and to the layer before it.
         spec = PartitionSpec(PartitionSpec.UNCONSTRAINED, None)
         return jax.lax.with_sharding_constraint(outputs, NamedSharding(self.mesh, spec))
+
+    def _base_answers(self, output: EncoderOutput, model: BaseModel, crops) -> BaseAnswers:
+        base = self.base_level(output, model, crops)
+        return BaseAnswers(base, self._unexplained(output, model, base, crops))
 
     def _unexplained(self, output: EncoderOutput, model: BaseModel, base: FaceCode, crops) -> Array | None:
         if self.sample is None:

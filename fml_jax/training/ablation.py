@@ -5,9 +5,12 @@ trained once, as the run "base", and the other runs begin with its weights.
 """
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from fml_jax.errors import InputError
 from fml_jax.evaluation.tables import markdown
@@ -20,10 +23,12 @@ from fml_jax.training.metrics import CONFIG, VALIDATION, read_metrics
 from fml_jax.training.outputs import WEIGHTS_FILE
 from fml_jax.training.sheets import FOLDER as SHEETS
 from fml_jax.training.stages import NonFiniteLoss
+from fml_jax.training.stored import FOLDER as ANSWERS
 
 BASE = "base"  # the run of the shared stages
 TABLE = "ablations.md"
 _FAILED = "failed.txt"
+_SEED = "_seed"  # between a run's name and its seed, where it is trained with several
 _NONE = "–"
 
 # The columns of the table: a title, and names of values on held-out faces, of which the first that exists is shown.
@@ -42,6 +47,16 @@ _COLUMNS = {
 }
 
 
+def with_seeds(configs: Mapping[str, RunConfig], count: int) -> dict[str, RunConfig]:
+    """Each config with its own seed and, under names of their own, with the `count` - 1 seeds after it."""
+    found = {}
+    for name, config in configs.items():
+        found[name] = config
+        for seed in range(config.seed + 1, config.seed + count):
+            found[f"{name}{_SEED}{seed}"] = replace(config, seed=seed)
+    return found
+
+
 def run_set(configs: Mapping[str, RunConfig], reference: RunConfig, output: Path) -> Path:
     """Trains each unfinished config in OUTPUT/NAME, and writes OUTPUT/ablations.md after each.
 
@@ -58,6 +73,7 @@ def run_set(configs: Mapping[str, RunConfig], reference: RunConfig, output: Path
       InputError: an error of `train`; a folder with a run of another config.
     """
     planned = _planned(configs, reference, output)
+    planned = {name: replace(config, answers=str(output / ANSWERS)) for name, config in planned.items()}
     for name, config in planned.items():
         _check_unchanged(config, output / name)
     for name, config in planned.items():
@@ -107,13 +123,19 @@ def _check_unchanged(config: RunConfig, workdir: Path) -> None:
 
 
 def _write_table(planned: Mapping[str, RunConfig], output: Path) -> None:
-    rows = {name: _measured(output / name) for name in planned if name != BASE and _finished(output / name)}
-    if not rows:
+    done = [name for name in planned if name != BASE and _finished(output / name)]
+    if not done:
         return
+    rows: dict[str, list[dict]] = defaultdict(list)  # of the seeds of a run
+    for name in done:
+        rows[name.partition(_SEED)[0]].append(_measured(output / name))
     columns = [title for title in _COLUMNS if any(_cell(row, title) != _NONE for row in rows.values())]
-    lines = [(name, *(_cell(row, title) for title in columns), _picture(output, name)) for name, row in rows.items()]
-    failures = {name: output / name / _FAILED for name in rows if (output / name / _FAILED).is_file()}
-    parts = [_budget(planned), markdown(["run", *columns, ""], lines)]
+    lines = [
+        (name, len(row), *(_cell(row, title) for title in columns), _picture(output, name))
+        for name, row in rows.items()
+    ]
+    failures = {name: output / name / _FAILED for name in done if (output / name / _FAILED).is_file()}
+    parts = [_budget(planned), markdown(["run", "seeds", *columns, ""], lines)]
     parts += [f"{name} failed: {path.read_text('utf-8')}" for name, path in failures.items()]
     with complete_or_absent(output / TABLE) as partial:
         partial.write_text("\n\n".join(parts) + "\n", "utf-8")
@@ -127,7 +149,8 @@ def _budget(planned: Mapping[str, RunConfig]) -> str:
     parts = [f"{stage.steps} steps of {stage.rows} crops (stage {name})" for name, stage in stages.items()]
     shared = f"; runs that share their first stages begin with those of run {BASE}" if BASE in planned else ""
     return (
-        f"Each run: {', then '.join(parts)}; encoder {config.encoder}, seed {config.seed}{shared}. "
+        f"Each run: {', then '.join(parts)}; encoder {config.encoder}{shared}. "
+        "± is the standard deviation over seeds. "
         "Values are those of held-out photos, or of held-out synthetic faces for runs without photos; terms are before "
         "their weights. Reflectance is the mean RGB distance from the truth after a shift of the whole face, on "
         "synthetic faces: of the mean reflectance, of the truth's modes that the base level has, and of the two levels."
@@ -139,8 +162,15 @@ def _measured(workdir: Path) -> dict:
     return held_out[-1] if held_out and not (workdir / _FAILED).is_file() else {}
 
 
-def _cell(row, title):
-    return next((row[name] for name in _COLUMNS[title] if name in row), _NONE)
+def _cell(rows: Sequence[dict], title: str) -> str | float:
+    """The mean over the seeds of a run and, where there are several, its standard deviation over them."""
+    found = [next((row[name] for name in _COLUMNS[title] if name in row), None) for row in rows]
+    values = [value for value in found if value is not None]
+    if not values:
+        return _NONE
+    if len(values) == 1:
+        return values[0]
+    return f"{np.mean(values):.4g} ± {np.std(values, ddof=1):.2g}"
 
 
 def _picture(output: Path, name: str) -> str:

@@ -74,6 +74,9 @@ class StageConfig:
     score: float = _at_least(0.0, 5.0)  # weight of the crop score's cross-entropy
     occlusion: float = _at_least(0.0, 0.0)  # weight of the cross-entropy of label maps, for encoders that predict them
     identity: float = _at_least(0.0, 0.0)  # weight of `losses.identity`, which takes packed photos
+    # So many batches are made once, with the answers of encoder and local stages, and drawn again and again
+    # (training/stored.py); for stages that train the final level alone. 0 makes new batches at each step.
+    stored: int = _at_least(0, 0)
     # Decay of the exponential moving average of the parameters, which is evaluated and shipped; 0 keeps no average.
     ema_decay: float = _at_least(0.0, 0.999, below=1.0)
 
@@ -81,6 +84,13 @@ class StageConfig:
     def rows(self) -> int:
         """The rows of a batch."""
         return self.synthetic + self.photos
+
+    @property
+    def trains_final_level_alone(self) -> bool:
+        """Whether encoder and local stages stay constant."""
+        rates = {group.prefix: group.learning_rate for group in self.optimizer.groups.values()}
+        base = {prefix: rate for prefix, rate in rates.items() if not prefix.startswith(("final", "correctives"))}
+        return self.level == "full" and not any(base.values())
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,7 @@ class RunConfig:
     data: DataConfig = DataConfig()
     masks: bool = True  # photometric terms leave out what the encoder takes for an object before the face
     start_from: str = ""  # a weights file to begin with, such as fml_jax/reconstruction/open_deep.npz
+    answers: str = ""  # the folder of stored batches, which runs may share; "" is the run's own
     start_without: tuple[str, ...] = ()  # parts of that file that are not taken: "local", "final", "correctives"
     stage_order: tuple[str, ...] = ()  # names of the stages that are trained
     stages: Mapping[str, StageConfig] = dataclasses.field(default_factory=dict)
@@ -149,8 +160,8 @@ def run_config(config: Mapping[str, Any] | ConfigDict) -> RunConfig:
 
     Raises:
       InputError: a field that is unknown, missing, of another type or out of range; a stage of `stage_order` that is
-        missing, named twice, without rows, of both levels without photos or without a final level to train, or with a
-        weight of occlusion for an encoder that predicts none.
+        missing, named twice, without rows, of both levels without photos or without a final level to train, with a
+        weight of occlusion for an encoder that predicts none, or with stored batches though it trains the encoder.
     """
     settings = config.to_dict() if isinstance(config, ConfigDict) else config
     built = _built(RunConfig, settings, "--config", settings)
@@ -193,6 +204,11 @@ def _check_stages(config: RunConfig) -> None:
             raise InputError(
                 f"{field}.occlusion={stage.occlusion:g}: the encoder {config.encoder} predicts no occlusion; give 0, "
                 "or --config.encoder=deep"
+            )
+        if stage.stored and not stage.trains_final_level_alone:
+            raise InputError(
+                f"{field}.stored={stage.stored}: stored answers are those of a constant encoder; give 0, or level=full "
+                "and the learning rate 0 to encoder and local stages"
             )
 
 

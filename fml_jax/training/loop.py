@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel, with_reflectance_modes
 from fml_jax.face_model.files import load_face_model
 from fml_jax.files import output_folder
@@ -21,6 +22,8 @@ from fml_jax.training.sharding import check_rows, make_mesh
 from fml_jax.training.sheets import FOLDER as SHEETS
 from fml_jax.training.sheets import Sheets, sheet_crops
 from fml_jax.training.stages import StageRunner
+from fml_jax.training.stored import FOLDER as ANSWERS
+from fml_jax.training.stored import unstored_seed
 
 
 def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> Path:
@@ -51,6 +54,8 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
     mesh = make_mesh(config.model_devices)
     for name, stage in config.ordered_stages.items():
         check_rows(name, stage, mesh)
+        if stage.stored and jax.process_count() > 1:
+            raise InputError(f"--config.stages.{name}.stored={stage.stored}: batches are stored by one process; give 0")
     network = make_network(
         config.encoder,
         config.correctives,
@@ -79,6 +84,7 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
             outputs=outputs,
             evaluator=evaluator,
             sheets=_sheets(network, model, config, mesh=mesh, batches=batches, held_out=faces, workdir=workdir),
+            answers=Path(config.answers or workdir / ANSWERS),
             workers=0 if resident else default_workers() if data_workers is None else data_workers,
         )
         state = stages.train()
@@ -94,7 +100,7 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
 def _batches(config: RunConfig, stage: StageConfig) -> Callable[[int], dict]:
     """A function that returns the batch of a step."""
     kind = ResidentBatches if is_packed(config.data, stage) else StageBatches
-    return kind(config.data, stage, config.seed).batch
+    return kind(config.data, stage, unstored_seed(config, stage)).batch
 
 
 def _sheets(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +26,7 @@ from fml_jax.training.sharding import compiled_step, over_batch, placed, replica
 from fml_jax.training.sheets import Sheets
 from fml_jax.training.signals import StopSignal
 from fml_jax.training.step import TrainState, init_state, make_train_step, state_of
+from fml_jax.training.stored import StoredBatches, stored_folder
 from fml_jax.training.warm_start import warm_started
 
 
@@ -46,16 +48,18 @@ class StageRunner:
         outputs: RunOutputs,
         evaluator: Evaluator,
         sheets: Sheets | None,
+        answers: Path,
         workers: int,
     ) -> None:
         """
         Args:
           batches: for each stage a function that returns the batch of a step of the run.
+          answers: the folder of stored batches.
           workers: processes that make batches; 0 is a thread of this process.
         """
         self._config, self._network, self._model, self._mesh = config, network, model, mesh
         self._batches, self._outputs, self._evaluator, self._sheets = batches, outputs, evaluator, sheets
-        self._workers = workers
+        self._answers, self._workers = answers, workers
 
     def train(self) -> TrainState:
         """Trains from the newest checkpoint to the end.
@@ -101,7 +105,7 @@ class StageRunner:
             dynamic_ncols=True,
             disable=jax.process_index() > 0,
         )
-        with self._batches_ahead(name, start, end) as batches, bar:
+        with self._batches_ahead(name, state, start=start, end=end) as batches, bar:
             progress = _Progress(name, end, Clock(stage.rows), bar)
             for done in range(start + 1, end + 1):
                 batch = progress.clock.waiting_for(lambda: next(batches))
@@ -115,13 +119,22 @@ class StageRunner:
                     self._sheets.write(done, state.eval_params, stage.level)
         return state
 
-    def _batches_ahead(self, name: str, start: int, end: int) -> AbstractContextManager:
+    def _batches_ahead(self, name: str, state: TrainState, *, start: int, end: int) -> AbstractContextManager:
         """A context with the batches of a stage from one step to another, on the devices."""
+        stage = self._config.stages[name]
+        make_batch, workers = self._batches[name], self._workers
+        if stage.stored:
+            folder = stored_folder(self._config, stage, self._answers)
+            count, seed = stage.stored, self._config.seed
+            make_batch = StoredBatches(
+                make_batch, self._network, state.params, self._model, count=count, folder=folder, seed=seed
+            ).batch
+            workers = 0  # the network answers in this process
 
         def place(batch: dict) -> dict:
             return placed(batch, over_batch(self._mesh))
 
-        return batches_ahead(self._batches[name], place, start=start, stop=end, workers=self._workers)
+        return batches_ahead(make_batch, place, start=start, stop=end, workers=workers)
 
     def _starting_state(
         self, optimizer: optax.GradientTransformation, previous: TrainState | None, begin: int

@@ -53,6 +53,7 @@ from fml_jax.training.low_rank_gradients import (
 )
 from fml_jax.training.optimizers import group_labels
 
+ANSWERS = "answers"  # the column of a batch with an `EncoderOutput` that was stored (training/stored.py)
 _LIKELY = 0.3  # weight of a place of a photo whose class is likely
 
 
@@ -148,7 +149,7 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
 
     def loss(params, model, batch, key):
         crops = unit_range(batch["crop"])
-        output = network.encode(params, crops)
+        output = batch[ANSWERS] if ANSWERS in batch else network.encode(params, crops)
         parts = [_score_part(output, batch, stage.score)]
         if stage.occlusion and "labels" in batch:  # held-out batches have no label maps
             parts.append(_occlusion_part(output.occlusion, batch["labels"], stage.occlusion))

@@ -83,7 +83,7 @@ def test_a_set_goes_on_where_it_was_stopped(finished, tmp_path):
     with mock.patch.object(ablation, "train", stopped), pytest.raises(SystemExit):
         ablation.run_set(SET, REFERENCE_CONFIG, tmp_path)
     table = (tmp_path / ablation.TABLE).read_text("utf-8")
-    assert "| with | 0.25 |" in table and "fewer" not in table
+    assert "| with | 1 | 0.25 |" in table and "fewer" not in table
     with mock.patch.object(ablation, "train", stopped):
         ablation.run_set(SET, REFERENCE_CONFIG, tmp_path)
     assert trained == ["base", "with", "fewer", "fewer"]
@@ -112,7 +112,7 @@ def test_a_run_that_fails_has_a_row_that_says_so(tmp_path):
 
     with mock.patch.object(ablation, "train", train):
         text = ablation.run_set(SET, REFERENCE_CONFIG, tmp_path).read_text("utf-8")
-    assert "| with | – |" in text and "| fewer | 0.25 |" in text and "with failed: step 9: not finite" in text
+    assert "| with | 1 | – |" in text and "| fewer | 1 | 0.25 |" in text and "with failed: step 9: not finite" in text
 
 
 @pytest.mark.parametrize("size, name", [(size, name) for size in SIZES for name in variants_of(size)])
@@ -129,6 +129,7 @@ def test_variants_differ_from_the_reference_in_what_they_are_named_after(name, s
         "no_local": {"local_stages"},
         "no_known_skin": {"stages.full.skin.known"},
         "muon": {"stages.full.optimizer.name"},
+        "adadelta": {f"stages.full.optimizer.{field}" for field in ("name", "schedule", "warmup", "clip")},
     }
     reference, variant = (get_config(f"{each},{size}").to_dict() for each in (REFERENCES[size], name))
     differ = {line.partition(":")[0] for line in changes(reference, variant)}
@@ -136,6 +137,8 @@ def test_variants_differ_from_the_reference_in_what_they_are_named_after(name, s
         rates = {field for field in differ if field.endswith(".learning_rate")}
         assert rates and all("geometry" in rate or "reflectance" in rate for rate in rates)
         differ -= rates
+    if name == "adadelta":  # with the paper's groups
+        differ = {field for field in differ if ".groups" not in field}
     expected[REFERENCES[size]] = set()
     assert differ - {"data.photos"} == expected[name] - {"data.photos"}
 
@@ -181,3 +184,21 @@ def test_synthetic_faces_stand_in_for_photos_wherever_they_lie():
 def test_unknown_names_are_told(name):
     with pytest.raises(InputError, match=f"ablation '{name}' is unknown; choose one of c500"):
         get_config(name)
+
+
+def test_seeds_of_a_run_share_a_row_of_means(tmp_path):
+    values = {"with": 0.25, "with_seed1": 0.27, "with_seed2": 0.29}
+
+    def train(config, workdir):
+        assert config.seed == int(workdir.name.partition("_seed")[2] or 0)
+        workdir.mkdir(parents=True, exist_ok=True)
+        row = {"step": 2, "validation": 1, "photos/photo_final": values.get(workdir.name, 1.0)}
+        (workdir / "metrics.jsonl").write_text(f"{json.dumps(row)}\n")
+        (workdir / WEIGHTS_FILE).write_bytes(b"")
+
+    alone = replace(REFERENCE_CONFIG, seed=0)
+    with mock.patch.object(ablation, "train", train):
+        runs = ablation.with_seeds({"with": alone}, 3)
+        text = ablation.run_set(runs, alone, tmp_path).read_text("utf-8")
+    assert list(runs) == list(values)
+    assert "| with | 3 | 0.27 ± 0.02 |" in text and text.count("| with") == 1
