@@ -35,6 +35,6 @@ def _stage(steps: int) -> ConfigDict:
     result.base.update(sparse=0.0, reg=0.01, rstd=0.0, contour="pose", keypoints=0.0)
     result.local.update(points=1.0, distance=3.0, start=1.0, openings=2.0)
     result.tone.update(known=1.0, agreement=0.15)
-    result.score, result.identity, result.ema_decay = 0.0, 1.2, 0.997
+    result.score, result.identity, result.stability, result.ema_decay = 0.0, 1.2, 3.0, 0.997
     result.optimizer.groups = groups({"encoder": 0.0, "encoder/code": 7e-4, "local": 7e-4})
     return result

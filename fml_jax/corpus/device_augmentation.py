@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Key, UInt8
+from jaxtyping import Bool, Float, Key, UInt8
 
 from fml_jax.codes import LIGHT, LIGHT_SHAPE, POSE_AND_LIGHT
 from fml_jax.corpus import camera_augmentation
@@ -27,6 +27,9 @@ DARKEST = 0.3
 BLURRED = 0.25  # share of crops that are blurred, by a Gaussian of 0.8 to 2.4 crop pixels
 NOISY = 0.25  # share of crops with noise; its standard deviation is uniform up to `NOISE`
 NOISE = 0.03
+
+CHANGED = 0.7  # share of crops that `harmless_change` mirrors, and of those that it blurs
+STRONGEST_BLUR = 3.6  # crop pixels, a standard deviation
 
 _MIDDLE = (CROP_SIZE - 1) / 2
 _POSE = slice(-POSE_AND_LIGHT, -LIGHT)
@@ -188,12 +191,20 @@ def with_defects(key: Key[Array, ""], crop: Float[Array, "S S 3"]) -> Float[Arra
     of_blur, of_noise, of_pixels = jax.random.split(key, 3)
     whether, by = jax.random.uniform(of_blur, (2,))
     width = jnp.where(whether < BLURRED, 0.8 + 1.6 * by, 1e-3)
-    reach = jnp.arange(-5, 6)
-    kernel = jnp.exp(-(reach**2) / (2 * width**2))
-    crop = _blurred(crop, kernel / kernel.sum())
+    crop = _blurred(crop, _gaussian(width, reach=5))
     whether, by = jax.random.uniform(of_noise, (2,))
     amount = jnp.where(whether < NOISY, NOISE * by, 0.0)
     return jnp.clip(crop + amount * _white_noise(of_pixels, crop.shape), 0, 1)
+
+
+def harmless_change(key: Key[Array, ""], crop: Float[Array, "S S 3"]) -> tuple[Float[Array, "S S 3"], Bool[Array, ""]]:
+    """The crop, mirrored or blurred or both in most cases, and whether it is mirrored: its face stays the same."""
+    of_flip, of_blur = jax.random.split(key)
+    mirrored = jax.random.uniform(of_flip) < CHANGED
+    whether, by = jax.random.uniform(of_blur, (2,))
+    width = jnp.where(whether < CHANGED, STRONGEST_BLUR * (0.2 + 0.8 * by), 1e-3)
+    blurred = _blurred(crop, _gaussian(width, reach=math.ceil(2.5 * STRONGEST_BLUR)))
+    return jnp.where(mirrored, blurred[:, ::-1], blurred), mirrored
 
 
 def darkness(key: Key[Array, ""]) -> Float[Array, ""]:
@@ -211,6 +222,13 @@ def _white_noise(key, shape):
     first, second, third, fourth = ((words >> shift) & 255 for shift in (0, 8, 16, 24))
     sums = jnp.concatenate([first + second, third + fourth]).astype(jnp.float32)
     return ((sums - 255) / math.sqrt((256**2 - 1) / 6)).reshape(shape)
+
+
+def _gaussian(width, *, reach):
+    """A kernel of 2 reach + 1 weights."""
+    places = jnp.arange(-reach, reach + 1)
+    kernel = jnp.exp(-(places**2) / (2 * width**2))
+    return kernel / kernel.sum()
 
 
 def _blurred(crop, kernel):

@@ -7,8 +7,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fml_jax.evaluation.reference_faces import Box
-from fml_jax.face_model.base import BaseModel
-from fml_jax.face_model.surfaces import at, closest_on_surface
 from fml_jax.photos.crops import apply_affine
 from fml_jax.photos.landmarks import IBUG_MIRROR
 
@@ -45,19 +43,6 @@ def changes_of(rgb: UInt8[np.ndarray, "H W 3"], box: Box) -> list[Changed]:
         Changed("blurred", blurred, box, same),
         Changed("JPEG", _as_jpeg(rgb), box, same),
     ]
-
-
-class Mirror:
-    """The mirror image of faces of one model, vertex by vertex."""
-
-    def __init__(self, model: BaseModel) -> None:
-        """`model` has a mean face that is nearly symmetric."""
-        mean, triangles = np.asarray(model.mean, np.float64), np.asarray(model.topology.triangles)
-        self._places = closest_on_surface(mean * [-1, 1, 1], mean, triangles)
-
-    def __call__(self, vertices: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-        """The mirrored face's vertices in the model's order."""
-        return at(np.asarray(vertices, np.float64), *self._places) * [-1, 1, 1]
 
 
 def _mirrored(rgb, box) -> Changed:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fml_jax.corpus.splits import split_of
 from fml_jax.errors import InputError
-from fml_jax.evaluation.changes import Changed, Mirror, changes_of
+from fml_jax.evaluation.changes import Changed, changes_of
 from fml_jax.evaluation.figures import histograms, stacked
 from fml_jax.evaluation.identity import PAIRS_HEADER, distances_between, neutral_levels, pairs_of
 from fml_jax.evaluation.job import Job
@@ -19,6 +19,7 @@ from fml_jax.evaluation.metrics import geometry_error, landmark_error
 from fml_jax.evaluation.photo_sets import held_out_photos, with_company
 from fml_jax.evaluation.scans import compared
 from fml_jax.evaluation.table import Part, Table
+from fml_jax.face_model.mirror import Mirror
 from fml_jax.photos.reading import list_photos, read_photo
 from fml_jax.reconstruction.reconstruction import Reconstruction
 

@@ -14,6 +14,7 @@ from fml_jax.losses.local_points import LocalWeights, opening_energy, point_dist
 from fml_jax.losses.observation import Observation
 from fml_jax.losses.regularisers import statistical_energy
 from fml_jax.losses.skin_tone import ToneWeights, exposed, known_tone_energy, tone_agreement_energies
+from fml_jax.losses.stability import ShapeDifferences, stability_energy
 from fml_jax.losses.supervised import (
     SupervisedWeights,
     keypoint_energy,
@@ -30,6 +31,7 @@ __all__ = [
     "LocalWeights",
     "Observation",
     "SupervisedWeights",
+    "ShapeDifferences",
     "ToneWeights",
     "base_energy",
     "exposed",
@@ -49,6 +51,7 @@ __all__ = [
     "landmark_residuals",
     "opening_energy",
     "skin_agreement_energies",
+    "stability_energy",
     "statistical_energy",
     "supervised_energy",
     "tone_agreement_energies",

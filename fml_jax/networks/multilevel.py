@@ -30,6 +30,7 @@ from fml_jax.face_model.placement import Ends
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.image_formation.points import Points, form_final_points, form_points
+from fml_jax.losses.stability import ShapeDifferences
 from fml_jax.networks.encoders import BaseAnswers, EncoderOutput, encode, make_encoder
 from fml_jax.networks.final_stage import ResidualSample, final_layer, residual_count, unexplained
 from fml_jax.networks.local_stages import LocalStages
@@ -82,6 +83,7 @@ class Network:
     solver: ColourSolver | None = None  # solves the base level's colours on each crop; None leaves the encoder's
     sample: ResidualSample | None = None  # where the final level looks at residuals; None where it does not
     first_modes: dict | None = None  # with which corrective modes begin, [C, 3 N] by space; None is at random
+    differences: ShapeDifferences | None = None  # of shapes, for the loss of stability; None where it has no weight
     masks: bool = True  # what the encoder takes for an object before the face is left out of photometric terms
 
     def init(self, key: jax.Array) -> dict:
@@ -207,6 +209,7 @@ def make_network(
     local_stages: bool = False,
     solve_colours: bool = False,
     masks: bool = True,
+    stability: bool = False,
     mesh: Mesh | None = None,
 ) -> Network:
     """The network that a config describes.
@@ -216,6 +219,7 @@ def make_network(
       local_stages: with the stages of `local_stages` after the encoder.
       solve_colours: the base level's light and reflectance are solved on each crop (`fitting.colours`).
       masks: see `Network`.
+      stability: the network is trained with `losses.stability`.
       mesh: the devices, if there are several.
 
     Raises:
@@ -224,8 +228,9 @@ def make_network(
     body = make_encoder(encoder, model.code_sizes.total)
     basis = PointBasis.of(model) if local_stages else None
     solver = ColourSolver.of(model) if solve_colours else None
+    differences = ShapeDifferences.of(model) if stability else None
     if correctives.kind == "none":
-        return Network(body, mesh=mesh, basis=basis, solver=solver, masks=masks)
+        return Network(body, mesh=mesh, basis=basis, solver=solver, differences=differences, masks=masks)
     if correctives.kind not in KINDS:
         raise InputError(f"correctives.kind {correctives.kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     if correctives.modes == "harmonics" and KINDS[correctives.kind]:
@@ -247,6 +252,7 @@ def make_network(
         solver=solver,
         sample=sample,
         first_modes=_harmonics(model, sizes) if correctives.modes == "harmonics" else None,
+        differences=differences,
         masks=masks,
     )
 

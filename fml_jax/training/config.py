@@ -74,6 +74,8 @@ class StageConfig:
     score: float = _at_least(0.0, 5.0)  # weight of the crop score's cross-entropy
     occlusion: float = _at_least(0.0, 0.0)  # weight of the cross-entropy of label maps, for encoders that predict them
     identity: float = _at_least(0.0, 0.0)  # weight of `losses.identity`, which takes packed photos
+    stability: float = _at_least(0.0, 0.0)  # weight of `losses.stability`
+    changed: int = _at_least(1, 8)  # photos of a batch whose changed pictures it compares
     # So many batches are made once, with the answers of encoder and local stages, and drawn again and again
     # (training/stored.py); for stages that train the final level alone. 0 makes new batches at each step.
     stored: int = _at_least(0, 0)
@@ -161,7 +163,8 @@ def run_config(config: Mapping[str, Any] | ConfigDict) -> RunConfig:
     Raises:
       InputError: a field that is unknown, missing, of another type or out of range; a stage of `stage_order` that is
         missing, named twice, without rows, of both levels without photos or without a final level to train, with a
-        weight of occlusion for an encoder that predicts none, or with stored batches though it trains the encoder.
+        weight of occlusion for an encoder that predicts none, with more changed photos than photos, or with stored
+        batches though it trains the encoder.
     """
     settings = config.to_dict() if isinstance(config, ConfigDict) else config
     built = _built(RunConfig, settings, "--config", settings)
@@ -205,6 +208,8 @@ def _check_stages(config: RunConfig) -> None:
                 f"{field}.occlusion={stage.occlusion:g}: the encoder {config.encoder} predicts no occlusion; give 0, "
                 "or --config.encoder=deep"
             )
+        if stage.stability and stage.changed > stage.photos:
+            raise InputError(f"{field}.changed={stage.changed}: a batch has {stage.photos} photos; give no more")
         if stage.stored and not stage.trains_final_level_alone:
             raise InputError(
                 f"{field}.stored={stage.stored}: stored answers are those of a constant encoder; give 0, or level=full "

@@ -63,6 +63,7 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
         local_stages=config.local_stages,
         solve_colours=config.solve_colours,
         masks=config.masks,
+        stability=any(stage.stability for stage in config.ordered_stages.values()),
         mesh=mesh,
     )
     batches = {name: _batches(config, stage) for name, stage in config.ordered_stages.items()}

@@ -1,5 +1,6 @@
 """One training step: a pure function of the state and a batch."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from flax import struct
 from jaxtyping import Float, UInt8
 
 from fml_jax.codes import FaceCode, FinalCode, code_from_network, leading_reflectance
+from fml_jax.corpus.device_augmentation import harmless_change
 from fml_jax.corpus.face_labels import BACKGROUND, FACE, LIKELY_BACKGROUND, LIKELY_FACE
 from fml_jax.face_model.base import BaseModel, reflectance
 from fml_jax.face_model.correctives import Corrections
@@ -32,6 +34,7 @@ from fml_jax.losses import (
     point_likelihood_energy,
     score_energy,
     skin_agreement_energies,
+    stability_energy,
     statistical_energy,
     supervised_energy,
     tone_agreement_energies,
@@ -165,6 +168,9 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
             parts += _local_part(network, rows[0], _points_of_landmarks(rows[2]), "photos/", synthetic, stage)
             if stage.identity and "person" in batch:
                 parts.append(_identity_part(model, rows[0], rows[2], synthetic, stage.identity))
+            if stage.stability and len(crops) >= synthetic + stage.changed:  # held-out batches may be smaller
+                rows = _rows((output, crops, batch), synthetic, synthetic + stage.changed)
+                parts.append(_stability_part(network, params, model, *rows, synthetic, stage.stability, key))
         if network.basis is not None and any(stage.tone):
             parts += _tone_parts(network.basis, params["local"]["skin_tone"], output.local, batch, stage, key)
         return _reduced(parts, len(crops))
@@ -214,6 +220,18 @@ def _identity_part(model, output: EncoderOutput, batch, first, weight) -> _Part:
     distances = identity_distances(model, identity)
     energies, counted = identity_energies(distances, batch["person"], batch["is_face"])
     return _Part("photos/", first, counted, weight * energies, {"identity": energies})
+
+
+def _stability_part(network: Network, params, model, output: EncoderOutput, crops, batch, first, weight, key) -> _Part:
+    """How far shapes move when the pictures are mirrored or blurred."""
+    assert network.differences is not None, "a stage with this loss needs a network that is made for it"
+    changed, mirrored = jax.vmap(harmless_change)(jax.random.split(jax.random.fold_in(key, 3), len(crops)), crops)
+    before, after = (
+        code_from_network(each.raw, model.code_sizes) for each in (output, network.encode(params, changed))
+    )
+    energy = functools.partial(stability_energy, network.differences)
+    energies = jax.vmap(energy)(before, after, mirrored)
+    return _Part("photos/", first, batch["is_face"], weight * energies, {"stability": energies})
 
 
 def _supervised_part(model, output: EncoderOutput, batch, stage) -> _Part:

@@ -21,7 +21,7 @@ from fml_jax.files import complete_or_absent
 from fml_jax.networks.encoders import EncoderOutput
 from fml_jax.networks.multilevel import Network
 from fml_jax.ops.images import unit_range
-from fml_jax.safe_npz import read_npz
+from fml_jax.safe_npz import read_npz, write_npz
 from fml_jax.training.config import RunConfig, StageConfig, as_dict
 from fml_jax.training.step import ANSWERS
 
@@ -90,8 +90,8 @@ class StoredBatches:
         answers = jax.tree.leaves(jax.device_get(self._answer(self._params, self._model, batch["crop"])))
         columns = {f"{_COLUMN}{name}": np.asarray(column) for name, column in batch.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        with complete_or_absent(path) as partial, partial.open("wb") as file:
-            np.savez(file, **columns, **{f"{place:03}": each for place, each in enumerate(answers)})
+        with complete_or_absent(path) as partial:
+            write_npz(partial, columns | {f"{place:03}": each for place, each in enumerate(answers)})
 
 
 def _answered(network: Network, params: dict, model: BaseModel, crops: jax.Array) -> EncoderOutput:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from fml_jax.evaluation.changes import SHIFT, Mirror, changes_of
+from fml_jax.evaluation.changes import SHIFT, changes_of
 from fml_jax.face_model.files import load_face_model
+from fml_jax.face_model.mirror import Mirror
 from fml_jax.photos.landmarks import IBUG_MIRROR
 
 BOX = (40.0, 30.0, 140.0, 130.0)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -11,7 +12,7 @@ from fml_jax.configs.common import groups
 from fml_jax.errors import InputError
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.image_formation.local_points import PointBasis
-from fml_jax.losses import FinalSkinWeights, LocalWeights, ToneWeights
+from fml_jax.losses import FinalSkinWeights, LocalWeights, ShapeDifferences, ToneWeights
 from fml_jax.networks import local_stages
 from fml_jax.networks.multilevel import Network
 from fml_jax.training.config import run_config
@@ -121,6 +122,19 @@ def test_the_full_stage_trains_everything_and_the_final_level_gets_ahead(network
     assert metrics["photos/photo_final"] < 0.9 * metrics["photos/photo_base"]
     names = {"/".join(key.key for key in path) for path, _ in jax.tree_util.tree_leaves_with_path(state.params)}
     assert moved(start.params, state.params) == names
+
+
+def test_stability_compares_the_first_photos_with_their_changed_pictures(network, params, full_loss, tiny_model):
+    sizes = tiny_model.code_sizes
+    form = jnp.eye(2 * (sizes.identity + sizes.expression) + 1)
+    compared = replace(network, differences=ShapeDifferences(form, 2 * form))
+    stage = replace(stage_of("full"), stability=3.0, changed=2)
+    batch, key = batch_of(), step_key(0, 0)
+    total, metrics = jax.jit(make_loss(compared, stage))(params, tiny_model, batch, key)
+    without, _ = full_loss(params, tiny_model, batch, key)
+    shown = metrics["rows"]["photos/stability"]
+    np.testing.assert_array_equal(shown > 0, [False] * 4 + list(batch["is_face"][4:6] > 0) + [False] * 2)
+    assert float(total - without) == pytest.approx(3.0 * float(shown.sum()) / 8, rel=1e-3)
 
 
 def test_metrics_are_unreduced_terms_and_their_means(full_loss, params, tiny_model):
