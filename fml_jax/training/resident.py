@@ -16,6 +16,7 @@ from fml_jax.corpus.card import is_synthetic
 from fml_jax.corpus.device_augmentation import photo_row, plain_photo_row, render_row
 from fml_jax.corpus.face_labels import LABEL_SIZE, OCCLUDER
 from fml_jax.corpus.packed import SUFFIX, PackedCorpus, load_packed
+from fml_jax.corpus.pasted_shapes import with_shapes
 from fml_jax.corpus.photo_labels import photo_labels
 from fml_jax.errors import InputError
 from fml_jax.ops.arrays import Array
@@ -25,6 +26,7 @@ from fml_jax.training.config import DataConfig, StageConfig
 NEGATIVES = 0.1  # share of photo rows that show no usable face
 PAIRED = 0.6  # share of pairs that are drawn among the people with several photos
 PASTED = 0.3  # share of photos over which a render's occluder is pasted
+SHAPES = 0.2  # share of rows over which a shape of no particular object is pasted, where the occlusion head is trained
 _COLUMNS = ("windows", "valid", "crop", "landmarks", "confidence", "eyes", "code", "labels")
 
 
@@ -56,7 +58,8 @@ class ResidentBatches:
         self._seed = seed
         self._renders = _resident(data.synthetic, "synthetic") if stage.synthetic else None
         self._photos = _resident(data.photos, "photos") if stage.photos else None
-        self._made = jax.jit(functools.partial(_batch, counts=(stage.synthetic, stage.photos)))
+        shapes = SHAPES if stage.occlusion else 0.0
+        self._made = jax.jit(functools.partial(_batch, counts=(stage.synthetic, stage.photos), shapes=shapes))
 
     def batch(self, step: int) -> dict[str, Array]:
         """The batch of a step, synthetic rows first; equal in every call."""
@@ -101,7 +104,7 @@ def held_out_photos(path: str, rows: int) -> dict[str, np.ndarray] | None:
     return {**made, "crop": np.rint(255 * made["crop"]).astype(np.uint8)}
 
 
-def _batch(key, step, renders, photos, *, counts):
+def _batch(key, step, renders, photos, *, counts, shapes):
     of_renders, of_photos, of_pasting = jax.random.split(jax.random.fold_in(key, step), 3)
     parts = []
     if renders is not None:
@@ -116,6 +119,9 @@ def _batch(key, step, renders, photos, *, counts):
         length = parts[0]["code"].shape[1] if parts else 0
         parts.append({**part, "code": jnp.zeros((counts[1], length))})
     batch = {name: jnp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if shapes:
+        of_shapes = jax.random.fold_in(of_pasting, 1)
+        batch["crop"], batch["labels"] = with_shapes(of_shapes, batch["crop"], batch["labels"], shapes)
     return {**batch, "crop": jnp.round(255 * batch["crop"]).astype(jnp.uint8)}
 
 

@@ -76,6 +76,16 @@ def test_occluders_are_pasted_on_photos_and_labelled(batch):
     assert set(np.unique(labels[~pasted])) <= {LIKELY_FACE, LIKELY_BACKGROUND, UNKNOWN}
 
 
+def test_shapes_are_pasted_where_the_occlusion_head_is_trained(data, batch):
+    stage = dataclasses.replace(stage_of(4, 12), occlusion=1.0)
+    other = {name: np.asarray(value) for name, value in ResidentBatches(data, stage, 0).batch(5).items()}
+    changed = (other["crop"] != batch["crop"]).any(axis=(1, 2, 3))
+    assert 0 < changed.sum() < len(changed)
+    hidden, before = ((each["labels"] == OCCLUDER).sum(axis=(1, 2)) for each in (other, batch))
+    assert (hidden[~changed] == before[~changed]).all() and (hidden > before).any()
+    assert all((other[name] == batch[name]).all() for name in batch if name not in ("crop", "labels"))
+
+
 def test_held_out_photos_are_framed_by_the_detector(data):
     held_out = validation_batch(data, "photos", 3)
     assert len(held_out["crop"]) == 3 and held_out["is_face"].all() and held_out["crop"].dtype == np.uint8
