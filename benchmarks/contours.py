@@ -12,6 +12,7 @@ may be the contour.
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -54,7 +55,7 @@ def main(_):
     points = points + _NOISE.value * np.random.default_rng(_SEED.value + 1).standard_normal(points.shape)
     lines = []
     errors = {kind: errors_of(model, codes, fits(kind, np.asarray(points, np.float32))) for kind in KINDS}
-    for low, high in zip(YAWS, YAWS[1:], strict=False):
+    for low, high in itertools.pairwise(YAWS):
         group = (yaws >= low) & (yaws < high)
         for kind in KINDS:
             lines.append(
@@ -99,7 +100,7 @@ def fitted(kind: str) -> Callable[[BaseModel, np.ndarray], FaceCode]:
 
     def fit(model, points):
         code = _fit(INNER, model, neutral_code(model.code_sizes), points)
-        return code if kind == INNER else _fit(kind, model, code, points)
+        return _fit(kind, model, code, points)  # also of the inner points, so that all have as many steps
 
     return jax.jit(jax.vmap(fit, in_axes=(None, 0)))
 

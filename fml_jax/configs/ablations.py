@@ -87,11 +87,11 @@ VARIANTS: dict[str, _Change] = {
     "no_masks": lambda config: config.update(masks=False),
     "no_local": lambda config: config.update(local_stages=False),
     "no_known_skin": lambda config: config.stages.full.skin.update(known=0.0),
-    # Another optimizer, with the same learning rates.
+    # Other optimizers: Muon with the same learning rates, AdaDelta with the paper's.
     "muon": lambda config: config.stages.full.optimizer.update(name="muon"),
     "adadelta": _as_the_paper,
 }
-_OPEN_ALONE = ("no_masks", "no_local", "no_known_skin", "adadelta")  # the other sizes have none of these to leave out
+_OPEN_ALONE = ("no_masks", "no_local", "no_known_skin", "adadelta")  # not of the other sizes
 # Packed renders are no photos.
 _NOT = {"small": _OPEN_ALONE, "paper": (*_OPEN_ALONE, "muon"), "open": ("reflectance40",)}
 

@@ -28,8 +28,8 @@ BLURRED = 0.25  # share of crops that are blurred, by a Gaussian of 0.8 to 2.4 c
 NOISY = 0.25  # share of crops with noise; its standard deviation is uniform up to `NOISE`
 NOISE = 0.03
 
-CHANGED = 0.7  # share of crops that `harmless_change` mirrors, and of those that it blurs
-STRONGEST_BLUR = 3.6  # crop pixels, a standard deviation
+CHANGED = 0.7  # share of crops that `harmless_change` mirrors; as many, drawn independently, are blurred
+STRONGEST_BLUR = 3.6  # crop pixels, a standard deviation; the weakest is a fifth of it
 
 _MIDDLE = (CROP_SIZE - 1) / 2
 _POSE = slice(-POSE_AND_LIGHT, -LIGHT)

@@ -9,7 +9,8 @@ r"""Trains the paper's comparisons at one size, and writes the table that compar
 
 fml_jax/configs/ablations.py lists the runs. Each stage has --steps steps. The same command resumes a set that was
 stopped, and OUTPUT/ablations.md gets a row when a run ends. Every run has its own folder, as fml-train
-writes it, which fml-report reads.
+writes it, which fml-report reads. Runs of size open share 3 GB of stored batches in OUTPUT/answers (9 GB with the runs
+no_masks and no_local), which may be deleted afterwards.
 """
 
 from pathlib import Path

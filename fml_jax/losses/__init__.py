@@ -10,11 +10,11 @@ from fml_jax.losses.data_terms import (
 from fml_jax.losses.energies import BaseWeights, FullWeights, base_energy, full_energy
 from fml_jax.losses.final_skin import FinalSkinWeights, known_skin_energy, skin_agreement_energies
 from fml_jax.losses.identity import identity_distances, identity_energies
+from fml_jax.losses.invariance import ShapeDifferences, invariance_energy
 from fml_jax.losses.local_points import LocalWeights, opening_energy, point_distance_energy, point_likelihood_energy
 from fml_jax.losses.observation import Observation
 from fml_jax.losses.regularisers import statistical_energy
 from fml_jax.losses.skin_tone import ToneWeights, exposed, known_tone_energy, tone_agreement_energies
-from fml_jax.losses.stability import ShapeDifferences, stability_energy
 from fml_jax.losses.supervised import (
     SupervisedWeights,
     keypoint_energy,
@@ -51,7 +51,7 @@ __all__ = [
     "landmark_residuals",
     "opening_energy",
     "skin_agreement_energies",
-    "stability_energy",
+    "invariance_energy",
     "statistical_energy",
     "supervised_energy",
     "tone_agreement_energies",

@@ -30,7 +30,7 @@ from fml_jax.face_model.placement import Ends
 from fml_jax.fitting.colours import ColourSolver
 from fml_jax.image_formation.local_points import PointBasis
 from fml_jax.image_formation.points import Points, form_final_points, form_points
-from fml_jax.losses.stability import ShapeDifferences
+from fml_jax.losses.invariance import ShapeDifferences
 from fml_jax.networks.encoders import BaseAnswers, EncoderOutput, encode, make_encoder
 from fml_jax.networks.final_stage import ResidualSample, final_layer, residual_count, unexplained
 from fml_jax.networks.local_stages import LocalStages
@@ -83,7 +83,9 @@ class Network:
     solver: ColourSolver | None = None  # solves the base level's colours on each crop; None leaves the encoder's
     sample: ResidualSample | None = None  # where the final level looks at residuals; None where it does not
     first_modes: dict | None = None  # with which corrective modes begin, [C, 3 N] by space; None is at random
-    differences: ShapeDifferences | None = None  # of shapes, for the loss of stability; None where it has no weight
+    shape_differences: ShapeDifferences | None = (
+        None  # of shapes, for the loss of invariance; None where it has no weight
+    )
     masks: bool = True  # what the encoder takes for an object before the face is left out of photometric terms
 
     def init(self, key: jax.Array) -> dict:
@@ -140,7 +142,8 @@ class Network:
         self, params: dict, output: EncoderOutput, model: BaseModel, *, crops: Float[Array, "B 240 240 3"]
     ) -> tuple[FinalCode, Corrections]:
         """Both levels' codes [B, …] and the corrections F_g(δ_g) and F_r(δ_r), [B, N, 3] each (eq. 1 and 2)."""
-        base, residuals = output.base or self._base_answers(output, model, crops)
+        known = self._base_answers(output, model, crops) if output.base is None else output.base
+        base, residuals = known
         outputs = self.final_level_outputs(params, output, residuals)
         code = final_code_from_network(base, outputs, self.sizes)
         assert self.correctives is not None, "a network without correctives has no final level"
@@ -209,7 +212,7 @@ def make_network(
     local_stages: bool = False,
     solve_colours: bool = False,
     masks: bool = True,
-    stability: bool = False,
+    invariance: bool = False,
     mesh: Mesh | None = None,
 ) -> Network:
     """The network that a config describes.
@@ -219,7 +222,7 @@ def make_network(
       local_stages: with the stages of `local_stages` after the encoder.
       solve_colours: the base level's light and reflectance are solved on each crop (`fitting.colours`).
       masks: see `Network`.
-      stability: the network is trained with `losses.stability`.
+      invariance: the network is trained with `losses.invariance`.
       mesh: the devices, if there are several.
 
     Raises:
@@ -228,9 +231,9 @@ def make_network(
     body = make_encoder(encoder, model.code_sizes.total)
     basis = PointBasis.of(model) if local_stages else None
     solver = ColourSolver.of(model) if solve_colours else None
-    differences = ShapeDifferences.of(model) if stability else None
+    differences = ShapeDifferences.of(model) if invariance else None
     if correctives.kind == "none":
-        return Network(body, mesh=mesh, basis=basis, solver=solver, differences=differences, masks=masks)
+        return Network(body, mesh=mesh, basis=basis, solver=solver, shape_differences=differences, masks=masks)
     if correctives.kind not in KINDS:
         raise InputError(f"correctives.kind {correctives.kind!r} is unknown; choose one of none, {', '.join(KINDS)}")
     if correctives.modes == "harmonics" and KINDS[correctives.kind]:
@@ -252,7 +255,7 @@ def make_network(
         solver=solver,
         sample=sample,
         first_modes=_harmonics(model, sizes) if correctives.modes == "harmonics" else None,
-        differences=differences,
+        shape_differences=differences,
         masks=masks,
     )
 

@@ -73,7 +73,8 @@ def run_set(configs: Mapping[str, RunConfig], reference: RunConfig, output: Path
       InputError: an error of `train`; a folder with a run of another config.
     """
     planned = _planned(configs, reference, output)
-    planned = {name: replace(config, answers=str(output / ANSWERS)) for name, config in planned.items()}
+    stored = {name for name, config in planned.items() if any(each.stored for each in config.ordered_stages.values())}
+    planned |= {name: replace(planned[name], answers=str(output / ANSWERS)) for name in stored}
     for name, config in planned.items():
         _check_unchanged(config, output / name)
     for name, config in planned.items():
@@ -85,15 +86,16 @@ def run_set(configs: Mapping[str, RunConfig], reference: RunConfig, output: Path
 
 
 def _planned(configs: Mapping[str, RunConfig], reference: RunConfig, output: Path) -> dict[str, RunConfig]:
-    """The runs in their order; the run of the shared stages is the first."""
+    """The runs in their order; the runs of the shared stages, one for each seed, are the first."""
     *shared, last = reference.stage_order
-    sharing = [name for name, config in configs.items() if _before_final(config) == _before_final(reference)]
-    if not sharing or not shared:
-        return dict(configs)
-    base = replace(reference, stage_order=tuple(shared), correctives=CorrectivesConfig())
-    start = str(output / BASE / WEIGHTS_FILE)
-    later = {name: replace(configs[name], stage_order=(last,), start_from=start) for name in sharing}
-    return {BASE: base, **configs, **later}
+    bases, later = {}, {}
+    for name, config in configs.items():
+        own = replace(reference, seed=config.seed)
+        if shared and _before_final(config) == _before_final(own):
+            base = BASE if config.seed == reference.seed else f"{BASE}{_SEED}{config.seed}"
+            bases[base] = replace(own, stage_order=tuple(shared), correctives=CorrectivesConfig())
+            later[name] = replace(config, stage_order=(last,), start_from=str(output / base / WEIGHTS_FILE))
+    return {**bases, **configs, **later}
 
 
 def _before_final(config: RunConfig) -> RunConfig:
@@ -118,12 +120,13 @@ def _check_unchanged(config: RunConfig, workdir: Path) -> None:
     if not (workdir / CONFIG).is_file():
         return
     before = json.loads((workdir / CONFIG).read_text("utf-8"))
-    if found := changes(before, as_dict(config)):
+    # The folder of stored batches may be reached by another path, or have moved.
+    if found := changes({**before, "answers": ""}, {**as_dict(config), "answers": ""}):
         raise InputError(f"{workdir}: was trained with another config ({'; '.join(found)}); choose another --output")
 
 
 def _write_table(planned: Mapping[str, RunConfig], output: Path) -> None:
-    done = [name for name in planned if name != BASE and _finished(output / name)]
+    done = [name for name in planned if not _is_base(name) and _finished(output / name)]
     if not done:
         return
     rows: dict[str, list[dict]] = defaultdict(list)  # of the seeds of a run
@@ -131,7 +134,7 @@ def _write_table(planned: Mapping[str, RunConfig], output: Path) -> None:
         rows[name.partition(_SEED)[0]].append(_measured(output / name))
     columns = [title for title in _COLUMNS if any(_cell(row, title) != _NONE for row in rows.values())]
     lines = [
-        (name, len(row), *(_cell(row, title) for title in columns), _picture(output, name))
+        (name, sum(map(bool, row)), *(_cell(row, title) for title in columns), _picture(output, name))
         for name, row in rows.items()
     ]
     failures = {name: output / name / _FAILED for name in done if (output / name / _FAILED).is_file()}
@@ -143,18 +146,24 @@ def _write_table(planned: Mapping[str, RunConfig], output: Path) -> None:
 
 def _budget(planned: Mapping[str, RunConfig]) -> str:
     """The stages of a run, shared ones included, in words."""
-    config = next(config for name, config in planned.items() if name != BASE)
+    config = next(config for name, config in planned.items() if not _is_base(name))
     order = dict.fromkeys([*planned.get(BASE, config).stage_order, *config.stage_order])
     stages = {name: config.stages[name] for name in order}
     parts = [f"{stage.steps} steps of {stage.rows} crops (stage {name})" for name, stage in stages.items()]
     shared = f"; runs that share their first stages begin with those of run {BASE}" if BASE in planned else ""
+    seeds = sorted({each.seed for each in planned.values()})
+    spread = "± is the standard deviation over seeds. " if len(seeds) > 1 else ""
     return (
-        f"Each run: {', then '.join(parts)}; encoder {config.encoder}{shared}. "
-        "± is the standard deviation over seeds. "
+        f"Each run: {', then '.join(parts)}; encoder {config.encoder}, seed {', '.join(map(str, seeds))}{shared}. "
+        f"{spread}"
         "Values are those of held-out photos, or of held-out synthetic faces for runs without photos; terms are before "
         "their weights. Reflectance is the mean RGB distance from the truth after a shift of the whole face, on "
         "synthetic faces: of the mean reflectance, of the truth's modes that the base level has, and of the two levels."
     )
+
+
+def _is_base(name: str) -> bool:
+    return name.partition(_SEED)[0] == BASE
 
 
 def _measured(workdir: Path) -> dict:

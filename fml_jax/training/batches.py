@@ -106,6 +106,11 @@ def check_face_models(data: DataConfig, name: str) -> None:
             check_face_model(Path(path), _card(data, field), name)
 
 
+def corpus_checksums(data: DataConfig) -> list[str]:
+    """The checksums of the corpora on which a run trains, in the order of the fields; "" where there is none."""
+    return [_card(data, field)["sha256"] if getattr(data, field) else "" for field in ("synthetic", "photos")]
+
+
 def copy_cards(data: DataConfig, workdir: Path) -> list[str]:
     """Copies the card of every corpus of a run into its workdir, as FIELD.corpus.json.
 

@@ -74,8 +74,8 @@ class StageConfig:
     score: float = _at_least(0.0, 5.0)  # weight of the crop score's cross-entropy
     occlusion: float = _at_least(0.0, 0.0)  # weight of the cross-entropy of label maps, for encoders that predict them
     identity: float = _at_least(0.0, 0.0)  # weight of `losses.identity`, which takes packed photos
-    stability: float = _at_least(0.0, 0.0)  # weight of `losses.stability`
-    changed: int = _at_least(1, 8)  # photos of a batch whose changed pictures it compares
+    invariance: float = _at_least(0.0, 0.0)  # weight of `losses.invariance`
+    changed_photos: int = _at_least(1, 8)  # photos of a batch whose pictures it changes
     # So many batches are made once, with the answers of encoder and local stages, and drawn again and again
     # (training/stored.py); for stages that train the final level alone. 0 makes new batches at each step.
     stored: int = _at_least(0, 0)
@@ -208,8 +208,14 @@ def _check_stages(config: RunConfig) -> None:
                 f"{field}.occlusion={stage.occlusion:g}: the encoder {config.encoder} predicts no occlusion; give 0, "
                 "or --config.encoder=deep"
             )
-        if stage.stability and stage.changed > stage.photos:
-            raise InputError(f"{field}.changed={stage.changed}: a batch has {stage.photos} photos; give no more")
+        if stage.invariance and stage.changed_photos > stage.photos:
+            raise InputError(
+                f"{field}.changed_photos={stage.changed_photos}: a batch has {stage.photos} photos; give no more"
+            )
+        if stage.invariance and stage.trains_final_level_alone:
+            raise InputError(
+                f"{field}.invariance={stage.invariance:g}: it trains the base level, which is constant; give 0"
+            )
         if stage.stored and not stage.trains_final_level_alone:
             raise InputError(
                 f"{field}.stored={stage.stored}: stored answers are those of a constant encoder; give 0, or level=full "

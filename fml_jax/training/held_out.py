@@ -138,7 +138,8 @@ def _check_vertex_count(model: BaseModel, synthetic: dict | None) -> None:
 
 def _terms(network: Network, stage: StageConfig, seed: int) -> Callable:
     """`terms(params, model, batch)`: means of a stage's loss and of its terms over a batch that is taken as photos."""
-    loss = make_loss(network, dataclasses.replace(stage, synthetic=0, photos=1))
+    # Invariance is left out: it counts for a part of a batch's photos, and a chunk may have fewer.
+    loss = make_loss(network, dataclasses.replace(stage, synthetic=0, photos=1, invariance=0.0))
 
     def terms(params, model, batch):
         _, means = loss(params, model, batch, jax.random.key(seed))

@@ -23,7 +23,7 @@ from fml_jax.training.sheets import FOLDER as SHEETS
 from fml_jax.training.sheets import Sheets, sheet_crops
 from fml_jax.training.stages import StageRunner
 from fml_jax.training.stored import FOLDER as ANSWERS
-from fml_jax.training.stored import unstored_seed
+from fml_jax.training.stored import seed_of_batches
 
 
 def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> Path:
@@ -37,7 +37,7 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
         and `best_face_model.npz`, where the held-out loss was lower before the end.
       data_workers: processes that make batches; they change the speed, not the batches. 0 is a thread of this
         process. None is 0 on CPUs, and beside a GPU one process for each spare core (15 at most). A program
-        that starts any needs `if __name__ == "__main__"`.
+        that starts any needs `if __name__ == "__main__"`. Stages with stored batches make theirs in this process.
 
     Returns:
       the path of the weights.
@@ -63,7 +63,7 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
         local_stages=config.local_stages,
         solve_colours=config.solve_colours,
         masks=config.masks,
-        stability=any(stage.stability for stage in config.ordered_stages.values()),
+        invariance=any(stage.invariance for stage in config.ordered_stages.values()),
         mesh=mesh,
     )
     batches = {name: _batches(config, stage) for name, stage in config.ordered_stages.items()}
@@ -101,7 +101,7 @@ def train(config: RunConfig, workdir: Path, data_workers: int | None = None) -> 
 def _batches(config: RunConfig, stage: StageConfig) -> Callable[[int], dict]:
     """A function that returns the batch of a step."""
     kind = ResidentBatches if is_packed(config.data, stage) else StageBatches
-    return kind(config.data, stage, unstored_seed(config, stage)).batch
+    return kind(config.data, stage, seed_of_batches(config, stage)).batch
 
 
 def _sheets(

@@ -26,7 +26,8 @@ _LARGE = 2**22  # parameters of a matrix; for smaller ones an array is fast enou
 def low_rank_rows(stage: StageConfig) -> int:
     """How many rows, on all devices, are multiplied by the large matrices in a step; 0 where arrays are faster."""
     # Synthetic rows use the encoder but not the correctives, and all factored matrices need the same number of rows.
-    few = not stage.synthetic and stage.photos <= _MOST_ROWS
+    # Invariance uses the encoder twice.
+    few = not stage.synthetic and not stage.invariance and stage.photos <= _MOST_ROWS
     return stage.photos if few and takes_low_rank_gradients(stage.optimizer) else 0
 
 

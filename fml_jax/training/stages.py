@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from fml_jax.face_model.base import BaseModel
 from fml_jax.networks.multilevel import Network
+from fml_jax.training.batches import corpus_checksums
 from fml_jax.training.checkpoints import UNKNOWN
 from fml_jax.training.clock import Clock
 from fml_jax.training.config import RunConfig
@@ -26,7 +27,7 @@ from fml_jax.training.sharding import compiled_step, over_batch, placed, replica
 from fml_jax.training.sheets import Sheets
 from fml_jax.training.signals import StopSignal
 from fml_jax.training.step import TrainState, init_state, make_train_step, state_of
-from fml_jax.training.stored import StoredBatches, stored_folder
+from fml_jax.training.stored import StoredBatches
 from fml_jax.training.warm_start import warm_started
 
 
@@ -124,10 +125,15 @@ class StageRunner:
         stage = self._config.stages[name]
         make_batch, workers = self._batches[name], self._workers
         if stage.stored:
-            folder = stored_folder(self._config, stage, self._answers)
-            count, seed = stage.stored, self._config.seed
             make_batch = StoredBatches(
-                make_batch, self._network, state.params, self._model, count=count, folder=folder, seed=seed
+                make_batch,
+                self._network,
+                state.params,
+                self._model,
+                config=self._config,
+                stage=stage,
+                corpora=corpus_checksums(self._config.data),
+                folder=self._answers,
             ).batch
             workers = 0  # the network answers in this process
 

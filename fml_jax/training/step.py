@@ -25,6 +25,7 @@ from fml_jax.losses import (
     full_energy,
     identity_distances,
     identity_energies,
+    invariance_energy,
     keypoint_energy,
     known_skin_energy,
     known_tone_energy,
@@ -34,7 +35,6 @@ from fml_jax.losses import (
     point_likelihood_energy,
     score_energy,
     skin_agreement_energies,
-    stability_energy,
     statistical_energy,
     supervised_energy,
     tone_agreement_energies,
@@ -168,10 +168,10 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
             parts += _local_part(network, rows[0], _points_of_landmarks(rows[2]), "photos/", synthetic, stage)
             if stage.identity and "person" in batch:
                 parts.append(_identity_part(model, rows[0], rows[2], synthetic, stage.identity))
-            if stage.stability and len(crops) >= synthetic + stage.changed:  # held-out batches may be smaller
-                rows = _rows((output, crops, batch), synthetic, synthetic + stage.changed)
-                parts.append(_stability_part(network, params, model, *rows, synthetic, stage.stability, key))
-        if network.basis is not None and any(stage.tone):
+            if stage.invariance:
+                rows = _rows((output, crops, batch), synthetic, synthetic + stage.changed_photos)
+                parts.append(_invariance_part(network, params, model, *rows, synthetic, stage.invariance, key))
+        if network.basis is not None and output.local is not None and any(stage.tone):
             parts += _tone_parts(network.basis, params["local"]["skin_tone"], output.local, batch, stage, key)
         return _reduced(parts, len(crops))
 
@@ -222,16 +222,16 @@ def _identity_part(model, output: EncoderOutput, batch, first, weight) -> _Part:
     return _Part("photos/", first, counted, weight * energies, {"identity": energies})
 
 
-def _stability_part(network: Network, params, model, output: EncoderOutput, crops, batch, first, weight, key) -> _Part:
+def _invariance_part(network: Network, params, model, output: EncoderOutput, crops, batch, first, weight, key) -> _Part:
     """How far shapes move when the pictures are mirrored or blurred."""
-    assert network.differences is not None, "a stage with this loss needs a network that is made for it"
+    assert network.shape_differences is not None, "a stage with this loss needs a network that is made for it"
     changed, mirrored = jax.vmap(harmless_change)(jax.random.split(jax.random.fold_in(key, 3), len(crops)), crops)
     before, after = (
         code_from_network(each.raw, model.code_sizes) for each in (output, network.encode(params, changed))
     )
-    energy = functools.partial(stability_energy, network.differences)
+    energy = functools.partial(invariance_energy, network.shape_differences)
     energies = jax.vmap(energy)(before, after, mirrored)
-    return _Part("photos/", first, batch["is_face"], weight * energies, {"stability": energies})
+    return _Part("photos/", first, batch["is_face"], weight * energies, {"invariance": energies})
 
 
 def _supervised_part(model, output: EncoderOutput, batch, stage) -> _Part:

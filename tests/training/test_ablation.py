@@ -112,7 +112,7 @@ def test_a_run_that_fails_has_a_row_that_says_so(tmp_path):
 
     with mock.patch.object(ablation, "train", train):
         text = ablation.run_set(SET, REFERENCE_CONFIG, tmp_path).read_text("utf-8")
-    assert "| with | 1 | – |" in text and "| fewer | 1 | 0.25 |" in text and "with failed: step 9: not finite" in text
+    assert "| with | 0 | – |" in text and "| fewer | 1 | 0.25 |" in text and "with failed: step 9: not finite" in text
 
 
 @pytest.mark.parametrize("size, name", [(size, name) for size in SIZES for name in variants_of(size)])
@@ -184,6 +184,24 @@ def test_synthetic_faces_stand_in_for_photos_wherever_they_lie():
 def test_unknown_names_are_told(name):
     with pytest.raises(InputError, match=f"ablation '{name}' is unknown; choose one of c500"):
         get_config(name)
+
+
+def test_each_seed_shares_the_stages_of_its_own_base(tmp_path):
+    trained = {}
+
+    def train(config, workdir):
+        trained[workdir.name] = config
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "metrics.jsonl").write_text('{"step": 2, "validation": 1, "photos/photo_final": 0.25}\n')
+        (workdir / WEIGHTS_FILE).write_bytes(b"")
+
+    with mock.patch.object(ablation, "train", train):
+        text = ablation.run_set(ablation.with_seeds(dict(SET), 2), REFERENCE_CONFIG, tmp_path).read_text("utf-8")
+    second = REFERENCE_CONFIG.seed + 1
+    for name, base in (("with", "base"), (f"with_seed{second}", f"base_seed{second}")):
+        assert trained[name].start_from == str(tmp_path / base / WEIGHTS_FILE)
+        assert trained[name].seed == trained[base].seed and trained[name].stage_order == ("stage1",)
+    assert "| with | 2 |" in text and "| base" not in text
 
 
 def test_seeds_of_a_run_share_a_row_of_means(tmp_path):

@@ -95,6 +95,11 @@ def spoiled(path, value):
             10.0,
             "stages.stage0.occlusion=10: the encoder light predicts no occlusion; give 0, ",
         ),
+        (
+            "stages.stage0.invariance",
+            1.0,
+            "--config.stages.stage0.changed_photos=8: a batch has 4 photos; give no more",
+        ),
         ("stages.stage0.ema_decay", 1.0, "--config.stages.stage0.ema_decay=1.0: give less than 1"),
         (
             "stages.stage0.optimizer.name",
@@ -145,8 +150,8 @@ def test_stages_that_are_not_trained_may_lack_what_training_needs():
         ("stages.stage0.photo", "did you mean --config.stages.stage0.base.photo or --config.stages.stage0.full.photo?"),
         ("stages.first.steps", "did you mean --config.stages.stage0.steps"),
         ("stages.first.steps", "stages has stage0, stage1"),
-        ("steps", "did you mean --config.stages.stage0.steps or --config.stages.stage1.steps? the config has check"),
-        ("sede", "did you mean --config.seed? the config has checkpoint_every, "),
+        ("steps", "did you mean --config.stages.stage0.steps or --config.stages.stage1.steps? the config has answ"),
+        ("sede", "did you mean --config.seed? the config has answers, "),
         ("seed.value", "--config.seed.value: the config has no such field; "),
         ("stages.stage0.qqq", "no such field; stages.stage0 has base, "),
     ],

@@ -11,6 +11,7 @@ from fml_jax.evaluation.surfaces import reflectance_error
 from fml_jax.face_model.base import geometry, reflectance, with_reflectance_modes
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.networks.multilevel import Network
+from fml_jax.training.config import run_config
 from fml_jax.training.held_out import Evaluator
 from fml_jax.training.sharding import make_mesh
 from tests.compiled_programs import run_once
@@ -94,8 +95,11 @@ def test_both_levels_are_measured_against_photo_and_truth(measured, modes):
 
 
 def test_terms_are_means_over_all_faces_of_a_batch(tiny_model):
-    """However many rows are taken at a time, and negatives count nowhere."""
-    config = stub.small_config(steps=(1,))
+    """However many rows are taken at a time, and negatives count nowhere. Invariance, for which four photos of a batch
+    count, is left out."""
+    settings = stub.small_settings(steps=(1,))
+    settings.stages.stage0.update(invariance=1.0, changed_photos=4)
+    config = run_config(settings)
     batch = stub.batch_of(0, photos=24)
     network = Network(stub.LinearEncoder(41), mesh=make_mesh(1))
     params = run_once(network.init, jax.random.key(0))

@@ -1,5 +1,7 @@
 """Gradients as factors: the same training, without the arrays."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,6 +99,7 @@ def test_factors_are_asked_for_where_they_are_taken():
     assert low_rank_rows(stage_of(rows=(2, 4))) == 0  # not all rows meet the correctives
     assert low_rank_rows(stage_of(name="adam")) == 0
     assert low_rank_rows(stage_of(clip=1.0)) == 0
+    assert low_rank_rows(replace(stage_of(), invariance=1.0, changed_photos=2)) == 0  # the encoder is used twice
 
 
 def test_only_large_matrices_are_factored(monkeypatch):

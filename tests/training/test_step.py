@@ -124,15 +124,15 @@ def test_the_full_stage_trains_everything_and_the_final_level_gets_ahead(network
     assert moved(start.params, state.params) == names
 
 
-def test_stability_compares_the_first_photos_with_their_changed_pictures(network, params, full_loss, tiny_model):
+def test_invariance_compares_the_first_photos_with_their_changed_pictures(network, params, full_loss, tiny_model):
     sizes = tiny_model.code_sizes
     form = jnp.eye(2 * (sizes.identity + sizes.expression) + 1)
-    compared = replace(network, differences=ShapeDifferences(form, 2 * form))
-    stage = replace(stage_of("full"), stability=3.0, changed=2)
+    compared = replace(network, shape_differences=ShapeDifferences(form, 2 * form))
+    stage = replace(stage_of("full"), invariance=3.0, changed_photos=2)
     batch, key = batch_of(), step_key(0, 0)
     total, metrics = jax.jit(make_loss(compared, stage))(params, tiny_model, batch, key)
     without, _ = full_loss(params, tiny_model, batch, key)
-    shown = metrics["rows"]["photos/stability"]
+    shown = metrics["rows"]["photos/invariance"]
     np.testing.assert_array_equal(shown > 0, [False] * 4 + list(batch["is_face"][4:6] > 0) + [False] * 2)
     assert float(total - without) == pytest.approx(3.0 * float(shown.sum()) / 8, rel=1e-3)
 

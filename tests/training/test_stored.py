@@ -9,7 +9,7 @@ import pytest
 
 from fml_jax.errors import InputError
 from fml_jax.networks.weights import load_weights
-from fml_jax.training import stages, stored
+from fml_jax.training import stages
 from fml_jax.training.config import run_config
 from fml_jax.training.outputs import RunOutputs
 from tests.training import stub
@@ -69,21 +69,41 @@ def test_batches_are_drawn_in_another_order_each_time_around(tmp_path):
     assert len({frozenset(each) for each in rounds}) == 1 and len(set(rounds)) > 2
 
 
+def folders(answers):
+    return {path.name for path in answers.iterdir()}
+
+
 def test_other_answers_have_another_folder(tmp_path):
-    config = run_config(settings(stored=1))
-    stage = config.stages["stage0"]
+    """By the parameters themselves: seeds draw other encoders here, and masks change what is answered."""
+    found = []
+    for number, (seed, masks) in enumerate([(0, True), (0, True), (3, True), (0, False)]):
+        config = replace(
+            run_config(settings(stored=1, steps=1)), answers=str(tmp_path / "shared"), seed=seed, masks=masks
+        )
+        stub.run(config, tmp_path / str(number))
+        found.append(len(folders(tmp_path / "shared")))
+    assert found == [1, 1, 2, 3]
 
-    def folder(**changed):
-        return stored.stored_folder(replace(config, **changed), stage, tmp_path)
 
-    assert folder(seed=3) != folder()  # of the encoder that the seed draws
-    assert folder(masks=False) != folder()
-    weights = tmp_path / "weights"
-    weights.write_bytes(b"1")
-    before = folder(start_from=str(weights))
-    assert folder(start_from=str(weights), seed=3) == before
-    weights.write_bytes(b"2")
-    assert folder(start_from=str(weights)) != before
+def test_a_killed_run_goes_on_with_the_same_batches(tmp_path):
+    whole = run_config(settings(stored=2, steps=7))
+    stub.run(whole, tmp_path / "whole")
+    steps = replace(whole.stages["stage0"], steps=5)
+    first = replace(whole, stages={"stage0": steps})
+    stub.run(replace(first, answers=str(tmp_path / "elsewhere")), tmp_path / "killed")
+    (tmp_path / "killed/weights.npz").unlink()
+    stub.run(replace(whole, answers=str(tmp_path / "elsewhere")), tmp_path / "killed")
+    for one, other in zip(parameters(tmp_path / "whole"), parameters(tmp_path / "killed"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    config = run_config(settings(stored=1, steps=1))
+    stub.run(config, tmp_path / "run")
+    (path,) = (tmp_path / "run/answers").glob("*/*.npz")
+    path.write_bytes(b"not an archive")
+    with pytest.raises(InputError, match=r"00000.npz: is damaged; delete it"):
+        stub.run(replace(config, answers=str(tmp_path / "run/answers")), tmp_path / "again")
 
 
 def test_answers_of_an_encoder_that_is_trained_are_refused():
@@ -91,3 +111,8 @@ def test_answers_of_an_encoder_that_is_trained_are_refused():
     config.stages.stage0.optimizer.groups = stub.two_rates(1e-4, 1e-3)
     with pytest.raises(InputError, match="stages.stage0.stored=1: stored answers are those of a constant encoder"):
         run_config(config)
+
+
+def test_invariance_of_a_constant_encoder_is_refused():
+    with pytest.raises(InputError, match="stages.stage0.invariance=1: it trains the base level"):
+        run_config(settings(invariance=1.0, changed_photos=2))

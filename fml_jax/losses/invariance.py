@@ -1,7 +1,8 @@
 """A loss by which a face keeps its shape when its picture is mirrored or blurred (not in the paper).
 
 Photos of one person teach a network what of an identity is pose, light and expression (`losses.identity`). They do not
-teach it what is the picture's sharpness, or which side is which: photos differ in too much else.
+teach it what is the picture's sharpness, or which side is which: photos differ in too much else. E_sta (eq. 15), in
+contrast, keeps the final level's corrections small.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ _THINNING = 2  # every so many vertices count
 class ShapeDifferences(NamedTuple):
     """Quadratic forms of (α₁, α₂, 1): the mean squared distance of two shapes' vertices, mm².
 
-    α holds both identity and expression. The face's vertices count, without the eyes.
+    α holds identity and expression, M = m_s + m_e coefficients. The face's vertices count, without the eyes.
     """
 
     plain: jax.Array  # [2 M + 1, 2 M + 1]
@@ -30,7 +31,7 @@ class ShapeDifferences(NamedTuple):
 
     @classmethod
     def of(cls, model: BaseModel) -> "ShapeDifferences":
-        """The forms of a model that is not traced."""
+        """The forms of a model that is not traced, and whose mean face is nearly symmetric."""
         mirror, mean = Mirror(model), np.asarray(model.mean, np.float64)
         members = np.flatnonzero(np.asarray(model.regions["face"]) & ~np.asarray(model.regions["eyes"]))[::_THINNING]
         modes = np.concatenate([np.asarray(model.identity), np.asarray(model.expression)]).astype(np.float64)
@@ -43,7 +44,7 @@ class ShapeDifferences(NamedTuple):
         return cls(form(modes, np.zeros_like(mean)), form(seen, mean - mirror(mean)))
 
 
-def stability_energy(
+def invariance_energy(
     differences: ShapeDifferences, first: FaceCode, second: FaceCode, mirrored: Bool[Array, ""]
 ) -> Float[Array, ""]:
     """How far a face's shape moves, mm²: the mean of the whole shape's squared distance and of the neutral one's.
