@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import UInt8
 
 from fml_jax.errors import InputError
 from fml_jax.face_model.base import BaseModel
@@ -22,6 +23,7 @@ from fml_jax.files import complete_or_absent
 from fml_jax.image_formation.camera import CROP_SIZE
 from fml_jax.networks.encoders import EncoderOutput
 from fml_jax.networks.multilevel import Network
+from fml_jax.ops.arrays import Array
 from fml_jax.ops.images import unit_range
 from fml_jax.safe_npz import read_npz, write_npz
 from fml_jax.training.config import RunConfig, StageConfig
@@ -66,7 +68,7 @@ class StoredBatches:
         """
         self._params = {name: jax.tree.map(jnp.copy, params[name]) for name in ("encoder", "local") if name in params}
         self._make_batch, self._model, self._count, self._seed = make_batch, model, stage.stored, config.seed
-        self._answer = jax.jit(functools.partial(_answered, network))
+        self._answer = jax.jit(functools.partial(answered, network))
         crops = jax.ShapeDtypeStruct((stage.rows, CROP_SIZE, CROP_SIZE, 3), np.uint8)
         self._form = jax.eval_shape(self._answer, self._params, model, crops)
         known = [_VERSION, model.name, config.detail, config.reflectance_modes, config.encoder, config.masks]
@@ -101,7 +103,7 @@ class StoredBatches:
             write_npz(partial, columns | {f"{place:03}": each for place, each in enumerate(answers)})
 
 
-def _answered(network: Network, params: dict, model: BaseModel, crops: jax.Array) -> EncoderOutput:
+def answered(network: Network, params: dict, model: BaseModel, crops: UInt8[Array, "B 240 240 3"]) -> EncoderOutput:
     """What the constant parts answer; the points of the local stages are left out, since nothing is trained by them."""
     output = network.encode(params, unit_range(crops))
     return network.with_base(output, model, unit_range(crops))._replace(local=None)

@@ -17,6 +17,7 @@ from fml_jax.networks.weights import load_weights, save_weights
 from fml_jax.photos.crops import crop_photo
 from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
 from fml_jax.reconstruction.prediction import load_network
+from fml_jax.training import stored
 from tests.compiled_programs import run_once
 
 SIZES = (3, 2)
@@ -114,12 +115,33 @@ def test_corrections_of_skin_go_on_smoothly_beyond_the_face(loaded, both):
     assert np.sign(added[ears] * np.asarray(model.mean)[ears, 0]).min() == 1
 
 
-def test_it_is_what_training_computes(both, loaded, face):
+@pytest.fixture(scope="module")
+def crops(face):
+    return crop_photo(face.photo, face.crop_from_photo)[None]
+
+
+@pytest.fixture(scope="module")
+def computed(crops):
+    """The final level's code and corrections, as training computes them of a crop."""
     network, model, params = two_levels("residuals")
-    crops = crop_photo(face.photo, face.crop_from_photo)[None] / np.float32(255)
-    code, added = jax.jit(
+    return jax.jit(
         lambda params, crops: network.final_level(params, network.encode(params, crops), model, crops=crops)
-    )(params, jnp.asarray(crops))
+    )(params, jnp.asarray(crops / np.float32(255)))
+
+
+def test_it_is_also_computed_of_stored_answers(computed, crops):
+    network, model, params = two_levels("residuals")
+    answers = jax.jit(functools.partial(stored.answered, network))(params, model, crops)
+    assert answers.local is None and answers.base.residuals is not None
+    later = {name: params[name] for name in ("final", "correctives")}
+    black = jnp.zeros(crops.shape)  # nothing is looked up in the picture again
+    found = jax.jit(lambda params, answers: network.final_level(params, answers, model, crops=black))(later, answers)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(computed), strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+def test_it_is_what_training_computes(both, loaded, computed):
+    code, added = computed
     np.testing.assert_allclose(both.final_code.geometry, code.geometry[0], rtol=0.05, atol=0.05)
     np.testing.assert_allclose(both.final_code.reflectance, code.reflectance[0], rtol=0.05, atol=0.05)
     np.testing.assert_allclose(both.illumination, code.illumination[0], atol=0.02)
