@@ -24,6 +24,7 @@ def with_shapes(
     key: Key[Array, ""],
     crops: Float[Array, "B 240 240 3"],
     labels: UInt8[Array, "B 120 120"],
+    *,
     share: float | Float[Array, ""],
 ) -> tuple[Float[Array, "B 240 240 3"], UInt8[Array, "B 120 120"]]:
     """Crops with a shape before some of their faces, and their label maps.

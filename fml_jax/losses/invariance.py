@@ -45,7 +45,7 @@ class ShapeDifferences(NamedTuple):
 
 
 def invariance_energy(
-    differences: ShapeDifferences, first: FaceCode, second: FaceCode, mirrored: Bool[Array, ""]
+    differences: ShapeDifferences, first: FaceCode, second: FaceCode, *, mirrored: Bool[Array, ""]
 ) -> Float[Array, ""]:
     """How far a face's shape moves, mm²: the mean of the whole shape's squared distance and of the neutral one's.
 

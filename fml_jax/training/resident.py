@@ -121,7 +121,7 @@ def _batch(key, step, renders, photos, *, counts, shapes):
     batch = {name: jnp.concatenate([part[name] for part in parts]) for name in parts[0]}
     if shapes:
         of_shapes = jax.random.fold_in(of_pasting, 1)
-        batch["crop"], batch["labels"] = with_shapes(of_shapes, batch["crop"], batch["labels"], shapes)
+        batch["crop"], batch["labels"] = with_shapes(of_shapes, batch["crop"], batch["labels"], share=shapes)
     return {**batch, "crop": jnp.round(255 * batch["crop"]).astype(jnp.uint8)}
 
 

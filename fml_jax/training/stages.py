@@ -129,7 +129,7 @@ class StageRunner:
                 make_batch,
                 self._network,
                 state.params,
-                self._model,
+                model=self._model,
                 config=self._config,
                 stage=stage,
                 corpora=corpus_checksums(self._config.data),

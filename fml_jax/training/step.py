@@ -1,6 +1,5 @@
 """One training step: a pure function of the state and a batch."""
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -229,7 +228,10 @@ def _invariance_part(network: Network, params, model, output: EncoderOutput, cro
     before, after = (
         code_from_network(each.raw, model.code_sizes) for each in (output, network.encode(params, changed))
     )
-    energy = functools.partial(invariance_energy, network.shape_differences)
+
+    def energy(before, after, mirrored):
+        return invariance_energy(network.shape_differences, before, after, mirrored=mirrored)
+
     energies = jax.vmap(energy)(before, after, mirrored)
     return _Part("photos/", first, batch["is_face"], weight * energies, {"invariance": energies})
 

@@ -51,8 +51,8 @@ class StoredBatches:
         make_batch: Callable[[int], dict],
         network: Network,
         params: dict,
-        model: BaseModel,
         *,
+        model: BaseModel,
         config: RunConfig,
         stage: StageConfig,
         corpora: Sequence[str],
@@ -70,7 +70,7 @@ class StoredBatches:
         self._make_batch, self._model, self._count, self._seed = make_batch, model, stage.stored, config.seed
         self._answer = jax.jit(functools.partial(answered, network))
         crops = jax.ShapeDtypeStruct((stage.rows, CROP_SIZE, CROP_SIZE, 3), np.uint8)
-        self._form = jax.eval_shape(self._answer, self._params, model, crops)
+        self._form = jax.eval_shape(self._answer, self._params, model, crops=crops)
         known = [_VERSION, model.name, config.detail, config.reflectance_modes, config.encoder, config.masks]
         known += [config.solve_colours, stage.synthetic, stage.photos, bool(stage.occlusion), list(corpora)]
         name = hashlib.sha256(json.dumps([*known, str(self._form), _checksum(self._params)]).encode()).hexdigest()
@@ -96,14 +96,14 @@ class StoredBatches:
         return {**batch, ANSWERS: jax.tree.unflatten(jax.tree.structure(self._form), answers)}
 
     def _store(self, path: Path, batch: dict[str, np.ndarray]) -> None:
-        answers = jax.tree.leaves(jax.device_get(self._answer(self._params, self._model, batch["crop"])))
+        answers = jax.tree.leaves(jax.device_get(self._answer(self._params, self._model, crops=batch["crop"])))
         columns = {f"{_COLUMN}{name}": np.asarray(column) for name, column in batch.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         with complete_or_absent(path) as partial:
             write_npz(partial, columns | {f"{place:03}": each for place, each in enumerate(answers)})
 
 
-def answered(network: Network, params: dict, model: BaseModel, crops: UInt8[Array, "B 240 240 3"]) -> EncoderOutput:
+def answered(network: Network, params: dict, model: BaseModel, *, crops: UInt8[Array, "B 240 240 3"]) -> EncoderOutput:
     """What the constant parts answer; the points of the local stages are left out, since nothing is trained by them."""
     output = network.encode(params, unit_range(crops))
     return network.with_base(output, model, unit_range(crops))._replace(local=None)

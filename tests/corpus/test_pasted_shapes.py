@@ -31,7 +31,7 @@ def rows():
 @pytest.fixture(scope="module")
 def pasted():
     crops, labels = rows()
-    return [np.asarray(each) for each in program()(jax.random.key(1), crops, labels, jnp.float32(1))]
+    return [np.asarray(each) for each in program()(jax.random.key(1), crops, labels, share=jnp.float32(1))]
 
 
 def test_a_shape_hides_some_of_each_face(pasted):
@@ -55,11 +55,11 @@ def test_what_a_shape_hides_has_its_colours(pasted):
 def test_rows_without_a_known_face_stay_as_they_are():
     crops, labels = rows()
     labels[:] = UNKNOWN
-    same = program()(jax.random.key(1), crops, labels, jnp.float32(1))
+    same = program()(jax.random.key(1), crops, labels, share=jnp.float32(1))
     assert (np.asarray(same[0]) == crops).all() and (np.asarray(same[1]) == labels).all()
 
 
 def test_a_share_of_the_rows_has_a_shape():
     crops, labels = rows()
-    found = np.asarray(program()(jax.random.key(2), crops, labels, jnp.float32(0.5))[1])
+    found = np.asarray(program()(jax.random.key(2), crops, labels, share=jnp.float32(0.5))[1])
     assert 0.2 < (found == OCCLUDER).any(axis=(1, 2)).mean() < 0.8

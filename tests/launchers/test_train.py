@@ -25,15 +25,18 @@ QUICK = "--config=quick"
         ("--config nope.py", "these are ablations, beyond, "),
         (
             "--config.lerning=1",
-            "optimizer.groups.network.learning_rate? the config has checkpoint_every, correctives, ",
+            "optimizer.groups.network.learning_rate? the config has answers, checkpoint_every, correctives, ",
         ),
-        ("--config.steps=9", "did you mean --config.stages.synthetic.steps? the config has checkpoint_every, "),
+        (
+            "--config.steps=9",
+            "did you mean --config.stages.synthetic.steps? the config has answers, checkpoint_every, ",
+        ),
         ("--config.seed=x", "--config.seed=x: give a whole number"),
         ("--config.tensorboard=maybe", "--config.tensorboard=maybe: give True or False"),
         (
             "--config.stages.synthetic.rate=3",
             "--config.stages.synthetic.rate: the config has no such field; did you mean "
-            "--config.stages.synthetic.optimizer.groups.network.learning_rate? stages.synthetic has base, ema_decay, ",
+            "--config.stages.synthetic.optimizer.groups.network.learning_rate? stages.synthetic has base, ",
         ),
         ("--config.stages.synthetic.steps=-5", "--config.stages.synthetic.steps=-5: give at least 1"),
         ("--config.stages.synthetic.synthetic=0", "--config.stages.synthetic: its batches have no rows"),

@@ -47,16 +47,16 @@ def test_the_energy_is_the_mean_squared_distance_of_whole_and_neutral_shapes(mod
         return [np.asarray(geometry(model, code.identity, code.expression)) for code in pair]
 
     expected = [distance(model, one, mirror(other)) for one, other in map(shapes, (codes, neutral))]
-    found = invariance_energy(differences, *codes, jnp.array(mirrored))
+    found = invariance_energy(differences, *codes, mirrored=jnp.array(mirrored))
     np.testing.assert_allclose(found, np.mean(expected), rtol=0.02)  # every second vertex counts
 
 
 def test_a_face_is_at_no_distance_from_itself_and_the_mean_face_hardly_from_its_mirror_image(model, differences):
     code = random_code(model, 3)
-    assert invariance_energy(differences, code, code, jnp.array(False)) < 1e-3
-    assert invariance_energy(differences, code, code, jnp.array(True)) > 0.1  # a random face is not symmetric
+    assert invariance_energy(differences, code, code, mirrored=jnp.array(False)) < 1e-3
+    assert invariance_energy(differences, code, code, mirrored=jnp.array(True)) > 0.1  # a random face is not symmetric
     mean = neutral_code(model.code_sizes)
-    assert invariance_energy(differences, mean, mean, jnp.array(True)) < 0.1
+    assert invariance_energy(differences, mean, mean, mirrored=jnp.array(True)) < 0.1
 
 
 def test_pictures_are_mirrored_or_blurred_or_neither():

@@ -131,7 +131,7 @@ def computed(crops):
 
 def test_it_is_also_computed_of_stored_answers(computed, crops):
     network, model, params = two_levels("residuals")
-    answers = jax.jit(functools.partial(stored.answered, network))(params, model, crops)
+    answers = jax.jit(functools.partial(stored.answered, network))(params, model, crops=crops)
     assert answers.local is None and answers.base.residuals is not None
     later = {name: params[name] for name in ("final", "correctives")}
     black = jnp.zeros(crops.shape)  # nothing is looked up in the picture again
