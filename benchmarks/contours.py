@@ -28,6 +28,7 @@ from fml_jax.face_model import load_face_model
 from fml_jax.face_model.base import BaseModel, geometry
 from fml_jax.face_model.landmarks import CONTOUR, contour_by_rays, landmarks68
 from fml_jax.fitting.energy import WEIGHTS
+from fml_jax.fitting.least_squares import least_squares
 from fml_jax.image_formation.camera import project, to_camera, view_rays
 from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.image_formation.rotation import rotation_matrix
@@ -41,7 +42,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Another seed makes other faces.")
 
 INNER = "inner points"
 KINDS = INNER, "fixed", "rays", "pose"
-YAWS = (0, 20, 40, 60)  # degrees; as many faces of each range
+YAWS = (0, 20, 40, 60)  # degrees: faces are turned by uniformly distributed angles, and grouped by these
 STEPS = 15
 SHAPES = 0.7  # standard deviation of the random faces' coefficients
 PITCH, ROLL = 10.0, 8.0  # degrees, standard deviations
@@ -130,7 +131,7 @@ def gaps(kind: str, model: BaseModel, code: FaceCode, points: jax.Array) -> jax.
 
 
 def _fit(kind: str, model: BaseModel, first: FaceCode, points: jax.Array) -> FaceCode:
-    """Levenberg–Marquardt as in `fitting.landmarks`."""
+    """Pose and shape that minimise E_sparse and E_std (eq. 10 and 11), from a first code."""
     sizes = model.code_sizes
     start = jnp.asarray(network_from_code(first))
     shapes = sizes.identity + sizes.expression
@@ -141,16 +142,7 @@ def _fit(kind: str, model: BaseModel, first: FaceCode, points: jax.Array) -> Fac
         prior = np.sqrt(WEIGHTS.reg) * values[:shapes]
         return jnp.concatenate([np.sqrt(WEIGHTS.sparse) * gaps(kind, model, code, points).ravel(), prior])
 
-    def step(state, _):
-        values, damping = state
-        current, jacobian = residuals(values), jax.jacfwd(residuals)(values)
-        normal = jacobian.T @ jacobian
-        update = jnp.linalg.solve(normal + damping * jnp.diag(jnp.diag(normal)), jacobian.T @ current)
-        better = jnp.sum(residuals(values - update) ** 2) < jnp.sum(current**2)
-        values = jnp.where(better, values - update, values)
-        return (values, jnp.where(better, damping / 5, damping * 10)), None
-
-    (values, _), _ = jax.lax.scan(step, (start[free], jnp.float32(1e-2)), length=STEPS)
+    values = least_squares(residuals, start[free], steps=STEPS)
     return code_from_network(start.at[free].set(values), sizes)
 
 

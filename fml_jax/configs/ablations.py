@@ -26,7 +26,7 @@ def _without_final_level() -> ConfigDict:
     """The recipe of the shipped final level, from random correctives."""
     config = open_levels.get_config()
     config.stages = {"full": config.stages.levels}
-    config.stages.full.stored = 300  # 10,800 crops; a step then takes a fifth of the time
+    config.stages.full.stored = 300  # 10,800 crops; a step then takes a third of the time
     config.update(validation_rows=400, evaluate_every=10_000, sheet_every=10_000)  # at the end alone
     config.update(stage_order=("full",), start_without=("final", "correctives"), delta_faces=200)
     rates = {f"correctives/{space}": 3e-4 for space in ("geometry", "reflectance")}  # of non-linear spaces

@@ -7,13 +7,13 @@ from jaxtyping import Float
 from fml_jax.codes import POSE_AND_LIGHT, FaceCode, code_from_network, network_from_code
 from fml_jax.face_model.base import BaseModel, geometry
 from fml_jax.fitting.energy import IDENTITY, WEIGHTS
+from fml_jax.fitting.least_squares import least_squares
 from fml_jax.image_formation.landmark_projection import project_landmarks
 from fml_jax.losses import PAPER_LANDMARKS
 from fml_jax.ops.arrays import Array
 from fml_jax.ops.modes import weighted_sum_plain
 
 STEPS = 12
-_FIRST_DAMPING = 1e-2
 
 
 @jax.jit
@@ -50,15 +50,5 @@ def fit_landmarks(
         prior = jnp.sqrt(weights) * (values[:shape_size] - centre)
         return jnp.concatenate([(landmark_scale[:, None] * gaps).ravel(), prior])
 
-    def step(state, _):
-        values, damping = state
-        current = residuals(values)
-        jacobian = jax.jacfwd(residuals)(values)
-        normal = jacobian.T @ jacobian
-        update = jnp.linalg.solve(normal + damping * jnp.diag(jnp.diag(normal)), jacobian.T @ current)
-        better = jnp.sum(residuals(values - update) ** 2) < jnp.sum(current**2)
-        values = jnp.where(better, values - update, values)
-        return (values, jnp.where(better, damping / 5, damping * 10)), None
-
-    (values, _), _ = jax.lax.scan(step, (start[free], jnp.float32(_FIRST_DAMPING)), length=STEPS)
+    values = least_squares(residuals, start[free], steps=STEPS)
     return code_from_network(start.at[free].set(values), sizes)

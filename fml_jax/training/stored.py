@@ -1,6 +1,6 @@
 """Batches that are made once and drawn again, with what the constant parts of a network answer to them.
 
-A stage that trains the final level alone takes four fifths of its time for the encoder, the local stages and the solved
+A stage that trains the final level alone takes two thirds of its time for the encoder, the local stages and the solved
 colours, whose answers to a crop do not change. Stored, they cost nothing from the second time on. In exchange the stage
 sees a limited number of crops, and needs 0.3 MB of disk for each.
 """
