@@ -18,7 +18,16 @@ from fml_jax.evaluation.figures import heat_scale, histograms, stacked, write_pi
 from fml_jax.evaluation.job import Job
 from fml_jax.evaluation.kept_rows import Row
 from fml_jax.evaluation.photo_sets import GROUPS, described, photos_to_measure, read_with_surroundings
-from fml_jax.evaluation.photos import colour_error, lighting, network_errors, refined_errors, span_errors
+from fml_jax.evaluation.photos import (
+    DISTANCES,
+    EXPECTED,
+    colour_error,
+    errors_by_uncertainty,
+    lighting,
+    network_errors,
+    refined_errors,
+    span_errors,
+)
 from fml_jax.evaluation.table import Part, Table
 from fml_jax.evaluation.tables import SUMMARY_HEADER, summary_rows
 from fml_jax.files import output_folder
@@ -129,6 +138,7 @@ def table_of(rows: Sequence[Row], strips: Path) -> Table:
     parts = [
         _counts(rows),
         Part("Landmark error, normalised by √(w·h)", SUMMARY_HEADER, summary_rows(of_landmarks, percent=True)),
+        *_by_uncertainty(found),
         _pose_part(found),
         _by_conditions(found),
         Part("Colour error, RGB distance over visible skin vertices", SUMMARY_HEADER, summary_rows(of_colours)),
@@ -160,6 +170,30 @@ def _pose_part(rows: Sequence[Row]) -> Part:
     columns = {name: [row[name] for row in rows if name in row] for name in ("pose", "pose, refined")}
     lines = summary_rows({name: column for name, column in columns.items() if column})
     return Part("Pose, degrees from that of the model's face that fits MediaPipe's landmarks", SUMMARY_HEADER, lines)
+
+
+def _by_uncertainty(rows: Sequence[Row]) -> list[Part]:
+    """Landmark errors where the network expects the smallest and the largest ones; nothing if it expects none."""
+    pairs = [(np.array(row[EXPECTED]), np.array(row[DISTANCES])) for row in rows if EXPECTED in row]
+    if not pairs:
+        return []
+    together = errors_by_uncertainty(*map(np.concatenate, zip(*pairs, strict=True)))
+    of_faces = [errors_by_uncertainty(*pair) for pair in pairs]
+    lines = [
+        ("of all landmarks of all photos", *_shares(together)),
+        ("of each photo's landmarks, mean of the photos", *_shares(_joined(of_faces))),
+    ]
+    header = ["", "surest half", "least sure tenth", "ratio"]
+    return [Part("Landmark error by the error that the network expects", header, lines)]
+
+
+def _joined(parts):
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _shares(errors):
+    sure, unsure = errors["surest half"].mean(), errors["least sure tenth"].mean()
+    return f"{100 * sure:.2f} %", f"{100 * unsure:.2f} %", f"{unsure / max(sure, 1e-9):.2f}"
 
 
 def _by_conditions(rows: Sequence[Row]) -> Part:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from fml_jax.evaluation.metrics import box_size, landmark_error, mean_distance, photometric_error, rotation_error
 from fml_jax.evaluation.relighting import relit
@@ -16,6 +17,8 @@ from fml_jax.photos.crops import apply_affine
 from fml_jax.reconstruction.reconstruction import Reconstruction, in_photo
 from fml_jax.reconstruction.refinement import landmark_model, observed_points, refine, with_corrections
 
+# Columns of lists, one number a landmark, relative to the face's size.
+EXPECTED, DISTANCES = "expected distances", "distances"
 EVEN = np.arange(68) % 2 == 0
 _PROJECTED = jax.jit(project_landmarks)
 
@@ -34,12 +37,12 @@ def face_colour_error(face: Reconstruction) -> float:
     return photometric_error(np.asarray(points.colours), seen, members)
 
 
-def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
+def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float | list[float]]:
     """Errors of a reconstruction, of its base level where it has two, and of the mean face and the mean reflectance.
 
     The mean face has the pose that fits the reference landmarks best (the reconstruction does not use them);
     the mean reflectance has the light that fits the photo best. "Colours" compare visible skin, "face colours" all
-    visible vertices of the face but the eyes.
+    visible vertices of the face but the eyes. `EXPECTED` and `DISTANCES` are lists, for `errors_by_uncertainty`.
     """
     points, seen, members = _seen_points(face)
     of_mean = relit(np.asarray(face.model.reflectance_mean), np.asarray(points.normals), seen, members=members)
@@ -61,17 +64,27 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
     }
 
 
-def _errors_by_uncertainty(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:
-    """Landmark errors where the network expects the smallest and the largest ones, if it expects any."""
+def _errors_by_uncertainty(face: Reconstruction, reference: np.ndarray) -> dict[str, list[float]]:
+    """The error of each landmark, and the error that the network expects of it, if it expects any."""
     if face.landmark_uncertainty is None:
         return {}
-    order = np.argsort(face.landmark_uncertainty)
-    parts = {"surest half": order[: len(order) // 2], "least sure tenth": order[-(len(order) // 10 + 1) :]}
     size = box_size(reference)
-    return {
-        f"landmarks, {name}": mean_distance(face.landmarks68[part], reference[part]) / size
-        for name, part in parts.items()
-    }
+    distances = np.linalg.norm(face.landmarks68 - reference, axis=1) / size
+    return {EXPECTED: (face.landmark_uncertainty / size).tolist(), DISTANCES: distances.tolist()}
+
+
+def errors_by_uncertainty(
+    expected: Float[np.ndarray, "P"], distances: Float[np.ndarray, "P"]
+) -> dict[str, Float[np.ndarray, "_"]]:
+    """The distances of the surest half of the points, and of their least sure tenth.
+
+    Args:
+      expected: distances that the network expects, of the points of one face or of many faces together.
+      distances: from the reference.
+    """
+    by_expected = distances[np.argsort(expected, kind="stable")]
+    count = len(by_expected)
+    return {"surest half": by_expected[: count // 2], "least sure tenth": by_expected[count - max(count // 10, 1) :]}
 
 
 def refined_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, float]:

@@ -11,7 +11,7 @@ from fml_jax.synthetic.clothes import dressed
 from fml_jax.synthetic.head_raster import HeadRaster
 from fml_jax.synthetic.highlights import highlights
 from fml_jax.synthetic.random_codes import RandomFace
-from fml_jax.synthetic.skin_detail import chart_places, sample_skin_detail
+from fml_jax.synthetic.skin_detail import SkinDetail, chart_places
 
 _WET_SHARPNESS = 120.0  # of highlights on eyes and teeth
 _NOSE_AND_LIPS = 1.6  # gloss of these, relative to other skin
@@ -29,17 +29,18 @@ def lit_head(
     face: RandomFace,
     *,
     head: HeadRaster,
+    detail: SkinDetail,
     cover: Float[np.ndarray, "N"],
     blockers: Float[np.ndarray, "B 3"],
 ) -> Float[np.ndarray, "3 P"]:
     """RGB of the pixels that show the head, with detail of the skin, clothes, cast shadows and highlights.
 
     Args:
+      detail: of the skin.
       cover: of the head's vertices by hair.
       blockers: points of objects that cast shadows, camera space, mm.
     """
     light, normals = face.light, head.normals[head.seen]
-    detail = sample_skin_detail(model, rng)
     eyes = np.asarray(model.regions["eyes"])
     bare = np.where(eyes, 0, 1 - cover)
     everything = np.concatenate([head.positions, blockers], dtype=np.float32)

@@ -31,6 +31,7 @@ from fml_jax.synthetic.occluders.names import KINDS, UNOCCLUDED
 from fml_jax.synthetic.occluders.placing import Setting, place_occluders
 from fml_jax.synthetic.occluders.wearer import Wearer
 from fml_jax.synthetic.random_codes import RandomFace, sample_face
+from fml_jax.synthetic.skin_detail import BEARDED, sample_skin_detail
 
 _FACES_CAMERA = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 _PROJECTED, _CAMERA_LANDMARKS, _LANDMARKS = jax.jit(project), jax.jit(camera_landmarks), jax.jit(landmarks68)
@@ -43,6 +44,7 @@ class Style:
     kinds: tuple[str, ...] = KINDS  # of occluders that may be in front of the face
     unoccluded: float = UNOCCLUDED  # share of faces with none
     photographic: bool = True  # with highlights, cast shadows, detail of the skin, and clothes
+    bearded: float = BEARDED  # share of photographic faces with a beard or stubble; nothing else depends on it
 
 
 PLAIN = Style(kinds=(), photographic=False)  # what the code's image formation shows, but for hair and the camera
@@ -90,7 +92,8 @@ def render_synthetic(
     head = head_raster(person, face, hair)
     before = place_occluders(rng, kinds, _setting(person, face, head, hair=hair, photos=background_photos))
     if style.photographic:
-        skin = lit_head(rng, person, face, head=head, cover=hair.cover, blockers=before.positions)
+        detail = sample_skin_detail(person, rng, bearded=style.bearded)
+        skin = lit_head(rng, person, face, head=head, detail=detail, cover=hair.cover, blockers=before.positions)
     else:
         skin = plainly_lit_head(head, face.code)
 

@@ -85,9 +85,13 @@ def chart_millimetres(places: Float[np.ndarray, "2 P"]) -> Float[np.ndarray, "2 
     return (places - (_SIDE - 1) / 2) / _PER_MM * np.array([[1], [-1]], np.float32)
 
 
-def sample_skin_detail(model: BaseModel, rng: np.random.Generator) -> SkinDetail:
-    """Random detail of a face."""
-    bearded = rng.random() < BEARDED
+def sample_skin_detail(model: BaseModel, rng: np.random.Generator, *, bearded: float = BEARDED) -> SkinDetail:
+    """Random detail of a face.
+
+    Args:
+      bearded: share of faces with a beard or stubble; it changes neither the rest nor the state of `rng` afterwards.
+    """
+    has_beard = rng.random() < bearded
     style = str(rng.choice(_STYLES, p=[0.5, 0.25, 0.1, 0.15]))
     density, opacity = rng.uniform(0.7, 1.2), 0.9
     if style == "stubble":
@@ -98,9 +102,11 @@ def sample_skin_detail(model: BaseModel, rng: np.random.Generator) -> SkinDetail
         grain=rng.uniform(0.005, 0.032),
         freckles=rng.uniform(0.1, 0.35) if rng.random() < 0.12 else 0.0,
         wrinkles=rng.uniform(0.04, 0.18) if rng.random() < 0.4 else 0.0,
-        beard=(density * _beard_weights(model, style) if bearded else np.zeros(model.vertex_count)).astype(np.float32),
+        beard=(density * _beard_weights(model, style) if has_beard else np.zeros(model.vertex_count)).astype(
+            np.float32
+        ),
         beard_colour=hair_colour(rng),
-        beard_opacity=opacity if bearded else 0.0,
+        beard_opacity=opacity if has_beard else 0.0,
     )
 
 

@@ -1,10 +1,20 @@
 """The evaluation's bounds on the astronaut: the span fits best, the mean face is a bound that means something."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from skimage import data
 
-from fml_jax.evaluation.photos import lighting, network_errors, span_errors
+from fml_jax.evaluation.photo_table import _by_uncertainty
+from fml_jax.evaluation.photos import (
+    DISTANCES,
+    EXPECTED,
+    errors_by_uncertainty,
+    lighting,
+    network_errors,
+    span_errors,
+)
 from fml_jax.evaluation.tables import markdown, summary
 from fml_jax.photos.landmarks import detect_landmarks, ibug68
 
@@ -23,8 +33,6 @@ def test_the_rows_that_cost_nothing(face, reference):
 
 
 def test_light_from_one_side_and_dark_photos_are_told(face):
-    import dataclasses
-
     plain = lighting(face)
     darker = dataclasses.replace(face, photo=(face.photo * 0.5).astype(np.uint8))
     columns = np.clip(np.arange(face.photo.shape[1]) - face.box[0], 0, face.box[2] - face.box[0])
@@ -36,22 +44,32 @@ def test_light_from_one_side_and_dark_photos_are_told(face):
 
 
 def test_landmarks_are_split_by_how_sure_the_network_is(face, reference):
-    import dataclasses
-
     surest_first = np.linspace(1, 2, 68)
     moved = reference + np.where(surest_first < 1.5, 0.0, 3.0)[:, None]
     sure = dataclasses.replace(face, landmarks68=moved, landmark_uncertainty=surest_first)
     errors = network_errors(sure, reference)
     size = np.sqrt(np.prod(np.ptp(reference, axis=0)))
-    assert errors["landmarks, surest half"] == 0
-    assert errors["landmarks, least sure tenth"] == pytest.approx(np.hypot(3, 3) / size)
+    np.testing.assert_allclose(errors[EXPECTED], surest_first / size)
+    parts = errors_by_uncertainty(np.array(errors[EXPECTED]), np.array(errors[DISTANCES]))
+    assert [len(part) for part in parts.values()] == [34, 6]
+    assert (parts["surest half"] == 0).all()
+    np.testing.assert_allclose(parts["least sure tenth"], np.hypot(3, 3) / size, rtol=1e-6)
     blind = dataclasses.replace(face, landmark_uncertainty=None)
-    assert "landmarks, surest half" not in network_errors(blind, reference)
+    assert EXPECTED not in network_errors(blind, reference)
+
+
+def test_uncertainty_ranks_the_landmarks_of_all_photos_together():
+    """The second photo is blurred, and the network knows it: among all landmarks the ratio is larger than in each."""
+    expected = [np.linspace(1, 2, 20), np.linspace(11, 12, 20)]
+    rows = [{EXPECTED: list(each), DISTANCES: list(each)} for each in expected]
+    (part,) = _by_uncertainty(rows)
+    everything = np.sort(np.concatenate(expected))
+    assert float(part.rows[0][3]) == pytest.approx(everything[-4:].mean() / everything[:20].mean(), abs=0.006)
+    assert float(part.rows[1][3]) < 2 < float(part.rows[0][3])
+    assert _by_uncertainty([{"found": True}]) == []
 
 
 def test_the_mean_faces_row_does_not_depend_on_the_network(face, reference):
-    import dataclasses
-
     import jax
 
     worse = dataclasses.replace(face, code=jax.tree.map(np.array, face.code).replace(identity=np.ones(80, np.float32)))

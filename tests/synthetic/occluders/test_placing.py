@@ -8,7 +8,6 @@ from fml_jax.codes import unflatten_code
 from fml_jax.corpus.face_labels import BACKGROUND, FACE, OCCLUDER, occluded_share
 from fml_jax.errors import InputError
 from fml_jax.image_formation.points import form_points
-from fml_jax.synthetic import skin_detail
 from fml_jax.synthetic.occluders.blobs import make_blob
 from fml_jax.synthetic.occluders.kinds import SURFACES, checked_kinds, sample_kinds
 from fml_jax.synthetic.occluders.layers import Layer, SeenSurface, draw_layer, laid_over
@@ -109,13 +108,17 @@ def test_a_layer_is_laid_over_its_box_as_over_the_whole_picture():
     np.testing.assert_array_equal(laid_over(picture, layer._replace(opacity=0 * opacity)), picture)
 
 
-def test_a_beard_is_part_of_the_face(model, units, monkeypatch):
-    monkeypatch.setattr(skin_detail, "BEARDED", 1.0)
-    bearded = rendered(model, units, 2)
-    monkeypatch.setattr(skin_detail, "BEARDED", 0.0)
-    shaved = rendered(model, units, 2)
-    assert (bearded.crop != shaved.crop).any()
-    np.testing.assert_array_equal(bearded.labels, shaved.labels)
+def test_a_beard_is_part_of_the_face_and_changes_nothing_else(model, units):
+    changes = []
+    for seed in range(3):
+        bearded, shaved = (rendered(model, units, seed, bearded=share) for share in (1.0, 0.0))
+        np.testing.assert_array_equal(bearded.labels, shaved.labels)
+        np.testing.assert_array_equal(bearded.code, shaved.code)
+        change = np.abs(bearded.crop.astype(int) - shaved.crop).max(axis=2)
+        eyes = int(bearded.landmarks[36:48, 1].max())
+        assert change[: eyes - 10].max() < 10 < change[eyes:].max()
+        changes.append(change[eyes:].max())
+    assert max(changes) > 50
 
 
 def test_the_same_seed_gives_the_same_render(model, units):
