@@ -2,6 +2,8 @@
 
 JAX keeps compiled programs (`compilation_cache`), but finds them by their traces: without this module, tracing and
 lowering the network takes longer than all else between Enter and the first face.
+
+A program may be compiled twice: quickly, for its first runs, and for good once it has run often.
 """
 
 import contextlib
@@ -23,6 +25,8 @@ from fml_jax.reconstruction.prediction import Prediction
 
 _PACKAGE = Path(__file__).parents[1]
 _DIGEST = hashlib.sha256().digest_size
+
+OFTEN = 10  # runs of a quickly compiled program, after which it is compiled for good
 
 for _tuple in (Prediction, DecodedFace):
     export.register_namedtuple_serialization(_tuple, serialized_name=_tuple.__name__)
@@ -50,30 +54,61 @@ class KeptProgram:
     Its results are arrays, `Prediction`s, or tuples of these and of codes.
     """
 
-    def __init__(self, function: Callable, name: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable,
+        name: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        for_good: Mapping[str, Any] | None = None,
+    ) -> None:
         """
         Args:
           name: part of the file name of its traces; no two functions share one.
           options: of XLA's compiler.
+          for_good: options with which the program is compiled again after `OFTEN` runs, in a thread of its own. Where
+            that has happened before, and the compiled program was kept, the next start takes it from the first run on.
         """
         self._function, self._name = function, name
-        self._options = None if options is None else dict(options)
+        self._options, self._for_good = (None if each is None else dict(each) for each in (options, for_good))
         self._compiled: dict[Any, Callable] = {}
+        self._quick_runs: dict[Any, int] = {}  # of programs that may be compiled for good
+        self._again: threading.Thread | None = None
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The function's result; arrays are on the device."""
         leaves, structure = jax.tree.flatten((arguments, keywords))
         key = (structure, *((leaf.shape, str(leaf.dtype)) for leaf in leaves))
-        if key in self._compiled:
-            return self._compiled[key](leaves)
-        path = self._path(leaves, structure)
-        with contextlib.nullcontext() if path is None else _once_on_the_machine(path):
-            compiled = jax.jit(self._of_leaves(leaves, structure, path), compiler_options=self._options)
+        if key not in self._compiled:
+            return self._first_run(key, leaves, structure)
+        if key in self._quick_runs:
+            self._quick_runs[key] += 1
+            if self._quick_runs[key] == OFTEN:
+                # Python waits for the thread when it ends: within seconds, and once on a machine.
+                self._again = threading.Thread(target=self._compile_for_good, args=(key, leaves, structure))
+                self._again.start()
+        return self._compiled[key](leaves)
+
+    def _first_run(self, key: Any, leaves: list, structure: Any) -> Any:
+        path, quick = self._path(leaves, structure), True
+        if self._for_good is not None:
+            quick = path is None or not _was_compiled(_for_good(path))
+            if quick:
+                self._quick_runs[key] = 1
+        with _once_on_the_machine(path if quick else _for_good(path)):
+            options = self._options if quick else self._for_good
+            compiled = jax.jit(self._of_leaves(leaves, structure, path), compiler_options=options)
             while _beside:
                 threading.Thread(target=_beside.pop()).start()
             result = compiled(leaves)
         self._compiled[key] = compiled
         return result
+
+    def _compile_for_good(self, key: Any, leaves: list, structure: Any) -> None:
+        path = self._path(leaves, structure)
+        with _once_on_the_machine(_for_good(path)):
+            function = jax.jit(self._of_leaves(leaves, structure, path), compiler_options=self._for_good)
+            self._compiled[key] = function.lower(leaves).compile()
 
     def _path(self, leaves: list, structure: Any) -> Path | None:
         """Where the trace is kept; None where none is."""
@@ -101,12 +136,15 @@ class KeptProgram:
 
 
 @contextlib.contextmanager
-def _once_on_the_machine(path: Path) -> Iterator[None]:
+def _once_on_the_machine(path: Path | None) -> Iterator[None]:
     """A context in which a program is compiled: by the first of several processes, whose result the others read.
 
-    Where files cannot be locked, each compiles for itself.
+    Where files cannot be locked, or nothing is kept (None), each compiles for itself.
     """
-    state = path.with_name(f"compiled_{path.name}")  # empty until the program has been compiled
+    if path is None:
+        yield
+        return
+    state = _state(path)  # empty until the program has been compiled
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,6 +154,22 @@ def _once_on_the_machine(path: Path) -> Iterator[None]:
         yield
         with contextlib.suppress(OSError):
             state.write_text("compiled")
+
+
+def _state(path: Path) -> Path:
+    return path.with_name(f"compiled_{path.name}")
+
+
+def _was_compiled(path: Path) -> bool:
+    """Whether a program has been compiled on the machine, and so is in JAX's cache."""
+    with contextlib.suppress(OSError):
+        return _state(path).stat().st_size > 0
+    return False
+
+
+def _for_good(path: Path | None) -> Path | None:
+    """Names the program that is compiled for good, which has the trace at `path`, too."""
+    return None if path is None else path.with_name(f"{path.name}-for_good")
 
 
 def _lock(file: IO) -> None:

@@ -125,6 +125,64 @@ def test_without_locks_of_files_each_process_compiles_for_itself(tmp_path, monke
     assert (tmp_path / "compiled_trace").read_text() == "compiled"
 
 
+QUICKLY, FOR_GOOD = ({"xla_backend_optimization_level": level} for level in (0, 1))
+
+
+def quickly_compiled(function):
+    return KeptProgram(function, "twice", QUICKLY, for_good=FOR_GOOD)
+
+
+def run_often(program):
+    for _ in range(kept_programs.OFTEN):
+        assert program._again is None
+        np.testing.assert_array_equal(program(jnp.ones(2)), [2, 2])
+    program._again.join()
+
+
+def optimisation_levels(monkeypatch):
+    """A list that receives the level with which each further program is compiled."""
+    levels, jit = [], jax.jit
+
+    def noting(function, compiler_options=None):
+        if compiler_options is not None:
+            levels.append(compiler_options["xla_backend_optimization_level"])
+        return jit(function, compiler_options=compiler_options)
+
+    monkeypatch.setattr(jax, "jit", noting)
+    return levels
+
+
+def test_a_program_that_runs_often_is_compiled_for_good_and_the_next_start_begins_with_that(folder, monkeypatch):
+    levels, traces = optimisation_levels(monkeypatch), []
+    program = quickly_compiled(lambda x: traces.append(x) or 2 * x)
+    run_often(program)
+    quick = program(jnp.ones(2))
+    assert levels == [0, 1] and len(traces) == 1
+    np.testing.assert_array_equal(quick, [2, 2])
+    again = quickly_compiled(lambda x: traces.append(x) or 2 * x)
+    for _ in range(2 * kept_programs.OFTEN):
+        np.testing.assert_array_equal(again(jnp.ones(2)), [2, 2])
+    assert levels == [0, 1, 1] and len(traces) == 1 and again._again is None
+
+
+def test_a_program_that_runs_seldom_is_not_compiled_again(folder, monkeypatch):
+    levels = optimisation_levels(monkeypatch)
+    for _ in range(2):
+        program = quickly_compiled(lambda x: 2 * x)
+        for _ in range(kept_programs.OFTEN - 1):
+            program(jnp.ones(2))
+    assert levels == [0, 0] and program._again is None
+
+
+def test_without_a_folder_each_process_compiles_for_good(folder):
+    jax.config.update("jax_compilation_cache_dir", None)
+    for _ in range(2):
+        program = quickly_compiled(lambda x: 2 * x)
+        run_often(program)
+        np.testing.assert_array_equal(program(jnp.ones(2)), [2, 2])
+    assert not list(folder.iterdir())
+
+
 def test_work_beside_compilation_begins_when_the_next_program_has_been_traced(folder):
     done = threading.Event()
     program, seen = KeptProgram(lambda x: seen.append(done.is_set()) or 2 * x, "beside"), []
