@@ -134,9 +134,9 @@ def quickly_compiled(function):
 
 def run_often(program):
     for _ in range(kept_programs.OFTEN):
-        assert program._again is None
+        assert not kept_programs._compiling
         np.testing.assert_array_equal(program(jnp.ones(2)), [2, 2])
-    program._again.join()
+    kept_programs.compiled_for_good()
 
 
 def optimisation_levels(monkeypatch):
@@ -162,7 +162,7 @@ def test_a_program_that_runs_often_is_compiled_for_good_and_the_next_start_begin
     again = quickly_compiled(lambda x: traces.append(x) or 2 * x)
     for _ in range(2 * kept_programs.OFTEN):
         np.testing.assert_array_equal(again(jnp.ones(2)), [2, 2])
-    assert levels == [0, 1, 1] and len(traces) == 1 and again._again is None
+    assert levels == [0, 1, 1] and len(traces) == 1 and not kept_programs._compiling
 
 
 def test_a_program_that_runs_seldom_is_not_compiled_again(folder, monkeypatch):
@@ -171,7 +171,7 @@ def test_a_program_that_runs_seldom_is_not_compiled_again(folder, monkeypatch):
         program = quickly_compiled(lambda x: 2 * x)
         for _ in range(kept_programs.OFTEN - 1):
             program(jnp.ones(2))
-    assert levels == [0, 0] and program._again is None
+    assert levels == [0, 0] and not kept_programs._compiling
 
 
 def test_without_a_folder_each_process_compiles_for_good(folder):
