@@ -15,7 +15,7 @@ from fml_jax.ops.modes import weighted_sum
 
 # One photo has to determine all parameters of a code: landmarks constrain the shape, and the prior constrains the rest.
 # With a weaker prior on shape the colours fit better, but the inside of the mouth moves through the skin around it.
-WEIGHTS = BaseWeights(photo=4000.0, sparse=3.8, reg=0.14, rstd=0.06, contour="pose")
+WEIGHTS = BaseWeights(photo=4000.0, sparse=8.0, reg=0.14, rstd=0.06, contour="pose")
 
 # Penalties on what the photo does not determine. Skin half as bright under twice the light looks the same, so the
 # optimiser would reach implausible colours for small gains; and no photometric term contains the eyes.
@@ -25,8 +25,10 @@ EYES = 300.0  # per mean squared change of the eyes' reflectance
 
 # Weight of the prior on identity about the network's, per squared standard deviation. With E_std's 0.14, about the mean
 # face or the network's, identity varied over frames of a person 0.71 times as much as between people; with 1 and 5
-# 0.63 and 0.59 times, the network's 0.57 times. Landmarks lose little: their errors were 0.95, 1.03 and 1.11 %.
-IDENTITY = 3.0
+# 0.63 and 0.59 times, the network's 0.57 times. At 3, with 3.8 for E_sparse, it was 0.624 (other frames, the network's
+# 0.601), landmarks 0.92 % and those left out 1.07 %; at 6, with 8.0 for E_sparse, 0.622, 0.77 % and 0.91 %, while the
+# code's colours lost 4 %.
+IDENTITY = 6.0
 
 STEPS = 300
 LEARNING_RATE = 0.2
