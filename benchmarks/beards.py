@@ -7,7 +7,8 @@ cannot represent beards may explain them by a smaller chin. The reconstructions 
 similarity that fits their upper halves best. The table has, over the lower half of the face, how far the beard moves
 vertices, how far outwards (negative: the face shrinks), and the errors without and with it.
 
-"Refined" fits the base level and the final level's corrections to the landmarks and colours of each picture.
+± is the standard deviation over people. "Refined" fits the base level to the landmarks and colours of each picture; the
+first people alone are refined, for whom the table has the final level, too.
 """
 
 from typing import NamedTuple
@@ -40,8 +41,8 @@ LEVELS = "base", "final", "refined"
 class Halves(NamedTuple):
     """Vertices of the face."""
 
-    upper: Bool[np.ndarray, "N"]  # above the nostrils
-    lower: Bool[np.ndarray, "N"]  # below the mouth, where beards grow, and along the jaw
+    upper: Bool[np.ndarray, "N"]  # above the nose's base
+    lower: Bool[np.ndarray, "N"]  # below it, where beards grow, without lips
 
 
 class Effect(NamedTuple):
@@ -67,6 +68,8 @@ def main(_):
             shapes["refined"] = [refine(face).vertices for face in faces]
         for level, pair in shapes.items():
             effects[level].append(effect(model, halves, true, *pair))
+    if effects["refined"]:
+        effects["final, the refined people"] = effects["final"][: _REFINED.value]
     header = ["level", "people", "moved by the beard, mm", "outwards, mm", "error, bare, mm", "error, bearded, mm"]
     print(markdown(header, [line(level, found) for level, found in effects.items() if found]))
 
@@ -90,7 +93,7 @@ def halves_of(model: BaseModel) -> Halves:
     ibug = ibug[np.asarray(model.landmarks.ibug_from_mediapipe)]
     regions = {name: np.asarray(model.regions[name]) for name in ("face", "eyes", "lips")}
     face = regions["face"] & ~regions["eyes"] & ~regions["lips"]
-    return Halves(face & (height > ibug[33, 1]), face & (height < ibug[[48, 54], 1].mean()))
+    return Halves(face & (height >= ibug[33, 1]), face & (height < ibug[33, 1]))
 
 
 def effect(

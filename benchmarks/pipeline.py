@@ -41,7 +41,8 @@ def main(_):
     code = jax.tree.map(lambda rows: rows[0], codes)
 
     for _ in range(OFTEN):  # so that the programs for one crop are compiled for good
-        one_look.codes(crop), one_look.predict(crop)
+        one_look.codes(crop)
+        one_look.predict(crop)
     compiled_for_good()
 
     stages = {

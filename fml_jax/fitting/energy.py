@@ -15,7 +15,7 @@ from fml_jax.ops.modes import weighted_sum
 
 # One photo has to determine all parameters of a code: landmarks constrain the shape, and the prior constrains the rest.
 # With a weaker prior on shape the colours fit better, but the inside of the mouth moves through the skin around it.
-WEIGHTS = BaseWeights(photo=4000.0, sparse=8.0, reg=0.14, rstd=0.06, contour="pose")
+WEIGHTS = BaseWeights(photo=4000.0, sparse=5.2, reg=0.14, rstd=0.06, contour="pose")
 
 # Penalties on what the photo does not determine. Skin half as bright under twice the light looks the same, so the
 # optimiser would reach implausible colours for small gains; and no photometric term contains the eyes.
@@ -23,11 +23,12 @@ LIGHT = 60.0  # per squared change of γ
 TINT = 3000.0  # per squared change of γ from the mean of its channels
 EYES = 300.0  # per mean squared change of the eyes' reflectance
 
-# Weight of the prior on identity about the network's, per squared standard deviation. With E_std's 0.14, about the mean
-# face or the network's, identity varied over frames of a person 0.71 times as much as between people; with 1 and 5
-# 0.63 and 0.59 times, the network's 0.57 times. At 3, with 3.8 for E_sparse, it was 0.624 (other frames, the network's
-# 0.601), landmarks 0.92 % and those left out 1.07 %; at 6, with 8.0 for E_sparse, 0.622, 0.77 % and 0.91 %, while the
-# code's colours lost 4 %.
+# Weight of the prior on identity about the network's, per squared standard deviation. It decides how much more identity
+# varies over frames of a person than between people. With E_std's 0.14, about the mean face or the network's, the ratio
+# was 0.71; with 1 and 5 it was 0.63 and 0.59, and the network's 0.57. For 48 other frames, where the network's is
+# 0.601, weight 3 and E_sparse 3.8 gave 0.624, weight 6 and E_sparse 8 0.622. On 40 photos these had landmarks 0.92 and
+# 0.77 % off (those left out 1.07 and 0.91 %), and on renders of scans shapes 0.92 and 0.97 mm. Weight 6 and E_sparse
+# 5.2 have 0.85 % (0.99 %) and 0.93 mm; the final level, with which refinement begins, has 0.95 mm.
 IDENTITY = 6.0
 
 STEPS = 300

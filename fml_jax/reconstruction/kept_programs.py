@@ -3,7 +3,9 @@
 JAX keeps compiled programs (`compilation_cache`), but finds them by their traces: without this module, tracing and
 lowering the network takes longer than all else between Enter and the first face.
 
-A program may be compiled twice: quickly, for its first runs, and for good once it has run often.
+Where nothing is kept on disk, as in programs of users, a program may be compiled twice: quickly for its first runs, and
+for good once it has run often. Both round differently: vertices differ by up to 0.001 mm. Commands, whose files are to
+be the same byte for byte in every run, stay with the quick one.
 """
 
 import contextlib
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import jax
+from absl import logging
 from jax import export
 
 from fml_jax.codes import FaceCode, FinalCode
@@ -26,7 +29,7 @@ from fml_jax.reconstruction.prediction import Prediction
 _PACKAGE = Path(__file__).parents[1]
 _DIGEST = hashlib.sha256().digest_size
 
-OFTEN = 10  # runs of a quickly compiled program, after which it is compiled for good
+OFTEN = 30  # the run of a quickly compiled program at which it is compiled for good
 
 for _tuple in (Prediction, DecodedFace):
     export.register_namedtuple_serialization(_tuple, serialized_name=_tuple.__name__)
@@ -46,6 +49,13 @@ def compiled_for_good() -> None:
     """Waits until programs that have run often are compiled for good; benchmarks measure these."""
     while _compiling:
         _compiling.pop().join()
+
+
+def _start(thread: threading.Thread) -> None:
+    """Starts a thread, for which Python waits when it ends; without one the program stays as it is."""
+    with contextlib.suppress(RuntimeError):  # no further thread can be started
+        thread.start()
+        _compiling.append(thread)
 
 
 def beside_compilation(work: Callable[[], object]) -> None:
@@ -75,48 +85,58 @@ class KeptProgram:
         Args:
           name: part of the file name of its traces; no two functions share one.
           options: of XLA's compiler.
-          for_good: options with which the program is compiled again after `OFTEN` runs, in a thread of its own. Where
-            that has happened before, and the compiled program was kept, the next start takes it from the first run on.
+          for_good: options with which a program that is not kept on disk is compiled again at its run `OFTEN`, in a
+            thread of its own. Runs are quick ones until that has ended.
         """
         self._function, self._name = function, name
         self._options, self._for_good = (None if each is None else dict(each) for each in (options, for_good))
         self._compiled: dict[Any, Callable] = {}
         self._quick_runs: dict[Any, int] = {}  # of programs that may be compiled for good
+        self._lock = threading.Lock()  # of both
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The function's result; arrays are on the device."""
         leaves, structure = jax.tree.flatten((arguments, keywords))
         key = (structure, *((leaf.shape, str(leaf.dtype)) for leaf in leaves))
-        if key not in self._compiled:
+        compiled = self._compiled.get(key)
+        if compiled is None:
             return self._first_run(key, leaves, structure)
-        if key in self._quick_runs:
-            self._quick_runs[key] += 1
-            if self._quick_runs[key] == OFTEN:
-                # When Python ends, it waits for the thread: for some seconds, and once on a machine.
-                _compiling.append(threading.Thread(target=self._compile_for_good, args=(key, leaves, structure)))
-                _compiling[-1].start()
-        return self._compiled[key](leaves)
+        if self._runs_often(key):
+            _start(threading.Thread(target=self._compile_for_good, args=(key, leaves, structure)))
+        return compiled(leaves)
 
     def _first_run(self, key: Any, leaves: list, structure: Any) -> Any:
-        path, quick = self._path(leaves, structure), True
-        if self._for_good is not None:
-            quick = path is None or not _was_compiled(_for_good(path))
-            if quick:
-                self._quick_runs[key] = 1
-        with _once_on_the_machine(path if quick else _for_good(path)):
-            options = self._options if quick else self._for_good
-            compiled = jax.jit(self._of_leaves(leaves, structure, path), compiler_options=options)
+        path = self._path(leaves, structure)
+        with contextlib.nullcontext() if path is None else _once_on_the_machine(path):
+            compiled = jax.jit(self._of_leaves(leaves, structure, path), compiler_options=self._options)
             while _beside:
                 threading.Thread(target=_beside.pop()).start()
             result = compiled(leaves)
-        self._compiled[key] = compiled
+        with self._lock:
+            if self._compiled.setdefault(key, compiled) is compiled and path is None and self._for_good is not None:
+                self._quick_runs[key] = 1
         return result
 
+    def _runs_often(self, key: Any) -> bool:
+        """Counts a run, and is true once for each program that may be compiled for good."""
+        with self._lock:
+            if key not in self._quick_runs:
+                return False
+            self._quick_runs[key] += 1
+            if self._quick_runs[key] < OFTEN:
+                return False
+            del self._quick_runs[key]
+            return True
+
     def _compile_for_good(self, key: Any, leaves: list, structure: Any) -> None:
-        path = self._path(leaves, structure)
-        with _once_on_the_machine(_for_good(path)):
-            function = jax.jit(self._of_leaves(leaves, structure, path), compiler_options=self._for_good)
-            self._compiled[key] = function.lower(leaves).compile()
+        program = jax.jit(self._of_leaves(leaves, structure, None), compiler_options=self._for_good)
+        try:
+            jax.block_until_ready(program(leaves))
+        except (RuntimeError, MemoryError) as error:
+            logging.warning("%s stays a quickly compiled program: %s", self._name, error)
+            return
+        with self._lock:
+            self._compiled[key] = program
 
     def _path(self, leaves: list, structure: Any) -> Path | None:
         """Where the trace is kept; None where none is."""
@@ -144,15 +164,12 @@ class KeptProgram:
 
 
 @contextlib.contextmanager
-def _once_on_the_machine(path: Path | None) -> Iterator[None]:
+def _once_on_the_machine(path: Path) -> Iterator[None]:
     """A context in which a program is compiled: by the first of several processes, whose result the others read.
 
-    Where files cannot be locked, or nothing is kept (None), each compiles for itself.
+    Where files cannot be locked, each compiles for itself.
     """
-    if path is None:
-        yield
-        return
-    state = _state(path)  # empty until the program has been compiled
+    state = path.with_name(f"compiled_{path.name}")  # empty until the program has been compiled
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,22 +179,6 @@ def _once_on_the_machine(path: Path | None) -> Iterator[None]:
         yield
         with contextlib.suppress(OSError):
             state.write_text("compiled")
-
-
-def _state(path: Path) -> Path:
-    return path.with_name(f"compiled_{path.name}")
-
-
-def _was_compiled(path: Path) -> bool:
-    """Whether a program has been compiled on the machine, and so is in JAX's cache."""
-    with contextlib.suppress(OSError):
-        return _state(path).stat().st_size > 0
-    return False
-
-
-def _for_good(path: Path | None) -> Path | None:
-    """Names the program that is compiled for good, which has the trace at `path`, too."""
-    return None if path is None else path.with_name(f"{path.name}-for_good")
 
 
 def _lock(file: IO) -> None:

@@ -394,8 +394,8 @@ def _compiled(function: Callable, crops: int, encoder: str) -> KeptProgram:
     """`predict` or `predict_codes` for so many crops and an encoder, compiled.
 
     XLA's fusion emitters take twice to three times as long to compile these programs, which run no faster with them.
-    For the first single crops LLVM optimises nothing: the program is ready in a third of the time, and takes twice as
-    long for each. It is compiled in one part: to cut it into parts takes longer than other cores then save.
+    For the first single crops LLVM optimises nothing: the quick program is ready in a third of the time, and takes
+    twice as long for each. It is compiled in one part: to cut it into parts takes longer than other cores then save.
     """
     options: dict[str, Any] | None = None
     quickly: dict[str, Any] | None = None

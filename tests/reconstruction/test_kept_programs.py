@@ -128,59 +128,65 @@ def test_without_locks_of_files_each_process_compiles_for_itself(tmp_path, monke
 QUICKLY, FOR_GOOD = ({"xla_backend_optimization_level": level} for level in (0, 1))
 
 
-def quickly_compiled(function):
-    return KeptProgram(function, "twice", QUICKLY, for_good=FOR_GOOD)
-
-
-def run_often(program):
-    for _ in range(kept_programs.OFTEN):
-        assert not kept_programs._compiling
-        np.testing.assert_array_equal(program(jnp.ones(2)), [2, 2])
+@pytest.fixture
+def levels(monkeypatch):
+    """The level with which each program is compiled that this thread and its programs compile; nothing is kept."""
     kept_programs.compiled_for_good()
-
-
-def optimisation_levels(monkeypatch):
-    """A list that receives the level with which each further program is compiled."""
-    levels, jit = [], jax.jit
+    before, found, jit = jax.config.jax_compilation_cache_dir, [], jax.jit
 
     def noting(function, compiler_options=None):
         if compiler_options is not None:
-            levels.append(compiler_options["xla_backend_optimization_level"])
+            found.append(compiler_options["xla_backend_optimization_level"])
         return jit(function, compiler_options=compiler_options)
 
     monkeypatch.setattr(jax, "jit", noting)
-    return levels
-
-
-def test_a_program_that_runs_often_is_compiled_for_good_and_the_next_start_begins_with_that(folder, monkeypatch):
-    levels, traces = optimisation_levels(monkeypatch), []
-    program = quickly_compiled(lambda x: traces.append(x) or 2 * x)
-    run_often(program)
-    quick = program(jnp.ones(2))
-    assert levels == [0, 1] and len(traces) == 1
-    np.testing.assert_array_equal(quick, [2, 2])
-    again = quickly_compiled(lambda x: traces.append(x) or 2 * x)
-    for _ in range(2 * kept_programs.OFTEN):
-        np.testing.assert_array_equal(again(jnp.ones(2)), [2, 2])
-    assert levels == [0, 1, 1] and len(traces) == 1 and not kept_programs._compiling
-
-
-def test_a_program_that_runs_seldom_is_not_compiled_again(folder, monkeypatch):
-    levels = optimisation_levels(monkeypatch)
-    for _ in range(2):
-        program = quickly_compiled(lambda x: 2 * x)
-        for _ in range(kept_programs.OFTEN - 1):
-            program(jnp.ones(2))
-    assert levels == [0, 0] and not kept_programs._compiling
-
-
-def test_without_a_folder_each_process_compiles_for_good(folder):
     jax.config.update("jax_compilation_cache_dir", None)
-    for _ in range(2):
-        program = quickly_compiled(lambda x: 2 * x)
-        run_often(program)
+    yield found
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def quickly_compiled(function):
+    return KeptProgram(function, "doubled", QUICKLY, for_good=FOR_GOOD)
+
+
+def run(program, times):
+    """The compiled program after so many runs."""
+    for _ in range(times):
         np.testing.assert_array_equal(program(jnp.ones(2)), [2, 2])
-    assert not list(folder.iterdir())
+    kept_programs.compiled_for_good()
+    (compiled,) = program._compiled.values()
+    return compiled
+
+
+def test_a_program_that_runs_often_is_compiled_for_good_once(levels):
+    program = quickly_compiled(lambda x: 2 * x)
+    quick = run(program, kept_programs.OFTEN - 1)
+    assert levels == [0]
+    good = run(program, 1)
+    assert levels == [0, 1] and good is not quick
+    assert run(program, 2 * kept_programs.OFTEN) is good and levels == [0, 1]
+
+
+def test_a_program_that_is_kept_on_disk_stays_the_quick_one(levels, tmp_path):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    run(quickly_compiled(lambda x: 2 * x), 2 * kept_programs.OFTEN)
+    assert levels == [0]
+
+
+def test_the_quick_program_stays_if_the_other_cannot_be_compiled(levels, caplog):
+    program = KeptProgram(lambda x: 2 * x, "doubled", QUICKLY, for_good=FOR_GOOD | {"no_such_option": 1})
+    quick = run(program, kept_programs.OFTEN)
+    assert run(program, 1) is quick
+    assert "doubled stays a quickly compiled program" in caplog.text
+
+
+def test_threads_that_share_a_program_compile_it_for_good_once(levels):
+    program = quickly_compiled(lambda x: 2 * x)
+    with ThreadPoolExecutor(4) as threads:
+        for future in [threads.submit(program, jnp.ones(2)) for _ in range(4 * kept_programs.OFTEN)]:
+            np.testing.assert_array_equal(future.result(), [2, 2])
+    kept_programs.compiled_for_good()
+    assert levels.count(1) == 1
 
 
 def test_work_beside_compilation_begins_when_the_next_program_has_been_traced(folder):
