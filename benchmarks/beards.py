@@ -2,13 +2,13 @@
 
     python -m benchmarks.beards [--people=60] [--refined=10] [--weights=WEIGHTS]
 
-Each rendered person has a picture with a bare chin and one with a beard, or stubble; nothing else differs. A model that
-cannot represent beards may explain them by a smaller chin. The reconstructions are brought to the true face by the
-similarity that fits their upper halves best. The table has, over the lower half of the face, how far the beard moves
+Each rendered person has a picture with a bare chin and one with a beard, a moustache or stubble; nothing else differs.
+A model that cannot represent beards may explain them by a smaller chin. The reconstructions are brought to the true
+face by the similarity that fits its upper half best. The table has, over the lower half, how far the beard moves
 vertices, how far outwards (negative: the face shrinks), and the errors without and with it.
 
-± is the standard deviation over people. "Refined" fits the base level to the landmarks and colours of each picture; the
-first people alone are refined, for whom the table has the final level, too.
+± is the standard deviation over people. "Refined" fits the base level to the landmarks and colours of each picture;
+only the first people are refined, and the table also has the final level of these alone.
 """
 
 from typing import NamedTuple

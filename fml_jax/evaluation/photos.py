@@ -46,7 +46,7 @@ def network_errors(face: Reconstruction, reference: np.ndarray) -> dict[str, flo
     """
     points, seen, members = _seen_points(face)
     of_mean = relit(np.asarray(face.model.reflectance_mean), np.asarray(points.normals), seen, members=members)
-    errors = {
+    errors: dict[str, float | list[float]] = {
         "landmarks": landmark_error(face.landmarks68, reference),
         "landmarks, mean face": landmark_error(_mean_face_landmarks(face, reference), reference),
         "colours": photometric_error(np.asarray(points.colours), seen, members),

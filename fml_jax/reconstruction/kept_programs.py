@@ -3,9 +3,9 @@
 JAX keeps compiled programs (`compilation_cache`), but finds them by their traces: without this module, tracing and
 lowering the network takes longer than all else between Enter and the first face.
 
-Where nothing is kept on disk, as in programs of users, a program may be compiled twice: quickly for its first runs, and
-for good once it has run often. Both round differently: vertices differ by up to 0.001 mm. Commands, whose files are to
-be the same byte for byte in every run, stay with the quick one.
+Where nothing is kept on disk, as in programs of users, a program may be compiled twice: quickly for its first runs,
+and for good once it has run often. The two round differently: vertices differ by up to 0.001 mm. Commands, whose files
+are to be the same byte for byte in every run, stay with the quick one.
 """
 
 import contextlib
@@ -86,7 +86,7 @@ class KeptProgram:
           name: part of the file name of its traces; no two functions share one.
           options: of XLA's compiler.
           for_good: options with which a program that is not kept on disk is compiled again at its run `OFTEN`, in a
-            thread of its own. Runs are quick ones until that has ended.
+            thread of its own. Until that has ended the quick program runs.
         """
         self._function, self._name = function, name
         self._options, self._for_good = (None if each is None else dict(each) for each in (options, for_good))
