@@ -6,6 +6,7 @@ import pytest
 
 from fml_jax.corpus.face_labels import occluded_share
 from fml_jax.corpus.records import decode, read_shard
+from fml_jax.synthetic.skin_detail import BEARDED
 from tests.launchers.launching import launch
 
 
@@ -48,7 +49,8 @@ def test_kinds_of_occluders_are_chosen(tmp_path):
     result = prepare("--layout=synthetic", "--count=2", *occluders, "--workers=1", f"--output={tmp_path}/corpus")
     assert result.returncode == 0, result.stderr
     card = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
-    assert card["settings"]["style"] == {"kinds": ["blobs"], "unoccluded": 0.0, "photographic": True}
+    style = card["settings"]["style"]
+    assert style == {"kinds": ["blobs"], "unoccluded": 0.0, "photographic": True, "bearded": BEARDED}
     examples = map(decode, read_shard(next((tmp_path / "corpus" / "shards").glob("*.arrayrecord"))))
     assert all(0.02 < occluded_share(example.labels) < 0.6 for example in examples)
 
