@@ -103,7 +103,8 @@ class _Pool:
             if not self._running:
                 return
             done, _ = concurrent.futures.wait(self._running, timeout=0.2, return_when="FIRST_COMPLETED")
-            progress.show(_sum(before, self._counts))
+            # Read without the lock, which a worker that was killed may hold for ever.
+            progress.show(_sum(before, self._counts.get_obj()))
             for future in done:
                 result = future.result()
                 del self._running[future]

@@ -1,5 +1,6 @@
 """Processes of one machine: every job is done, also where workers are killed, and Ctrl-C waits for none of them."""
 
+import contextlib
 import os
 import signal
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 
 from fml_jax.errors import InputError
-from fml_jax.runners import run_in_processes
+from fml_jax.runners import local, run_in_processes
 
 
 class Square:
@@ -31,6 +32,31 @@ class Square:
         return job * job
 
 
+class SquareWithLock(Square):
+    """Is killed while it counts."""
+
+    def __call__(self, job, note):
+        if job in self._deadly and not (self._folder / str(job)).exists():
+            local._Process.counts.get_lock().acquire()
+        return super().__call__(job, note)
+
+
+@contextlib.contextmanager
+def at_most(seconds):
+    """Ends a test that waits for ever."""
+
+    def late(number, frame):
+        raise TimeoutError(f"not done after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 class Counts:
     def __init__(self):
         self.counts = [0, 0]
@@ -51,6 +77,13 @@ def test_every_job_gives_its_result_and_is_counted(workers):
 
 def test_the_jobs_of_a_killed_worker_are_done_by_another(tmp_path):
     assert squares(tmp_path, deadly=(3, 8)) == ([k * k for k in range(12)], [24, 12])
+
+
+def test_a_worker_that_is_killed_while_it_counts_stops_nobody(tmp_path):
+    task = SquareWithLock(tmp_path, deadly=(3,))
+    with at_most(60):
+        found = sorted(run_in_processes(task, iter(range(12)), 2, note=Counts()))
+    assert found == [k * k for k in range(12)]
 
 
 def test_a_job_that_kills_every_worker_ends_the_run_after_all_others_are_done():
