@@ -114,7 +114,7 @@ def effect(
 
 
 def line(level: str, effects: list[Effect]) -> tuple[str, ...]:
-    """A row of the table: means, and the standard deviation over people of the displacement outwards."""
+    """A row of the table: means over people, and the standard deviation of the displacement outwards."""
     means, spread = np.mean(effects, axis=0), np.std([each.outwards for each in effects])
     return (
         level,
