@@ -8,9 +8,8 @@ represent. What of a colour is light is learned from renders, whose reflectance 
 person, which have one reflectance.
 
 On two cores beside other programs 24 crops a second were trained on: the 1,400 steps of 20 photos and 16 renders then
-take 35 minutes. With `--config.stages.levels.stored=300` a step
-takes a third of that. The config `open_gpu` trains the whole network from nothing; OPEN_DEEP.md in fml_jax/reconstruction has
-the runs of the shipped one.
+take 35 minutes. With `--config.stages.levels.stored=300` a step takes a third of that. The config `open_gpu` trains
+the whole network from nothing; OPEN_DEEP.md in fml_jax/reconstruction has the runs of the shipped one.
 """
 
 from ml_collections import ConfigDict
