@@ -6,9 +6,9 @@ The data is that of `open_gpu`, packed. It begins with the shipped weights, loca
 `--config.start_from` names others. Landmarks count most: with the weights
 that `open_gpu` gives to known codes, the local stages found landmarks no better than the light network's. The
 encoder's own points count too (`local.start`): where nothing but the stages' points was trained, the encoder's lay
-24 % of a face's size away from the face, and the first stage looked beside what it should measure. Pictures of twelve
-photos a step are also mirrored or blurred, and their faces' shapes must not move (`losses.invariance`). The final level
-depends on the local stages: train it afterwards (`open_levels`).
+24 % of a face's size away from the face, and the first stage looked beside what it should measure. Pictures of sixteen
+photos a step are also mirrored or blurred: their faces' shapes must not move (`losses.invariance`), and their landmarks
+count again. The final level depends on the local stages: train it afterwards (`open_levels`).
 """
 
 from ml_collections import ConfigDict
@@ -37,6 +37,6 @@ def _stage(steps: int) -> ConfigDict:
     result.local.update(points=1.0, distance=3.0, start=1.0, openings=2.0)
     result.tone.update(known=1.0, agreement=0.15)
     result.score, result.identity, result.ema_decay = 0.0, 1.2, 0.997
-    result.invariance, result.changed_photos = 6.0, 12
+    result.invariance, result.changed_photos = 7.0, 16
     result.optimizer.groups = groups({"encoder": 0.0, "encoder/code": 7e-4, "local": 7e-4})
     return result

@@ -66,15 +66,22 @@ def photo_row(key: Key[Array, ""], row: dict, *, negatives: float, flip: Array) 
     crop = darkness(of_exposure) * _recoloured(of_colours, plain["crop"])
     crop = with_defects(of_defects, crop)
     plain |= {"crop": crop, "confidence": is_face * plain["confidence"]}
+    pictures = {name: jnp.where(flip, plain[name][:, ::-1], plain[name]) for name in ("crop", "mask")}
+    return {**with_mirrored_points(plain, flip), **pictures, "is_face": is_face.astype(jnp.float32), **_unknown()}
+
+
+def with_mirrored_points(row: dict, mirrored: Bool[Array, ""]) -> dict:
+    """The row with the points of its crop's mirror image, where `mirrored` is true.
+
+    Args:
+      row: has "landmarks", "confidence" and "eyes"; its other columns, the crop too, stay as they are.
+    """
     flipped = {
-        "crop": crop[:, ::-1],
-        "mask": plain["mask"][:, ::-1],
-        "landmarks": _mirrored_points(plain["landmarks"])[IBUG_MIRROR],
-        "confidence": plain["confidence"][IBUG_MIRROR],
-        "eyes": _mirrored_points(plain["eyes"])[EYE_MIRROR],
+        "landmarks": _mirrored_points(row["landmarks"])[IBUG_MIRROR],
+        "confidence": row["confidence"][IBUG_MIRROR],
+        "eyes": _mirrored_points(row["eyes"])[EYE_MIRROR],
     }
-    chosen = jax.tree.map(lambda one, other: jnp.where(flip, one, other), flipped, plain)
-    return {**chosen, "is_face": is_face.astype(jnp.float32), **_unknown()}
+    return row | {name: jnp.where(mirrored, values, row[name]) for name, values in flipped.items()}
 
 
 def plain_photo_row(row: dict) -> dict:

@@ -75,7 +75,7 @@ class StageConfig:
     occlusion: float = _at_least(0.0, 0.0)  # weight of the cross-entropy of label maps, for encoders that predict them
     identity: float = _at_least(0.0, 0.0)  # weight of `losses.identity`, which takes packed photos
     invariance: float = _at_least(0.0, 0.0)  # weight of `losses.invariance`
-    changed_photos: int = _at_least(1, 8)  # photos of a batch whose pictures it changes
+    changed_photos: int = _at_least(1, 8)  # photos of a batch that it mirrors or blurs; their landmarks count again
     # So many batches are made once, with the answers of encoder and local stages, and drawn again and again
     # (training/stored.py); for stages that train the final level alone. 0 makes new batches at each step.
     stored: int = _at_least(0, 0)

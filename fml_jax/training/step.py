@@ -10,7 +10,7 @@ from flax import struct
 from jaxtyping import Float, UInt8
 
 from fml_jax.codes import FaceCode, FinalCode, code_from_network, leading_reflectance
-from fml_jax.corpus.device_augmentation import harmless_change
+from fml_jax.corpus.device_augmentation import harmless_change, with_mirrored_points
 from fml_jax.corpus.face_labels import BACKGROUND, FACE, LIKELY_BACKGROUND, LIKELY_FACE
 from fml_jax.face_model.base import BaseModel, reflectance
 from fml_jax.face_model.correctives import Corrections
@@ -169,7 +169,7 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
                 parts.append(_identity_part(model, rows[0], rows[2], synthetic, stage.identity))
             if stage.invariance:
                 rows = _rows((output, crops, batch), synthetic, synthetic + stage.changed_photos)
-                parts.append(_invariance_part(network, params, model, *rows, synthetic, stage.invariance, key))
+                parts += _changed_parts(network, params, model, *rows, synthetic, stage, key)
         if network.basis is not None and output.local is not None and any(stage.tone):
             parts += _tone_parts(network.basis, params["local"]["skin_tone"], output.local, batch, stage, key)
         return _reduced(parts, len(crops))
@@ -221,19 +221,24 @@ def _identity_part(model, output: EncoderOutput, batch, first, weight) -> _Part:
     return _Part("photos/", first, counted, weight * energies, {"identity": energies})
 
 
-def _invariance_part(network: Network, params, model, output: EncoderOutput, crops, batch, first, weight, key) -> _Part:
-    """How far shapes move when the pictures are mirrored or blurred."""
+def _changed_parts(
+    network: Network, params, model, output: EncoderOutput, crops, batch, first, stage, key
+) -> list[_Part]:
+    """Pictures mirrored or blurred: how far their faces' shapes move, and the losses of their landmarks, also known."""
     assert network.shape_differences is not None, "a stage with this loss needs a network that is made for it"
-    changed, mirrored = jax.vmap(harmless_change)(jax.random.split(jax.random.fold_in(key, 3), len(crops)), crops)
-    before, after = (
-        code_from_network(each.raw, model.code_sizes) for each in (output, network.encode(params, changed))
-    )
+    keys = jax.random.split(jax.random.fold_in(key, 3), len(crops))
+    changed, mirrored = jax.vmap(harmless_change)(keys, crops)
+    seen, batch = network.encode(params, changed), jax.vmap(with_mirrored_points)(batch, mirrored)
+    before, after = (code_from_network(each.raw, model.code_sizes) for each in (output, seen))
 
     def energy(before, after, mirrored):
         return invariance_energy(network.shape_differences, before, after, mirrored=mirrored)
 
     energies = jax.vmap(energy)(before, after, mirrored)
-    return _Part("photos/", first, batch["is_face"], weight * energies, {"invariance": energies})
+    moved = _Part("changed/", first, batch["is_face"], stage.invariance * energies, {"invariance": energies})
+    landmarks = _landmark_parts(network, params, model, seen, changed, batch, first, stage, key)
+    points = _local_part(network, seen, _points_of_landmarks(batch), "changed/", first, stage)
+    return [moved, *(part._replace(prefix="changed/") for part in landmarks), *points]
 
 
 def _supervised_part(model, output: EncoderOutput, batch, stage) -> _Part:

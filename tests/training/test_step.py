@@ -12,9 +12,10 @@ from fml_jax.configs.common import groups
 from fml_jax.errors import InputError
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.image_formation.local_points import PointBasis
-from fml_jax.losses import FinalSkinWeights, LocalWeights, ShapeDifferences, ToneWeights
+from fml_jax.losses import BaseWeights, FinalSkinWeights, LocalWeights, ShapeDifferences, ToneWeights
 from fml_jax.networks import local_stages
 from fml_jax.networks.multilevel import Network
+from fml_jax.photos.landmarks import IBUG_MIRROR
 from fml_jax.training.config import run_config
 from fml_jax.training.gradient_norms import make_gradient_norms
 from fml_jax.training.optimizers import make_optimizer
@@ -124,17 +125,45 @@ def test_the_full_stage_trains_everything_and_the_final_level_gets_ahead(network
     assert moved(start.params, state.params) == names
 
 
-def test_invariance_compares_the_first_photos_with_their_changed_pictures(network, params, full_loss, tiny_model):
+@pytest.fixture(scope="module")
+def compared(network, tiny_model):
+    """The network with a form by which shapes are compared."""
     sizes = tiny_model.code_sizes
     form = jnp.eye(2 * (sizes.identity + sizes.expression) + 1)
-    compared = replace(network, shape_differences=ShapeDifferences(form, 2 * form))
-    stage = replace(stage_of("full"), invariance=3.0, changed_photos=2)
+    return replace(network, shape_differences=ShapeDifferences(form, 2 * form))
+
+
+def test_invariance_compares_the_first_photos_with_their_changed_pictures(compared, params, full_loss, tiny_model):
+    nothing = BaseWeights(photo=0.0, sparse=0.0, reg=0.0)
+    stage = replace(stage_of("full"), invariance=3.0, changed_photos=2, base=nothing)
     batch, key = batch_of(), step_key(0, 0)
     total, metrics = jax.jit(make_loss(compared, stage))(params, tiny_model, batch, key)
     without, _ = full_loss(params, tiny_model, batch, key)
-    shown = metrics["rows"]["photos/invariance"]
+    shown = metrics["rows"]["changed/invariance"]
     np.testing.assert_array_equal(shown > 0, [False] * 4 + list(batch["is_face"][4:6] > 0) + [False] * 2)
     assert float(total - without) == pytest.approx(3.0 * float(shown.sum()) / 8, rel=1e-3)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_changed_pictures_are_also_compared_with_their_landmarks(
+    compared, params, full_loss, tiny_model, monkeypatch, mirrored
+):
+    def change(key, crop):
+        return crop[:, ::-1] if mirrored else crop, jnp.array(mirrored)
+
+    monkeypatch.setattr("fml_jax.training.step.harmless_change", change)
+    stage = replace(stage_of("full"), invariance=1e-9, changed_photos=4, base=BaseWeights(sparse=2.0, reg=0.0))
+    batch, key = batch_of(), step_key(0, 0)
+    total, metrics = jax.jit(make_loss(compared, stage))(params, tiny_model, batch, key)
+    seen = dict(batch)
+    if mirrored:
+        seen["crop"] = batch["crop"][:, :, ::-1]
+        points = batch["landmarks"][:, IBUG_MIRROR] * np.float32([-1, 1]) + np.float32([239, 0])
+        seen |= {"landmarks": points, "confidence": batch["confidence"][:, IBUG_MIRROR]}
+    without, _ = full_loss(params, tiny_model, batch, key)
+    rows = full_loss(params, tiny_model, seen, key)[1]["rows"]["photos/sparse"]
+    np.testing.assert_allclose(metrics["rows"]["changed/sparse"], rows, rtol=1e-4)
+    assert float(total - without) == pytest.approx(2.0 * float(rows.sum()) / 8, rel=1e-3)
 
 
 def test_metrics_are_unreduced_terms_and_their_means(full_loss, params, tiny_model):
