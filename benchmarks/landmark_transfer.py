@@ -1,6 +1,6 @@
 """How far landmarks lie from their true places when importers carry them over to another mesh.
 
-    python -m benchmarks.landmark_transfer --ict=../shared/face_models/ict_facekit.npz [--faces=10]
+    python -m benchmarks.landmark_transfer --ict=ICT-FaceKit [--faces=10]
 
 Two kinds of faces, each as the mean face of a model of its own:
 - identities of ICT-FaceKit: the open model has its topology, so that the true places are known; for its neutral face
@@ -27,7 +27,7 @@ from fml_jax.face_model.surfaces import Mesh, at, closest_on_surface
 from fml_jax.importers.correspondence import Correspondence, find_correspondence
 from fml_jax.importers.ict_facekit import read_ict
 
-_ICT = flags.DEFINE_string("ict", "../shared/face_models/ict_facekit.npz", "ICT-FaceKit: its npz file or its folder.")
+_ICT = flags.DEFINE_string("ict", None, "ICT-FaceKit: its npz file or its folder.")
 _FACES = flags.DEFINE_integer("faces", 10, "Faces of each kind.")
 _HEAD = 11248  # vertices of head and neck, which ICT-FaceKit and the open model share
 _FRONT = -20.0  # mm: what lies behind is cut off
@@ -87,6 +87,8 @@ def _row(name: str, model: BaseModel, all_errors: list[np.ndarray]) -> tuple:
 def main(_: list[str]) -> None:
     """Prints the table."""
     model, rng = load_face_model(), np.random.default_rng(0)
+    if _ICT.value is None:
+        raise app.UsageError("give --ict: ICT-FaceKit's npz file or its folder")
     raw = read_ict(Path(_ICT.value))
     neutral = find_correspondence(model, raw.mean, raw.triangles)
     inner = np.asarray(model.landmarks.ibug_from_mediapipe)[17:]
