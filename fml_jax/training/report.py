@@ -74,7 +74,12 @@ def _sorted(figures):
     }
 
 
-_SECTIONS = ("Training", "Held-out faces", "Terms on photos", "Terms on synthetic faces", "Gradient norms", "Speed")
+_OF_TERMS = {
+    "photos": "Terms on photos",
+    "changed": "Terms on photos mirrored or blurred",
+    "synthetic": "Terms on synthetic faces",
+}
+_SECTIONS = ("Training", "Held-out faces", *_OF_TERMS.values(), "Gradient norms", "Speed")
 
 
 def _place(name: str, validation: bool) -> tuple[str, str, str]:
@@ -87,8 +92,7 @@ def _place(name: str, validation: bool) -> tuple[str, str, str]:
     if name in ("images_per_second", "wait"):
         return "Speed", {"wait": "share of time waiting for batches"}.get(name, "images per second"), ""
     kind, _, term = name.partition("/")
-    sections = {"photos": "Terms on photos", "synthetic": "Terms on synthetic faces"}
-    return (sections[kind], term, "") if term and kind in sections else ("Training", name, "")
+    return (_OF_TERMS[kind], term, "") if term and kind in _OF_TERMS else ("Training", name, "")
 
 
 def draw_curves(lines: Mapping[str, np.ndarray], borders: Sequence[int] = ()) -> str:

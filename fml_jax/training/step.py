@@ -144,7 +144,8 @@ def make_loss(network: Network, stage: StageConfig) -> Callable[..., tuple[Float
 
     The metrics are "loss"; the mean of each term over the rows to which it applies, before weighting; and
     "rows", the terms of each row: name → [B], zero where a term does not apply, with "energy", the weighted
-    sum of a row. Names begin with "synthetic/" or "photos/", except the score's.
+    sum of a row. Names begin with "synthetic/", "photos/" or "changed/" (photos mirrored or blurred), except those of
+    the score and of occlusion.
     """
     synthetic, photos = stage.synthetic, stage.photos
     photo_parts = {"full": _full_parts, "base": _base_parts, "landmarks": _landmark_parts}[stage.level]
@@ -224,11 +225,14 @@ def _identity_part(model, output: EncoderOutput, batch, first, weight) -> _Part:
 def _changed_parts(
     network: Network, params, model, output: EncoderOutput, crops, batch, first, stage, key
 ) -> list[_Part]:
-    """Pictures mirrored or blurred: how far their faces' shapes move, and the losses of their landmarks, also known."""
+    """Photos mirrored or blurred: how far their faces' shapes move, and the losses of their landmarks once more.
+
+    The points of a changed photo are known, since those of the photo are.
+    """
     assert network.shape_differences is not None, "a stage with this loss needs a network that is made for it"
     keys = jax.random.split(jax.random.fold_in(key, 3), len(crops))
     changed, mirrored = jax.vmap(harmless_change)(keys, crops)
-    seen, batch = network.encode(params, changed), jax.vmap(with_mirrored_points)(batch, mirrored)
+    seen, known = network.encode(params, changed), jax.vmap(with_mirrored_points)(batch, mirrored)
     before, after = (code_from_network(each.raw, model.code_sizes) for each in (output, seen))
 
     def energy(before, after, mirrored):
@@ -236,9 +240,11 @@ def _changed_parts(
 
     energies = jax.vmap(energy)(before, after, mirrored)
     moved = _Part("changed/", first, batch["is_face"], stage.invariance * energies, {"invariance": energies})
-    landmarks = _landmark_parts(network, params, model, seen, changed, batch, first, stage, key)
-    points = _local_part(network, seen, _points_of_landmarks(batch), "changed/", first, stage)
-    return [moved, *(part._replace(prefix="changed/") for part in landmarks), *points]
+    points = _local_part(network, seen, _points_of_landmarks(known), "changed/", first, stage)
+    if stage.level != "landmarks":  # other levels weight landmarks beside colours, which are not compared here
+        return [moved, *points]
+    landmarks = _landmark_parts(network, params, model, seen, changed, known, first, stage, key)
+    return [moved, *points, *(part._replace(prefix="changed/") for part in landmarks)]
 
 
 def _supervised_part(model, output: EncoderOutput, batch, stage) -> _Part:

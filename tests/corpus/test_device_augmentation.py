@@ -14,7 +14,7 @@ from fml_jax.corpus.device_augmentation import Moved, render_row
 from fml_jax.corpus.face_labels import moved_labels
 from fml_jax.image_formation.illumination import rolled_light
 from fml_jax.photos.crops import CROP_SIZE, compose_affines, crop_photo, moved_affine
-from fml_jax.photos.landmarks import IBUG_MIRROR
+from fml_jax.photos.landmarks import EYE_MIRROR, IBUG_MIRROR
 
 # One program each; without `jit` they would be some hundred.
 warped = jax.jit(device_augmentation.warped, static_argnames=("size", "beyond"))
@@ -102,6 +102,9 @@ def test_a_mirrored_photo_exchanges_left_and_right(row):
         flipped["landmarks"][:, 0], (CROP_SIZE - 1 - np.asarray(plain["landmarks"])[IBUG_MIRROR, 0]), atol=1e-3
     )
     np.testing.assert_allclose(flipped["confidence"], np.asarray(plain["confidence"])[IBUG_MIRROR])
+    np.testing.assert_allclose(
+        flipped["eyes"][:, 0], (CROP_SIZE - 1 - np.asarray(plain["eyes"])[EYE_MIRROR, 0]), atol=1e-3
+    )
 
 
 def test_negatives_show_no_face_and_count_no_landmark(row):

@@ -40,7 +40,14 @@ def workdir(tmp_path):
 def test_values_go_to_the_curves_that_they_belong_to():
     rows = [
         row(1, loss=2.0, photos__smo=3.0, synthetic__identity=4.0, gradient__photos__smo__final=5.0, wait=0.5),
-        row(2, loss=float("nan"), photos__smo=3.5, gradient__photos__smo__encoder=6.0, seconds=1e9),
+        row(
+            2,
+            loss=float("nan"),
+            photos__smo=3.5,
+            changed__invariance=8.0,
+            gradient__photos__smo__encoder=6.0,
+            seconds=1e9,
+        ),
         row(2, validation=1.0, photos__smo=7.0),
     ]
     found = curves(rows)
@@ -49,6 +56,7 @@ def test_values_go_to_the_curves_that_they_belong_to():
         "Training",
         "Held-out faces",
         "Terms on photos",
+        "Terms on photos mirrored or blurred",
         "Terms on synthetic faces",
         "Gradient norms",
         "Speed",
@@ -59,7 +67,8 @@ def test_values_go_to_the_curves_that_they_belong_to():
     assert lines["Terms on synthetic faces", "identity"][""].tolist() == [[1, 4]]
     norms = {name: points.tolist() for name, points in lines["Gradient norms", "photos/smo"].items()}
     assert norms == {"encoder": [[2, 6]], "final": [[1, 5]]}
-    assert len(lines) == 6
+    assert lines["Terms on photos mirrored or blurred", "invariance"][""].tolist() == [[2, 8]]
+    assert len(lines) == 7
 
 
 def test_the_page_holds_curves_and_sheets_and_asks_for_nothing_else(workdir):

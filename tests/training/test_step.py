@@ -12,10 +12,10 @@ from fml_jax.configs.common import groups
 from fml_jax.errors import InputError
 from fml_jax.face_model.correctives import Correctives
 from fml_jax.image_formation.local_points import PointBasis
-from fml_jax.losses import BaseWeights, FinalSkinWeights, LocalWeights, ShapeDifferences, ToneWeights
+from fml_jax.losses import FinalSkinWeights, LocalWeights, ShapeDifferences, ToneWeights
 from fml_jax.networks import local_stages
 from fml_jax.networks.multilevel import Network
-from fml_jax.photos.landmarks import IBUG_MIRROR
+from fml_jax.photos.landmarks import EYE_MIRROR, IBUG_MIRROR
 from fml_jax.training.config import run_config
 from fml_jax.training.gradient_norms import make_gradient_norms
 from fml_jax.training.optimizers import make_optimizer
@@ -126,44 +126,24 @@ def test_the_full_stage_trains_everything_and_the_final_level_gets_ahead(network
 
 
 @pytest.fixture(scope="module")
-def compared(network, tiny_model):
-    """The network with a form by which shapes are compared."""
+def shape_form(tiny_model):
+    """A form by which a network's shapes are compared."""
     sizes = tiny_model.code_sizes
     form = jnp.eye(2 * (sizes.identity + sizes.expression) + 1)
-    return replace(network, shape_differences=ShapeDifferences(form, 2 * form))
+    return ShapeDifferences(form, 2 * form)
 
 
-def test_invariance_compares_the_first_photos_with_their_changed_pictures(compared, params, full_loss, tiny_model):
-    nothing = BaseWeights(photo=0.0, sparse=0.0, reg=0.0)
-    stage = replace(stage_of("full"), invariance=3.0, changed_photos=2, base=nothing)
+def test_invariance_compares_the_first_photos_with_their_changed_pictures(
+    network, params, full_loss, tiny_model, shape_form
+):
+    compared = replace(network, shape_differences=shape_form)
+    stage = replace(stage_of("full"), invariance=3.0, changed_photos=2)
     batch, key = batch_of(), step_key(0, 0)
     total, metrics = jax.jit(make_loss(compared, stage))(params, tiny_model, batch, key)
     without, _ = full_loss(params, tiny_model, batch, key)
     shown = metrics["rows"]["changed/invariance"]
     np.testing.assert_array_equal(shown > 0, [False] * 4 + list(batch["is_face"][4:6] > 0) + [False] * 2)
     assert float(total - without) == pytest.approx(3.0 * float(shown.sum()) / 8, rel=1e-3)
-
-
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_changed_pictures_are_also_compared_with_their_landmarks(
-    compared, params, full_loss, tiny_model, monkeypatch, mirrored
-):
-    def change(key, crop):
-        return crop[:, ::-1] if mirrored else crop, jnp.array(mirrored)
-
-    monkeypatch.setattr("fml_jax.training.step.harmless_change", change)
-    stage = replace(stage_of("full"), invariance=1e-9, changed_photos=4, base=BaseWeights(sparse=2.0, reg=0.0))
-    batch, key = batch_of(), step_key(0, 0)
-    total, metrics = jax.jit(make_loss(compared, stage))(params, tiny_model, batch, key)
-    seen = dict(batch)
-    if mirrored:
-        seen["crop"] = batch["crop"][:, :, ::-1]
-        points = batch["landmarks"][:, IBUG_MIRROR] * np.float32([-1, 1]) + np.float32([239, 0])
-        seen |= {"landmarks": points, "confidence": batch["confidence"][:, IBUG_MIRROR]}
-    without, _ = full_loss(params, tiny_model, batch, key)
-    rows = full_loss(params, tiny_model, seen, key)[1]["rows"]["photos/sparse"]
-    np.testing.assert_allclose(metrics["rows"]["changed/sparse"], rows, rtol=1e-4)
-    assert float(total - without) == pytest.approx(2.0 * float(rows.sum()) / 8, rel=1e-3)
 
 
 def test_metrics_are_unreduced_terms_and_their_means(full_loss, params, tiny_model):
@@ -253,6 +233,35 @@ def test_the_loss_of_landmarks_ignores_colours(local_network, local_params, tiny
         "photos/local_distance",
         "photos/local_openings",
     }
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_changed_pictures_are_also_compared_with_their_landmarks(
+    local_network, local_params, tiny_model, shape_form, monkeypatch, mirrored
+):
+    def change(key, crop):
+        return crop[:, ::-1] if mirrored else crop, jnp.array(mirrored)
+
+    monkeypatch.setattr("fml_jax.training.step.harmless_change", change)
+    compared = replace(local_network, shape_differences=shape_form)
+    stage = replace(landmarks_stage(encoder=1e-3), invariance=1e-9, changed_photos=4)
+    batch = batch_of()
+    batch["confidence"] = np.random.default_rng(0).uniform(0.2, 1, batch["confidence"].shape).astype(np.float32)
+    seen = dict(batch)
+    if mirrored:
+        side = np.float32([-1, 1]), np.float32([239, 0])
+        seen["crop"] = batch["crop"][:, :, ::-1]
+        seen["confidence"] = batch["confidence"][:, IBUG_MIRROR]
+        seen["landmarks"] = batch["landmarks"][:, IBUG_MIRROR] * side[0] + side[1]
+        seen["eyes"] = batch["eyes"][:, EYE_MIRROR] * side[0] + side[1]
+    changed = jax.jit(make_loss(compared, stage))(local_params, tiny_model, batch, step_key(0, 0))[1]["rows"]
+    plain = jax.jit(make_loss(local_network, replace(stage, invariance=0.0)))
+    shown, before = (plain(local_params, tiny_model, each, step_key(0, 0))[1]["rows"] for each in (seen, batch))
+    terms = {name.removeprefix("photos/") for name in shown if name.startswith("photos/")}
+    assert {"sparse", "std", "local_points", "local_distance"} <= terms
+    for term in terms:
+        np.testing.assert_allclose(changed[f"changed/{term}"], shown[f"photos/{term}"], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(changed["energy"][4:], (before["energy"] + shown["energy"])[4:], rtol=1e-3)
 
 
 def test_the_encoders_own_points_train_the_layer_that_outputs_its_code(local_network, tiny_model):
