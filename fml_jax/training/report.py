@@ -74,12 +74,12 @@ def _sorted(figures):
     }
 
 
-_OF_TERMS = {
+_TERM_SECTIONS = {
     "photos": "Terms on photos",
     "changed": "Terms on photos mirrored or blurred",
     "synthetic": "Terms on synthetic faces",
 }
-_SECTIONS = ("Training", "Held-out faces", *_OF_TERMS.values(), "Gradient norms", "Speed")
+_SECTIONS = ("Training", "Held-out faces", *_TERM_SECTIONS.values(), "Gradient norms", "Speed")
 
 
 def _place(name: str, validation: bool) -> tuple[str, str, str]:
@@ -92,7 +92,7 @@ def _place(name: str, validation: bool) -> tuple[str, str, str]:
     if name in ("images_per_second", "wait"):
         return "Speed", {"wait": "share of time waiting for batches"}.get(name, "images per second"), ""
     kind, _, term = name.partition("/")
-    return (_OF_TERMS[kind], term, "") if term and kind in _OF_TERMS else ("Training", name, "")
+    return (_TERM_SECTIONS[kind], term, "") if term and kind in _TERM_SECTIONS else ("Training", name, "")
 
 
 def draw_curves(lines: Mapping[str, np.ndarray], borders: Sequence[int] = ()) -> str:
