@@ -1,6 +1,6 @@
 """Trains a network such as the package ships, both levels, on one GPU.
 
-    fml-prepare --layout=synthetic --count=12000 --seed=5 --input=PHOTOS --output=data/synthetic
+    fml-prepare --layout=synthetic --count=44000 --seed=5 --input=PHOTOS --output=data/synthetic
     fml-prepare --layout=lfw --input=LFW --layout=youtube --input=YOUTUBE --output=data/photos
     fml-pack --corpus=data/synthetic --output=data/synthetic.npz
     fml-pack --corpus=data/photos --output=data/photos.npz
@@ -9,7 +9,8 @@
 The stage "base" trains the deep encoder, its occlusion head and the local stages, from random weights; "levels" learns
 the correctives on top of them. fml-fit-score then fits the crop score. On one H200 "base" trained on 9,100 crops a
 second, 4.3 minutes after 108 s of compilation; "levels" was not timed there. The shipped network's "base" is this
-stage's, with other label maps of photos; OPEN_DEEP.md in fml_jax/reconstruction lists what else it saw.
+stage's, with 12,000 renders, which it learned by heart, and other label maps of photos; OPEN_DEEP.md in
+fml_jax/reconstruction lists what else it saw.
 """
 
 from ml_collections import ConfigDict
