@@ -9,8 +9,8 @@
 The stage "base" trains the deep encoder, its occlusion head and the local stages, from random weights; "levels" learns
 the correctives on top of them. fml-fit-score then fits the crop score. On one H200 "base" trained on 9,100 crops a
 second, 4.3 minutes after 108 s of compilation; "levels" was not timed there. The shipped network's "base" is this
-stage's, with 12,000 renders, which it learned by heart, and other label maps of photos; OPEN_DEEP.md in
-fml_jax/reconstruction lists what else it saw.
+stage's, with 12,000 renders and other label maps of photos; OPEN_DEEP.md in fml_jax/reconstruction lists what else it
+saw. The pictures of 44,000 renders take 11 GB of the device's memory.
 """
 
 from ml_collections import ConfigDict

@@ -2,14 +2,14 @@
 
     fml-train --config=open_local --workdir=runs/open_local
 
-The data is that of `open_gpu`, packed; its 44,000 renders take 7.6 GB of memory. It begins with the shipped weights,
+The data is that of `open_gpu`, packed; its 44,000 renders take 11 GB of memory. It begins with the shipped weights,
 local stages included; `--config.start_from` names others. Landmarks count most: with the weights that `open_gpu` gives
 to known codes, the local stages found landmarks no better than the light network's. The encoder's own points count too
 (`local.start`): where nothing but the stages' points was trained, the encoder's lay 24 % of a face's size away from
 the face, and the first stage looked beside what it should measure. Pictures of sixteen photos a step are also mirrored
 or blurred: their faces' shapes must not move (`losses.invariance`), and their landmarks count again. Renders must be
-many: with 6,000 of them their neutral faces were 1.85 mm off after training, and those of other renders 2.60 mm. The
-final level depends on the local stages: train it afterwards (`open_levels`).
+many: after training on 6,000, neutral faces of these were 1.85 mm off, and those of other renders 2.60 mm. The final
+level depends on the local stages: train it afterwards (`open_levels`).
 """
 
 from ml_collections import ConfigDict

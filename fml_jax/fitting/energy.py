@@ -28,8 +28,8 @@ EYES = 300.0  # per mean squared change of the eyes' reflectance
 # the ratio was 0.71; with 1 and 5 it was 0.63 and 0.59, and the network's 0.57. For 48 other frames, where the
 # network's is 0.601, weight 3 and E_sparse 3.8 gave 0.624, weight 6 and E_sparse 8 0.622. On 40 photos these had
 # landmarks 0.92 and 0.77 % off (those left out 1.07 and 0.91 %), and on renders of scans shapes 0.92 and 0.97 mm.
-# Weight 6 and E_sparse 5.2 have 0.85 % (0.99 %) and 0.93 mm (two of four pictures of each scan); the final level, with
-# which refinement begins, has 0.95 mm.
+# Weight 6 and E_sparse 5.2 had 0.85 % (0.99 %) and 0.93 mm (two of four pictures of each scan); the final level, with
+# which refinement began, had 0.95 mm.
 IDENTITY = 6.0
 
 STEPS = 300

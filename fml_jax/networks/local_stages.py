@@ -3,8 +3,8 @@
 Each stage cuts a small patch of the crop about every point of `local_points`, predicts where the point really is and
 how certain that is, and updates the code by one Gauss–Newton step (`fitting.point_update`). The mean of the update's
 prior is a weighted mean of the encoder's code and of the code of the stage before, whose weights are learned, plus a
-shift that the stage predicts: depth shows in the patches' shading, and hardly in where points are. Later stages look
-at smaller patches in finer pixels. Everything is differentiable, so that the stages are trained by the errors of the
+shift that the stage predicts from its patches: points alone hardly show depth. Later stages look at smaller patches in
+finer pixels. Everything is differentiable, so that the stages are trained by the errors of the
 updated code as well as by those of the points.
 """
 
@@ -101,7 +101,7 @@ class _Stage(nn.Module):
         now = jax.vmap(project_points, in_axes=(None, 0))(basis, code_from_network(raw, basis.sizes))
         patches, middles = look_about(crops, now.pixels, self.number)
         pixel = PIXEL[self.number]
-        moved, whitening, shift = _Measurement()(patches, (now.pixels - middles) / pixel, raw, len(free))
+        moved, whitening, shift = _Measurement(len(free))(patches, (now.pixels - middles) / pixel, raw)
         measured = MeasuredPoints(middles + pixel * moved, whitening / pixel)
 
         def update(jacobian, gaps, whitening, from_prior):
@@ -110,24 +110,29 @@ class _Stage(nn.Module):
 
         # As in every Gauss–Newton method the derivative of the Jacobian is left out.
         jacobian = jax.lax.stop_gradient(now.jacobian) * raw_scales(basis.sizes)[free]
-        # The prior's mean: the code of the stage before, with the weight sigmoid(trust), the encoder's, and the shift.
+        # The prior's mean is sigmoid(trust) times the code of the stage before, plus the rest of the encoder's code,
+        # plus the shift; `from_prior` is the current code minus this mean.
         from_prior = (1 - jax.nn.sigmoid(trust)) * (raw - start)[:, free] - shift
         change = jax.vmap(update)(jacobian, measured.pixels - now.pixels, measured.whitening, from_prior)
         return raw.at[:, free].add(change), measured, raw.at[:, free].add(-from_prior)
 
 
 class _Measurement(nn.Module):
-    """Displacements of points from the middles of their patches and whitening, both in samples; then the prior's shift.
+    """Measures points in their patches, and predicts the shift of the prior's mean.
+
+    Returns displacements [B, P, 2] from the patches' middles in samples, whitening [B, P, 2, 2] in 1/samples, and the
+    shift [B, M] in the encoder's units.
 
     `offsets` [B, P, 2] are the distances of the current code's points from the middles, in samples; patches lie on
     whole samples. With them the layers can leave a point in its place if its patch shows nothing.
     """
 
+    shifted: int  # M, numbers of the code that the stage may change
     widths: tuple[int, int] = (64, 32)  # of the layers that each point has of its own
     joint: int = 384  # width of the layers that join all points
 
     @nn.compact
-    def __call__(self, patches, offsets, raw, parameters) -> tuple[Array, Array, Array]:
+    def __call__(self, patches, offsets, raw) -> tuple[Array, Array, Array]:
         x = patches
         for width in self.widths:
             x = nn.relu(_EachPoint(width)(x))
@@ -137,7 +142,7 @@ class _Measurement(nn.Module):
         small = nn.initializers.variance_scaling(1e-4, "fan_in", "normal")
         x = jnp.concatenate([x, offsets], axis=-1)
         out = _EachPoint(5, small)(x) + Dense(5 * POINTS, kernel_init=small)(joint).reshape(-1, POINTS, 5)
-        shift = Dense(parameters, kernel_init=nn.initializers.zeros_init(), name="shift")(joint)
+        shift = Dense(self.shifted, kernel_init=nn.initializers.zeros_init(), name="shift")(joint)
         return PATCH * jnp.tanh(_UNIT / PATCH * out[..., :2]), _lower_triangular(out[..., 2:]), shift
 
 

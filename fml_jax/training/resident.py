@@ -1,7 +1,7 @@
 """Batches that are made on the device, from corpora in its memory.
 
 A GPU trains a small network on thousands of crops a second, and CPU cores make a few hundred. A corpus of 20,000 faces
-takes 4 GB. Photos come in pairs of one person where there are several of that person, for `losses.identity`.
+takes 5 GB. Photos come in pairs of one person where there are several of that person, for `losses.identity`.
 """
 
 import functools

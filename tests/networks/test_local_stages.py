@@ -94,21 +94,21 @@ def test_without_measurements_a_stage_keeps_the_code_that_it_trusts(basis, two_c
     np.testing.assert_array_equal(output.start, raw)
 
 
-def test_a_stage_shifts_the_code_where_its_points_show_nothing(basis, two_crops):
+@pytest.mark.parametrize("trust, kept", [(30.0, True), (-30.0, False)])
+def test_a_stage_without_measurements_moves_to_its_prior_and_by_its_shift(basis, two_crops, trust, kept):
     params, crops, raw = two_crops
     stages = {name: dict(part) for name, part in params["params"].items()}
-    shift = jnp.asarray(np.random.default_rng(2).normal(0, 0.3, len(free_parameters(basis.sizes))), jnp.float32)
-    for name in ("stage_0", "stage_1", "stage_2"):
-        stages[name] |= {"weight": jnp.asarray(-40.0), "trust": jnp.full_like(stages[name]["trust"], 30.0)}
-    measurement = dict(stages["stage_1"]["_Measurement_0"])
-    measurement["shift"] = measurement["shift"] | {"bias": shift}
-    stages["stage_1"]["_Measurement_0"] = measurement
-    output = apply({"params": stages}, crops, raw, basis)
     free = free_parameters(basis.sizes)
-    first, second, third = (stage[:, free] for stage in output.stages)
-    np.testing.assert_allclose(first, raw[:, free], atol=1e-4)
-    np.testing.assert_allclose(second, first + shift, atol=1e-4)
-    np.testing.assert_allclose(third, second, atol=1e-4)
+    shifts = np.random.default_rng(2).normal(0, 0.3, (3, len(free))).astype(np.float32)
+    for name, shift in zip(("stage_0", "stage_1", "stage_2"), shifts, strict=True):
+        stages[name] |= {"weight": jnp.asarray(-40.0), "trust": jnp.full_like(stages[name]["trust"], trust)}
+        layers = stages[name]["_Measurement_0"]
+        stages[name]["_Measurement_0"] = layers | {"shift": layers["shift"] | {"bias": jnp.asarray(shift)}}
+    output = apply({"params": stages}, crops, raw, basis)
+    found = np.array([stage[:, free] for stage in output.stages])
+    expected = np.cumsum(shifts, axis=0) if kept else shifts
+    np.testing.assert_allclose(found, raw[None, :, free] + expected[:, None], atol=1e-4)
+    np.testing.assert_allclose(output.prior[:, free], found[-1], atol=1e-4)
 
 
 def test_layers_can_leave_points_in_their_places_between_samples(basis, two_crops):
