@@ -68,8 +68,8 @@ def test_one_person_is_seen_in_all_frames_and_searched_for_once_a_second(found):
 
 
 def test_it_jitters_far_less_than_frames_by_themselves(found, alone, rendered):
-    # 0.43 to 0.44 on the longer clips of benchmarks/clip.py, and 0.73 to 0.75 there without smoothing. On this one it is
-    # about 0.5, and differs from run to run by some hundredths.
+    # 0.43 to 0.44 on the longer clips of benchmarks/clip.py, and 0.73 to 0.75 there without smoothing. On this one the
+    # ratio is about 0.5, and differs from run to run by some hundredths.
     assert jitter(found.people[0].landmarks68, rendered) < 0.6 * jitter(alone, rendered)
 
 
