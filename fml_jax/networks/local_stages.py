@@ -4,8 +4,8 @@ Each stage cuts a small patch of the crop about every point of `local_points`, p
 how certain that is, and updates the code by one Gauss–Newton step (`fitting.point_update`). The mean of the update's
 prior is a weighted mean of the encoder's code and of the code of the stage before, whose weights are learned, plus a
 shift that the stage predicts from its patches: points alone hardly show depth. Later stages look at smaller patches in
-finer pixels. Everything is differentiable, so that the stages are trained by the errors of the
-updated code as well as by those of the points.
+finer pixels. Everything is differentiable, so that the stages are trained by the errors of the updated code as well as
+by those of the points.
 """
 
 from typing import NamedTuple
@@ -110,8 +110,8 @@ class _Stage(nn.Module):
 
         # As in every Gauss–Newton method the derivative of the Jacobian is left out.
         jacobian = jax.lax.stop_gradient(now.jacobian) * raw_scales(basis.sizes)[free]
-        # The prior's mean is sigmoid(trust) times the code of the stage before, plus the rest of the encoder's code,
-        # plus the shift; `from_prior` is the current code minus this mean.
+        # The prior's mean is a weighted mean, with the weight sigmoid(trust) for the code of the stage before and the
+        # rest for the encoder's code, plus the shift. `from_prior` is the current code minus the prior's mean.
         from_prior = (1 - jax.nn.sigmoid(trust)) * (raw - start)[:, free] - shift
         change = jax.vmap(update)(jacobian, measured.pixels - now.pixels, measured.whitening, from_prior)
         return raw.at[:, free].add(change), measured, raw.at[:, free].add(-from_prior)

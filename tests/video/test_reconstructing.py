@@ -18,12 +18,12 @@ from fml_jax.video.people import TrackedPerson
 from fml_jax.video.reconstructing import reconstruct_clip
 from fml_jax.video.tracking import Track
 
-FRAMES = 40
+FRAMES = 75  # in 40 the jitter differs too much from run to run
 
 
 @pytest.fixture(scope="module")
 def rendered(reconstructor):
-    return render_clip(reconstructor.model, np.random.default_rng(1), FRAMES)
+    return render_clip(reconstructor.model, np.random.default_rng(0), FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +64,11 @@ def test_one_person_is_seen_in_all_frames_and_searched_for_once_a_second(found):
     assert len(found.people) == 1 and not found.interrupted
     np.testing.assert_array_equal(found.people[0].frames, np.arange(FRAMES))
     np.testing.assert_allclose(found.people[0].times, np.arange(FRAMES) / 25)
-    assert found.looks == 2
+    assert found.looks == 3
 
 
-def test_it_jitters_far_less_than_frames_by_themselves(found, alone, rendered):
-    # 0.43 to 0.44 on the longer clips of benchmarks/clip.py, and 0.73 to 0.75 there without smoothing. On this one the
-    # ratio is about 0.5, and differs from run to run by some hundredths.
-    assert jitter(found.people[0].landmarks68, rendered) < 0.6 * jitter(alone, rendered)
+def test_it_jitters_half_as_much_as_frames_by_themselves(found, alone, rendered):
+    assert jitter(found.people[0].landmarks68, rendered) < 0.5 * jitter(alone, rendered)
 
 
 def test_it_is_neither_late_nor_less_exact(found, alone, rendered):
