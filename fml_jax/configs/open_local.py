@@ -34,7 +34,7 @@ def _stage(steps: int) -> ConfigDict:
     result.level = "landmarks"
     known = {"pixels": 0.15, "identity": 0.3, "expression": 0.3, "rotation": 3.0, "depth": 3.0}
     result.supervised.update({"reflectance": 0.0, "shading": 0.0, "keypoints": 0.0} | known)
-    result.base.update(sparse=0.0, reg=0.01, rstd=0.0, contour="pose", keypoints=0.0)
+    result.base.update(sparse=0.0, reg=0.003, rstd=0.0, contour="pose", keypoints=0.0)
     result.local.update(points=1.0, distance=3.0, start=1.0, openings=2.0)
     result.tone.update(known=1.0, agreement=0.15)
     result.score, result.identity, result.ema_decay = 0.0, 1.2, 0.997

@@ -32,6 +32,7 @@ from fml_jax.corpus.examples import DETECTORS, Settings
 from fml_jax.corpus.layouts import LAYOUTS, Source
 from fml_jax.errors import InputError
 from fml_jax.launchers.command_line import define_face_model_flag, define_runner_flag, run_launcher
+from fml_jax.synthetic.adults import ADULTS
 from fml_jax.synthetic.occluders.names import KINDS, UNOCCLUDED
 
 _FLAGS = flags.FlagValues()
@@ -81,6 +82,15 @@ _UNOCCLUDED = flags.DEFINE_float(
     upper_bound=1.0,
     flag_values=_FLAGS,
 )
+_ADULTS = flags.DEFINE_float(
+    "adults",
+    None,
+    "Share of synthetic faces whose shapes vary as those of adults in photos do; the others vary as the face model's "
+    f"modes do, children and all. {ADULTS:g} by default; of the open face model alone.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+    flag_values=_FLAGS,
+)
 _TRUTH = flags.DEFINE_boolean(
     "truth",
     None,
@@ -121,9 +131,12 @@ def _synthetic() -> dict:
 
     if _BEYOND.value and (_OCCLUDERS.value or _UNOCCLUDED.value is not None):
         raise InputError("--occluders and --unoccluded: nothing occludes the faces of --beyond; leave one out")
+    if _BEYOND.value and _ADULTS.value is not None:
+        raise InputError("--adults: faces of --beyond are of a population of their own; leave one out")
     style = Style(
         kinds=KINDS if _OCCLUDERS.value is None else tuple(_OCCLUDERS.value),
         unoccluded=UNOCCLUDED if _UNOCCLUDED.value is None else _UNOCCLUDED.value,
+        adults=ADULTS if _ADULTS.value is None else _ADULTS.value,
     )
     if len(_INPUT.value) > 1:
         raise InputError("--input: synthetic faces take their backgrounds from one folder")
@@ -145,8 +158,8 @@ def _photos() -> dict:
     from fml_jax.corpus.building import build_corpus
 
     ours = (_BEYOND.value, _TRUTH.value, _FACE_MODEL.value)
-    if any(ours) or _OCCLUDERS.value is not None or _UNOCCLUDED.value is not None:
-        only = "--beyond, --truth, --face_model, --occluders and --unoccluded"
+    if any(ours) or any(flag.value is not None for flag in (_OCCLUDERS, _UNOCCLUDED, _ADULTS)):
+        only = "--beyond, --truth, --face_model, --occluders, --unoccluded and --adults"
         raise InputError(f"{only} belong to --layout=synthetic; leave them out for photos")
     settings: dict[str, Any] = {"detector": _DETECTOR.value}
     settings |= {name: flag.value for name, flag in _THRESHOLDS.items() if flag.value is not None}

@@ -19,6 +19,7 @@ from fml_jax.face_model.base import BaseModel, kept_vertices
 from fml_jax.face_model.landmarks import landmarks68, landmarks478
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS, project, to_camera
 from fml_jax.image_formation.landmark_projection import camera_landmarks
+from fml_jax.synthetic.adults import adults
 from fml_jax.synthetic.backgrounds import background
 from fml_jax.synthetic.beyond_span import SPREAD, Population
 from fml_jax.synthetic.camera_effects import photographed
@@ -45,6 +46,7 @@ class Style:
     unoccluded: float = UNOCCLUDED  # share of faces with none
     photographic: bool = True  # with highlights, cast shadows, detail of the skin, and clothes
     bearded: float = BEARDED  # share of photographic faces with a beard or stubble; nothing else depends on it
+    adults: float = 0.0  # share of faces whose shapes vary as those of adults in photos; of the open model alone
 
 
 PLAIN = Style(kinds=(), photographic=False)  # what the code's image formation shows, but for hair and the camera
@@ -86,7 +88,15 @@ def render_synthetic(
     """
     person = model if population is None else population.draw(model, rng)
     style = style if population is None else PLAIN
-    face = sample_face(person, units, rng, spread=1.0 if population is None else SPREAD, like=like)
+    adult = population is None and style.adults > 0 and rng.random() < style.adults
+    face = sample_face(
+        person,
+        units,
+        rng,
+        spread=1.0 if population is None else SPREAD,
+        shapes=adults(model.name) if adult else None,
+        like=like,
+    )
     kinds = sample_kinds(rng, style.kinds, style.unoccluded)
     hair = _hair(person, rng, kinds, population is not None)
     head = head_raster(person, face, hair)

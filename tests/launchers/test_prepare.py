@@ -45,12 +45,12 @@ def test_what_is_stored_of_synthetic_faces(tmp_path, flags, stored):
 
 
 def test_kinds_of_occluders_are_chosen(tmp_path):
-    occluders = ["--occluders=blobs", "--unoccluded=0"]
+    occluders = ["--occluders=blobs", "--unoccluded=0", "--adults=0.25"]
     result = prepare("--layout=synthetic", "--count=2", *occluders, "--workers=1", f"--output={tmp_path}/corpus")
     assert result.returncode == 0, result.stderr
     card = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
     style = card["settings"]["style"]
-    assert style == {"kinds": ["blobs"], "unoccluded": 0.0, "photographic": True, "bearded": BEARDED}
+    assert style == {"kinds": ["blobs"], "unoccluded": 0.0, "photographic": True, "bearded": BEARDED, "adults": 0.25}
     examples = map(decode, read_shard(next((tmp_path / "corpus" / "shards").glob("*.arrayrecord"))))
     assert all(0.02 < occluded_share(example.labels) < 0.6 for example in examples)
 
@@ -67,6 +67,8 @@ def test_kinds_of_occluders_are_chosen(tmp_path):
         (["--input=.", "--occluders=hats"], "belong to --layout=synthetic"),
         (["--layout=synthetic", "--occluders=scarves"], "'scarves' is unknown; choose among masks"),
         (["--layout=synthetic", "--beyond", "--occluders=hats"], "nothing occludes the faces of --beyond"),
+        (["--layout=synthetic", "--beyond", "--adults=1"], "a population of their own"),
+        (["--input=.", "--adults=1"], "belong to --layout=synthetic"),
         (["--layout=synthetic", "--layout=lfw", "--input=a", "--input=b"], "a corpus of its own"),
         (["--layout=synthetic", "--input=/nowhere"], "/nowhere: no such file, folder or pattern"),
         (["--layout=synthetic", "--input=setup.py"], "setup.py: no photo that can be a background"),
