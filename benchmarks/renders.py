@@ -14,6 +14,7 @@ from absl import app, flags
 from tqdm import trange
 
 from fml_jax.face_model.files import load_face_model
+from fml_jax.synthetic.adults import ADULT_SHARE
 from fml_jax.synthetic.expressions import expression_units
 from fml_jax.synthetic.occluders.names import KINDS
 from fml_jax.synthetic.rendering import PLAIN, Style, render_synthetic
@@ -22,7 +23,7 @@ _COUNT = flags.DEFINE_integer("count", 40, "Faces in each style.", lower_bound=5
 _STYLES = {
     "plain": PLAIN,
     "photographic, nothing in front": Style(kinds=()),
-    "photographic, as in a corpus": Style(),
+    "photographic, as in a corpus": Style(adults=ADULT_SHARE),
     "photographic, always an occluder": Style(kinds=KINDS, unoccluded=0.0),
 }
 

@@ -8,8 +8,10 @@ to known codes, the local stages found landmarks no better than the light networ
 (`local.start`): where nothing but the stages' points was trained, the encoder's lay 24 % of a face's size away from
 the face, and the first stage looked beside what it should measure. Pictures of sixteen photos a step are also mirrored
 or blurred: their faces' shapes must not move (`losses.invariance`), and their landmarks count again. Renders must be
-many: after training on 6,000, neutral faces of these were 1.85 mm off, and those of other renders 2.60 mm. The final
-level depends on the local stages: train it afterwards (`open_levels`).
+many: after training on 6,000, neutral faces of these were 1.85 mm off, and those of other renders 2.60 mm. Half of them
+have the shapes of adults in photos (`fml-prepare`'s default). E_sta counts little, since it draws all faces to the
+model's mean, which is not that of adults. The final level depends on the local stages: train it afterwards
+(`open_levels`).
 """
 
 from ml_collections import ConfigDict

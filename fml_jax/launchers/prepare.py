@@ -32,7 +32,7 @@ from fml_jax.corpus.examples import DETECTORS, Settings
 from fml_jax.corpus.layouts import LAYOUTS, Source
 from fml_jax.errors import InputError
 from fml_jax.launchers.command_line import define_face_model_flag, define_runner_flag, run_launcher
-from fml_jax.synthetic.adults import ADULTS
+from fml_jax.synthetic.adults import ADULT_SHARE, adult_identities
 from fml_jax.synthetic.occluders.names import KINDS, UNOCCLUDED
 
 _FLAGS = flags.FlagValues()
@@ -85,8 +85,8 @@ _UNOCCLUDED = flags.DEFINE_float(
 _ADULTS = flags.DEFINE_float(
     "adults",
     None,
-    "Share of synthetic faces whose shapes vary as those of adults in photos do; the others vary as the face model's "
-    f"modes do, children and all. {ADULTS:g} by default; of the open face model alone.",
+    "Share of synthetic faces with the shapes of adults in photos. The others vary as the face model's modes do, which "
+    f"include children. {ADULT_SHARE:g} by default. The open face model alone knows adults.",
     lower_bound=0.0,
     upper_bound=1.0,
     flag_values=_FLAGS,
@@ -133,15 +133,16 @@ def _synthetic() -> dict:
         raise InputError("--occluders and --unoccluded: nothing occludes the faces of --beyond; leave one out")
     if _BEYOND.value and _ADULTS.value is not None:
         raise InputError("--adults: faces of --beyond are of a population of their own; leave one out")
+    model = load_face_model(_FACE_MODEL.value)
     style = Style(
         kinds=KINDS if _OCCLUDERS.value is None else tuple(_OCCLUDERS.value),
         unoccluded=UNOCCLUDED if _UNOCCLUDED.value is None else _UNOCCLUDED.value,
-        adults=ADULTS if _ADULTS.value is None else _ADULTS.value,
+        adults=_adult_share(model.name),
     )
     if len(_INPUT.value) > 1:
         raise InputError("--input: synthetic faces take their backgrounds from one folder")
     return build_synthetic(
-        load_face_model(_FACE_MODEL.value),
+        model,
         _OUTPUT.value,
         _COUNT.value,
         seed=_SEED.value,
@@ -152,6 +153,14 @@ def _synthetic() -> dict:
         truth=_BEYOND.value if _TRUTH.value is None else _TRUTH.value,
         style=style,
     )
+
+
+def _adult_share(face_model: str) -> float:
+    if adult_identities(face_model) is not None:
+        return ADULT_SHARE if _ADULTS.value is None else _ADULTS.value
+    if _ADULTS.value:
+        raise InputError(f"--adults: nothing is known of adults in the face model {face_model}; leave it out")
+    return 0.0
 
 
 def _photos() -> dict:

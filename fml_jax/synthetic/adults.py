@@ -1,9 +1,9 @@
-"""How the shapes of adults in photos vary: other means and spreads of the identity modes than all people's.
+"""How the shapes of adults in photos are distributed: means and spreads of the identity modes.
 
-The open model's modes span children, old age and every build alike, so that faces drawn from them with unit variance
-are wilder than the people of most photos, and have another mean. A network that learns from such renders alone takes
-what adults have in common for chance, and moves each of them toward the mean of all.
-`third_party.open_face_model.fit_adults` estimates both from photos.
+The open model's modes span children, old age and every build alike. Faces drawn from them with unit variance differ
+more from each other than the people in most photos do, and their mean is another. A network that learns from such
+renders alone expects the model's mean, and predicts adults too near to it. `third_party.open_face_model.fit_adults`
+estimates mean and spread from photos.
 """
 
 import json
@@ -14,21 +14,21 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-ADULTS = 0.5  # share of renders whose shapes are drawn like this
+ADULT_SHARE = 0.5  # of a training corpus's renders; the others keep children and unusual faces in it
 _FILE = Path(__file__).parent / "adults.json"
 
 
-class Shapes(NamedTuple):
-    """A distribution of identities α_s: independent normal modes."""
+class IdentityDistribution(NamedTuple):
+    """Independent normal distributions of the identity modes α_s, in standard deviations of the face model."""
 
     mean: Float[np.ndarray, "m_s"]
     spread: Float[np.ndarray, "m_s"]  # standard deviations
 
 
 @cache
-def adults(face_model: str) -> Shapes | None:
-    """The shapes of adults in a face model of this name; None where they are not known, for all but the open model."""
+def adult_identities(face_model: str) -> IdentityDistribution | None:
+    """The distribution of adults' identities in the face model of this name; None for all but the open model."""
     content = json.loads(_FILE.read_text())
-    if not face_model.startswith(content["face_model"]):  # a variant's name says more
+    if not face_model.startswith(content["face_model"]):  # with fewer reflectance modes, the name is longer
         return None
-    return Shapes(np.array(content["mean"]), np.array(content["spread"]))
+    return IdentityDistribution(np.array(content["mean"]), np.array(content["spread"]))

@@ -26,7 +26,7 @@ from fml_jax.synthetic.expressions import expression_units
 from fml_jax.synthetic.occluders.kinds import checked_kinds
 from fml_jax.synthetic.rendering import Style, render_synthetic
 
-_RECIPE_VERSION = 5  # raise it when the same seed gives other faces
+_RECIPE_VERSION = 4  # raise it when the same seed gives other faces
 
 _UNMOVED = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 

@@ -12,7 +12,7 @@ from fml_jax.face_model.base import BaseModel, geometry, reflectance
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS, project
 from fml_jax.image_formation.landmark_projection import camera_landmarks
 from fml_jax.photos.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, SIDE_FACTOR
-from fml_jax.synthetic.adults import Shapes
+from fml_jax.synthetic.adults import IdentityDistribution
 from fml_jax.synthetic.expressions import ExpressionUnits
 from fml_jax.synthetic.light import Light, sample_light
 
@@ -41,24 +41,20 @@ def sample_face(
     rng: np.random.Generator,
     *,
     spread: float = 1.0,
-    shapes: Shapes | None = None,
+    identities: IdentityDistribution | None = None,
     like: FaceCode | None = None,
 ) -> RandomFace:
     """A random face with plausible illumination, framed like the crops of photos.
 
     Args:
       spread: factor on the standard deviations of identity and expression.
-      shapes: how identities are distributed; None is as the model's modes are, independent and of unit variance.
+      identities: their distribution; None is the model's, with mean 0 and unit variance. `spread` scales it, too.
       like: the face has the identity and the reflectance of this code.
     """
     sizes = model.code_sizes
     drawn = rng.normal(size=sizes.reflectance) if like is None else np.asarray(like.reflectance)
     beta, skin, brightness = _valid_reflectance(model, drawn)
-    identity = rng.normal(size=sizes.identity) * spread
-    if shapes is not None:
-        identity = shapes.mean + shapes.spread * identity
-    if like is not None:
-        identity = np.asarray(like.identity)
+    identity = _identity(rng, sizes.identity, spread, identities) if like is None else np.asarray(like.identity)
     expression = units.sample(rng) * spread
     rotation = sample_rotation(rng)
     light = sample_light(rng, float(brightness))
@@ -75,6 +71,11 @@ def sample_face(
     turned = np.asarray(_CAMERA_LANDMARKS(model, code, vertices))
     code = code.replace(translation=_float32(_framing_translation(turned, rng)))
     return RandomFace(code, vertices, skin, light)
+
+
+def _identity(rng, count, spread, distribution):
+    drawn = rng.normal(size=count) * spread
+    return drawn if distribution is None else distribution.mean + distribution.spread * drawn
 
 
 def sample_rotation(rng: np.random.Generator) -> np.ndarray:

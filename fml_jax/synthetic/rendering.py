@@ -19,7 +19,7 @@ from fml_jax.face_model.base import BaseModel, kept_vertices
 from fml_jax.face_model.landmarks import landmarks68, landmarks478
 from fml_jax.image_formation.camera import CROP_SIZE, FOCAL_IN_CROP_WIDTHS, project, to_camera
 from fml_jax.image_formation.landmark_projection import camera_landmarks
-from fml_jax.synthetic.adults import adults
+from fml_jax.synthetic.adults import adult_identities
 from fml_jax.synthetic.backgrounds import background
 from fml_jax.synthetic.beyond_span import SPREAD, Population
 from fml_jax.synthetic.camera_effects import photographed
@@ -46,7 +46,8 @@ class Style:
     unoccluded: float = UNOCCLUDED  # share of faces with none
     photographic: bool = True  # with highlights, cast shadows, detail of the skin, and clothes
     bearded: float = BEARDED  # share of photographic faces with a beard or stubble; nothing else depends on it
-    adults: float = 0.0  # share of faces whose shapes vary as those of adults in photos; of the open model alone
+    # Share of faces with the shapes of adults in photos, for the open model alone; corpora have `adults.ADULT_SHARE`.
+    adults: float = 0.0
 
 
 PLAIN = Style(kinds=(), photographic=False)  # what the code's image formation shows, but for hair and the camera
@@ -94,7 +95,7 @@ def render_synthetic(
         units,
         rng,
         spread=1.0 if population is None else SPREAD,
-        shapes=adults(model.name) if adult else None,
+        identities=adult_identities(model.name) if adult else None,
         like=like,
     )
     kinds = sample_kinds(rng, style.kinds, style.unoccluded)

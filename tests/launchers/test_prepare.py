@@ -42,6 +42,7 @@ def test_what_is_stored_of_synthetic_faces(tmp_path, flags, stored):
     assert (card["settings"]["beyond"], card["settings"]["truth"]) == ("--beyond" in flags, stored)
     (example,) = map(decode, read_shard(next((tmp_path / "corpus" / "shards").glob("*.arrayrecord"))))
     assert (example.truth is not None) == stored
+    assert card["settings"].get("style", {}).get("adults") == (None if flags else 0.5)
 
 
 def test_kinds_of_occluders_are_chosen(tmp_path):

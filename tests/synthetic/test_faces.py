@@ -1,7 +1,5 @@
 """Synthetic faces: what they say of themselves is what they show, and the same again each time."""
 
-import dataclasses
-
 import cv2
 import jax
 import jax.numpy as jnp
@@ -24,10 +22,9 @@ from fml_jax.ops.images import eight_bits, unit_range
 from fml_jax.photos.crops import HAAR_SCALE_STD, HAAR_SHIFT_STD, crop_from_landmarks
 from fml_jax.photos.landmarks import IBUG_FROM_MEDIAPIPE
 from fml_jax.synthetic import rendering
-from fml_jax.synthetic.adults import adults
 from fml_jax.synthetic.faces import build_synthetic
 from fml_jax.synthetic.light import sample_light
-from fml_jax.synthetic.random_codes import sample_code, sample_face, sample_rotation
+from fml_jax.synthetic.random_codes import sample_code, sample_rotation
 from fml_jax.synthetic.rendering import PLAIN, render_synthetic
 
 COUNT = 5
@@ -89,26 +86,6 @@ def test_framing_is_that_of_photos(model, units):
         shifts.append((ideal @ [119.5, 119.5, 1] - 119.5) / 240)
     assert np.abs(scales).max() < 4 * HAAR_SCALE_STD and np.std(scales) > 0.2 * HAAR_SCALE_STD
     assert (np.abs(shifts).max(0) < 5 * np.array(HAAR_SHIFT_STD)).all()
-
-
-def test_adults_vary_less_and_about_a_mean_of_their_own(model, units):
-    shapes = adults(model.name)
-    drawn = [sample_face(model, units, np.random.default_rng([6, k]), shapes=shapes) for k in range(80)]
-    identities = np.stack([face.code.identity for face in drawn])
-    assert np.abs((identities.mean(axis=0) - shapes.mean) / shapes.spread).max() < 4 / np.sqrt(80)
-    assert np.linalg.norm(shapes.mean) > 2 and identities.std(axis=0)[:6].mean() < 0.8
-    np.testing.assert_allclose(identities.std(axis=0), shapes.spread, rtol=0.35)
-
-
-@pytest.mark.parametrize("share, adult", [(0.0, False), (1.0, True)])
-def test_the_style_decides_whose_shapes_are_drawn(model, units, share, adult):
-    faces = [
-        render_synthetic(model, units, np.random.default_rng([7, k]), style=dataclasses.replace(PLAIN, adults=share))
-        for k in range(4)
-    ]
-    shapes = adults(model.name)
-    identity = np.mean([face.code[: model.code_sizes.identity] for face in faces], axis=0)
-    assert (identity @ shapes.mean > 0.5 * shapes.mean @ shapes.mean) == adult
 
 
 def test_rotations_stay_near_the_neutral_one():

@@ -1,7 +1,8 @@
+"""The distribution of adults is estimated from a network's predictions."""
+
 import numpy as np
 
-from fml_jax.synthetic.adults import adults
-from third_party.open_face_model.fit_adults import estimated_shapes
+from third_party.open_face_model.fit_adults import estimated_distribution
 
 
 def test_known_spreads_are_estimated_from_a_shrinking_noisy_network():
@@ -15,7 +16,7 @@ def test_known_spreads_are_estimated_from_a_shrinking_noisy_network():
 
     known = rng.normal(size=(renders, modes))
     answers = predicted(mean + spread * rng.normal(size=(photos, modes)))
-    found = estimated_shapes(answers, predicted(known), known)
+    found = estimated_distribution(answers, predicted(known), known)
 
     np.testing.assert_allclose(found.spread, spread, atol=0.15)
     np.testing.assert_allclose(found.mean, answers.mean(axis=0))
@@ -26,9 +27,5 @@ def test_a_mode_that_the_network_does_not_see_keeps_the_models_spread():
     rng = np.random.default_rng(1)
     known = rng.normal(size=(3000, 2))
     predicted = known * [0.7, 0.0] + rng.normal(0, 0.2, known.shape)
-    found = estimated_shapes(0.5 * predicted, predicted, known)
+    found = estimated_distribution(0.5 * predicted, predicted, known)
     assert found.spread[1] == 1.0 and 0.3 < found.spread[0] < 0.6
-
-
-def test_other_face_models_have_no_known_adults():
-    assert adults("flame") is None
