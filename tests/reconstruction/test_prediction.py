@@ -65,7 +65,7 @@ def test_it_is_what_the_reconstructor_computes(both_levels, face):
 
 def test_floats_and_bytes_give_the_same(network, face, crops, prediction):
     found = run_once(fml_jax.predict, network.params, face.model, jnp.asarray(crops) / 255)
-    assert_close(found, prediction, 1e-3)
+    assert_close(found, prediction, 3e-3)  # crops differ in rounding, and vertices by up to 0.0015 pixels
 
 
 def test_under_vmap_it_is_the_batch(network, face, crops, prediction):
