@@ -14,14 +14,14 @@ faces.
 from ml_collections import ConfigDict
 
 from fml_jax.configs.common import CODE_WEIGHTS, defaults, groups, stage
-from fml_jax.reconstruction.open_network import OPEN_WEIGHTS
+from fml_jax.reconstruction.open_network import OPEN_ENCODER, OPEN_WEIGHTS
 
 
 def get_config() -> ConfigDict:
     """The settings of the run."""
     config = defaults()
     config.data.update(synthetic="data/beyond", photos="data/beyond", synthetic_validation="data/beyond_validation")
-    config.start_from = str(OPEN_WEIGHTS)
+    config.encoder, config.start_from = OPEN_ENCODER, str(OPEN_WEIGHTS)
     config.correctives.update(kind="linear", geometry=16, reflectance=16, subspace="beyond")
     config.stage_order = ("base", "full")
     full = {"final": 1e-5, "offsets": 0.15, "modes": 2e-3}

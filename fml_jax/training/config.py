@@ -127,7 +127,7 @@ class RunConfig:
     masks: bool = True  # photometric terms leave out what the encoder takes for an object before the face
     start_from: str = ""  # a weights file to begin with, such as fml_jax/reconstruction/open_deep.npz
     answers: str = ""  # the folder of stored batches, which runs may share; "" is the run's own
-    start_without: tuple[str, ...] = ()  # parts of that file that are not taken: "local", "final", "correctives"
+    start_without: tuple[str, ...] = ()  # parts of it that are not taken: "encoder", "local", "final", "correctives"
     stage_order: tuple[str, ...] = ()  # names of the stages that are trained
     stages: Mapping[str, StageConfig] = dataclasses.field(default_factory=dict)
     model_devices: int = _at_least(1, 1)  # devices that share one copy of the corrective modes; others split the batch

@@ -166,7 +166,8 @@ class StageRunner:
             state = make_state(params, optimizer, keep_ema)
             if not config.start_from:
                 return state, shardings
-            return warm_started(state, config.start_from, without=config.start_without), shardings
+            begun = warm_started(state, config.start_from, encoder=config.encoder, without=config.start_without)
+            return begun, shardings
         statistics = jax.jit(optimizer.init, out_shardings=shardings.opt_state)(previous.params)
         return previous.replace(opt_state=statistics), shardings
 

@@ -13,25 +13,35 @@ from fml_jax.networks.weights import load_weights
 from fml_jax.training.step import TrainState
 
 
-def warm_started(state: TrainState, path: str, *, without: Collection[str] = ()) -> TrainState:
+def warm_started(state: TrainState, path: str, *, encoder: str, without: Collection[str] = ()) -> TrainState:
     """A new state with the parameters of a weights file wherever names and shapes agree.
 
     Parameters that the file lacks, or has in another shape, keep their values; a warning lists them.
 
     Args:
-      without: parts of the network, of `multilevel.PARTS`, that keep their values in any case.
+      encoder: the name of the network's encoder. Layers of another one fit by chance, if at all.
+      without: parts of the network, "encoder" or of `multilevel.PARTS`, that keep their values in any case.
 
     Raises:
-      InputError: no weights file, or one without any parameter of this network; a part that no network has.
+      InputError: no weights file, one of another encoder, or one without any parameter of this network; a part that no
+        network has.
     """
-    if unknown := sorted(set(without) - set(PARTS)):
-        raise InputError(f"--config.start_without: no network has {', '.join(unknown)}; parts are {', '.join(PARTS)}")
-    found = flatten_dict({name: part for name, part in load_weights(path)[0].items() if name not in without}, sep="/")
+    parts = ("encoder", *PARTS)
+    if unknown := sorted(set(without) - set(parts)):
+        raise InputError(f"--config.start_without: no network has {', '.join(unknown)}; parts are {', '.join(parts)}")
+    weights, note = load_weights(path)
+    if note.get("encoder", encoder) != encoder and "encoder" not in without:
+        raise InputError(
+            f"--config.start_from={path}: its encoder is {note['encoder']!r}, and this run's is {encoder!r}; set "
+            f"--config.encoder={note['encoder']}, or leave the encoder out with --config.start_without=\"('encoder',)\""
+        )
+    kept = {name: part for name, part in weights.items() if _part_of(name) not in without}
+    found = flatten_dict(kept, sep="/")
     own = flatten_dict(layers(state.params), sep="/")
     taken = {name: found[name] for name, value in own.items() if name in found and found[name].shape == value.shape}
     if not taken:
         raise InputError(f"--config.start_from={path}: none of its {len(found)} parameters fit this network")
-    if afresh := sorted(name for name in own.keys() - taken.keys() if name.partition("/")[0] not in without):
+    if afresh := sorted(name for name in own.keys() - taken.keys() if _part_of(name) not in without):
         logging.warning(
             "not in %s, or of another shape there; these keep their random initial values: %s", path, ", ".join(afresh)
         )
@@ -39,6 +49,11 @@ def warm_started(state: TrainState, path: str, *, without: Collection[str] = ())
         logging.warning("in %s, but not in this network, and left out: %s", path, ", ".join(unused))
     params = {**state.params, **_by_part({**own, **taken}, state.params)}
     return state.replace(params=params, ema_params=state.ema_params and jax.tree.map(jnp.copy, params))
+
+
+def _part_of(name: str) -> str:
+    first = name.partition("/")[0]
+    return first if first in PARTS else "encoder"
 
 
 def _by_part(named: dict, params: dict) -> dict:

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from fml_jax.configs import ablations, beyond, open_gpu, open_levels, open_light, open_local, paper, quick, small
 from fml_jax.errors import InputError
 from fml_jax.losses import FullWeights
+from fml_jax.networks.weights import load_weights
 from fml_jax.training.config import RunConfig, as_dict, run_config
 from fml_jax.training.config_fields import no_such_field
 from tests.training import stub
@@ -26,6 +27,13 @@ def test_every_named_config_can_be_trained_and_survives_json(name):
     assert config.stage_order and config.steps == sum(settings.stages[each].steps for each in config.stage_order)
     assert run_config(json.loads(json.dumps(as_dict(config)))) == config
     assert as_dict(config) == settings.to_dict()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_configs_that_begin_with_weights_have_their_encoder(name):
+    config = run_config(CONFIGS[name]())
+    if config.start_from:
+        assert load_weights(config.start_from)[1]["encoder"] == config.encoder
 
 
 def test_fields_have_their_types_and_cannot_be_changed():

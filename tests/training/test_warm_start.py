@@ -1,5 +1,7 @@
 """Beginning with the weights of another run."""
 
+import functools
+
 import jax
 import numpy as np
 import optax
@@ -35,7 +37,7 @@ def other(tmp_path):
 def test_what_fits_is_taken_and_the_rest_stays(other):
     path, theirs = other
     begun, own = fresh(0), flatten_dict(fresh(0).params["encoder"], sep="/")
-    state = warm_started(begun, str(path))
+    state = warm_started(begun, str(path), encoder="stub")
     taken = flatten_dict(state.params["encoder"], sep="/")
     assert taken.keys() == own.keys()
     for name in ("hidden/kernel", "score/bias"):
@@ -49,14 +51,35 @@ def test_what_fits_is_taken_and_the_rest_stays(other):
 def test_weights_of_nothing_alike_are_refused(tmp_path):
     save_weights(tmp_path / "alien.npz", {"elsewhere": {"kernel": np.ones((2, 2))}}, NOTE)
     with pytest.raises(InputError, match="none of its 1 parameters fit"):
-        warm_started(fresh(0), str(tmp_path / "alien.npz"))
+        warm_started(fresh(0), str(tmp_path / "alien.npz"), encoder="stub")
+
+
+def test_weights_of_another_encoder_are_refused(other):
+    path, _ = other
+    with pytest.raises(InputError, match="its encoder is 'stub', and this run's is 'deep'; set --config.encoder=stub"):
+        warm_started(fresh(0), str(path), encoder="deep")
+
+
+def test_without_the_encoder_other_parts_of_weights_of_another_one_are_taken(tmp_path):
+    model, settings = load_face_model(detail="face"), CorrectivesConfig("linear", 2, 2)
+
+    def begun(seed):
+        network = make_network("light", settings, model)
+        return run_once(lambda: init_state(network, optax.sgd(0.1), seed))
+
+    trained, start = begun(1), begun(0)
+    save_weights(tmp_path / "trained.npz", layers(jax.device_get(trained.params)), NOTE)
+    state = warm_started(start, str(tmp_path / "trained.npz"), encoder="light", without=("encoder",))
+    jax.tree.map(np.testing.assert_array_equal, state.params["encoder"], start.params["encoder"])
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6)  # files hold float16
+    jax.tree.map(close, state.params["correctives"], trained.params["correctives"])
 
 
 def test_parts_that_the_network_lacks_are_named(tmp_path, caplog):
     params = layers(jax.device_get(fresh(5).params)) | {"local": {"stage_0": {"precision": np.ones(3)}}}
     save_weights(tmp_path / "more.npz", params, NOTE)
     with caplog.at_level("WARNING", logger="absl"):
-        warm_started(fresh(0), str(tmp_path / "more.npz"))
+        warm_started(fresh(0), str(tmp_path / "more.npz"), encoder="stub")
     assert "not in this network, and left out: local" in caplog.text
 
 
@@ -69,9 +92,9 @@ def test_parts_that_are_not_wanted_keep_their_values(tmp_path):
 
     save_weights(tmp_path / "trained.npz", layers(jax.device_get(begun(1).params)), NOTE)
     start, path = begun(0), str(tmp_path / "trained.npz")
-    state = warm_started(start, path, without=("final", "correctives"))
+    state = warm_started(start, path, encoder="stub", without=("final", "correctives"))
     for part in ("final", "correctives"):
         jax.tree.map(np.testing.assert_array_equal, state.params[part], start.params[part])
     assert (state.params["encoder"]["code"]["kernel"] != start.params["encoder"]["code"]["kernel"]).all()
-    with pytest.raises(InputError, match="no network has correctors; parts are local, final, correctives"):
-        warm_started(start, path, without=("correctors",))
+    with pytest.raises(InputError, match="no network has correctors; parts are encoder, local, final, correctives"):
+        warm_started(start, path, encoder="stub", without=("correctors",))
