@@ -7,8 +7,8 @@
 The base level begins with the shipped network and is trained on the codes of the faces, which are the part that the
 base model can represent. The final level is trained on crops alone, as on photos: no target contains the hidden modes.
 
-The run takes about five minutes on two cores. docs/notes/former_networks.md has the errors of both levels on unseen
-faces.
+The run takes about 20 minutes on one core. docs/results.md ("Geometry outside the model's span") has the errors of both
+levels on unseen faces.
 """
 
 from ml_collections import ConfigDict
