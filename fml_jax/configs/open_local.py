@@ -9,8 +9,8 @@ to known codes, the local stages found landmarks no better than the light networ
 the face, and the first stage looked beside what it should measure. Pictures of sixteen photos a step are also mirrored
 or blurred: their faces' shapes must not move (`losses.invariance`), and their landmarks count again. Renders must be
 many: after training on 6,000, neutral faces of these were 1.85 mm off, and those of other renders 2.60 mm. Half of them
-have the shapes of adults in photos (`fml-prepare`'s default). E_sta counts little, since it draws all faces to the
-model's mean, which is not that of adults. The final level depends on the local stages: train it afterwards
+have the shapes of adults in photos (`fml-prepare`'s default). E_std (`reg`) counts little, since it draws all faces to
+the model's mean, which is not that of adults. The final level depends on the local stages: train it afterwards
 (`open_levels`).
 """
 

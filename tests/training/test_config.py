@@ -29,11 +29,11 @@ def test_every_named_config_can_be_trained_and_survives_json(name):
     assert as_dict(config) == settings.to_dict()
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_configs_that_begin_with_weights_have_their_encoder(name):
-    config = run_config(CONFIGS[name]())
-    if config.start_from:
-        assert load_weights(config.start_from)[1]["encoder"] == config.encoder
+def test_configs_that_begin_with_weights_have_their_encoder():
+    begun = {name: config for name, make in CONFIGS.items() if (config := run_config(make())).start_from}
+    assert {"beyond", "open_levels", "open_local"} <= begun.keys()
+    for name, config in begun.items():
+        assert load_weights(config.start_from)[1]["encoder"] == config.encoder, name
 
 
 def test_fields_have_their_types_and_cannot_be_changed():
