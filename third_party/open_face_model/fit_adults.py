@@ -9,8 +9,8 @@ folder a person. Only people of the training split are used, and the largest fac
 minutes on one core.
 
 The shipped file was made by a script with the same formulas, with the network before the present one, from 6,000
-training crops of LFW and YouTube Faces and 384 renders. This command finds nearly the same with the present network: the
-means correlate by 0.96, the spreads by 0.83.
+training crops of LFW and YouTube Faces and 384 renders. This command finds nearly the same with the present network:
+the means correlate by 0.96, the spreads by 0.83.
 """
 
 import json
